@@ -1,0 +1,236 @@
+# SPDX-License-Identifier: MIT
+#
+# Everything goes into $(B). `make help` lists the targets and variables.
+
+B ?= build
+ifeq ($(origin CC),default)
+CC := gcc
+endif
+NASM ?= nasm
+LD ?= ld
+AR ?= ar
+NM ?= nm
+OBJCOPY ?= objcopy
+
+dry_run := $(findstring n,$(firstword -$(MAKEFLAGS)))
+MAKEFLAGS += --no-builtin-rules
+ifeq ($(MAKELEVEL)$(filter -j%,$(MAKEFLAGS)),0)
+MAKEFLAGS += -j$(shell nproc 2>/dev/null || echo 1)
+endif
+.SUFFIXES:
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := all
+
+# `make V=1` shows the commands; otherwise one short line for each file made.
+ifeq ($(V),1)
+Q :=
+say :=
+else
+Q := @
+say = @printf '  %-7s %s\n' $(1) $(2)
+endif
+
+# ---- Sources ---------------------------------------------------------------------------------------------------------
+
+lib_src := $(sort $(wildcard vmx/*.c vmx/*.asm mmio/*.c mmu/*.c))
+host_src := $(sort $(wildcard boot/*.c boot/*.asm guest/*.c))
+obj = $(addsuffix .o,$(addprefix $(B)/obj/,$(basename $(1))))
+lib_obj := $(call obj,$(lib_src))
+host_obj := $(call obj,$(host_src))
+ifneq ($(words $(lib_obj) $(host_obj)),$(words $(sort $(lib_obj) $(host_obj))))
+$(error A C file and an assembly file of one folder share their name: rename one of them)
+endif
+
+# guest/stubs/NAME.c and start.asm and lib*.c, linked by stub.ld, make guests/NAME.elf; NAME.asm makes guests/NAME.bin.
+stub_lib := $(sort $(wildcard guest/stubs/lib*.c) $(wildcard guest/stubs/start.asm))
+stub_c := $(filter-out $(stub_lib),$(sort $(wildcard guest/stubs/*.c)))
+stub_asm := $(filter-out $(stub_lib),$(sort $(wildcard guest/stubs/*.asm)))
+guests := $(patsubst guest/stubs/%.c,$(B)/guests/%.elf,$(stub_c)) \
+	$(patsubst guest/stubs/%.asm,$(B)/guests/%.bin,$(stub_asm))
+-include guest/stubs/guests.mk
+
+# The hosted unit tests: every test_*.c is a program of its own. Of the code that compiles hosted it gets what it calls.
+unit_src := $(sort $(wildcard tests/unit/test_*.c))
+unit_lib_src := $(filter-out $(unit_src),$(sort $(wildcard tests/unit/*.c)))
+hosted_src := $(sort $(wildcard mmio/*.c mmu/*.c guest/*.c boot/multiboot.c boot/cmdline.c boot/print.c))
+hosted = $(addprefix $(B)/hosted/,$(1:.c=.o))
+unit_libs_test_decode_zydis := -lZydis
+unit_tests := $(patsubst tests/unit/%.c,$(B)/unit/%,$(unit_src))
+
+# ---- Flags -----------------------------------------------------------------------------------------------------------
+
+warnings := -Werror -Wall -Wextra -Wconversion -Wshadow -Wundef -Wmissing-prototypes -Wvla
+common := -O2 -g -Iinclude -I. $(warnings)
+freestanding := -m64 -ffreestanding -mno-red-zone -mgeneral-regs-only -fno-pic -fno-pie -fno-stack-protector \
+	-fno-strict-aliasing -fcf-protection=none -fno-asynchronous-unwind-tables
+# The pure folders are plain C11; the others hold inline assembly. Backtraces follow the frame pointers of boot/.
+std_mmu := -std=c11
+std_mmio := -std=c11
+std_vmx := -std=gnu11
+std_boot := -std=gnu11 -fno-omit-frame-pointer
+std_guest := -std=gnu11 -fno-omit-frame-pointer
+folder = $(firstword $(subst /, ,$(patsubst $(B)/obj/%,%,$@)))
+cflags = $(std_$(folder)) $(common) $(freestanding) $(EXTRA_CFLAGS)
+hosted_cflags := -std=gnu11 -g $(filter-out -O2,$(common)) -O1 -fno-omit-frame-pointer \
+	-fsanitize=address,undefined -fno-sanitize-recover=all $(EXTRA_CFLAGS)
+nasm_flags := -f elf64 -g -F dwarf -Werror -Iinclude/ -I./
+ld_flags := -m elf_x86_64 -nostdlib -static -z noexecstack -z max-page-size=4096 --build-id=none
+
+# ---- Images ----------------------------------------------------------------------------------------------------------
+
+.PHONY: all run test test-unit test-system test-fresh lint format clean help run-image run-console tools-build tools-run tools-test tools-lint FORCE
+all: $(B)/libtrapline.a $(if $(host_src),$(B)/trapline.elf $(B)/trapline32.elf $(B)/trapline.iso)
+
+# Tools that are missing are installed before the first compilation. Order-only: it makes nothing out of date.
+tools-build:
+	$(Q)CC='$(CC)' tools/setup build
+tools-run: | tools-build
+	$(Q)tools/setup run
+tools-test: | tools-build
+	$(Q)tools/setup test
+tools-lint: | tools-build
+	$(Q)tools/setup lint
+
+# Objects are made again when the compiler or its flags change.
+$(B)/flags: FORCE | tools-build
+	@mkdir -p $(@D)
+	@printf '%s\n' '$(CC) $(foreach f,mmu mmio vmx boot guest,$(std_$(f))) $(common) $(freestanding) $(hosted_cflags)' \
+		'$(NASM) $(nasm_flags) $(LD) $(ld_flags)' | cmp -s - $@ || \
+	printf '%s\n' '$(CC) $(foreach f,mmu mmio vmx boot guest,$(std_$(f))) $(common) $(freestanding) $(hosted_cflags)' \
+		'$(NASM) $(nasm_flags) $(LD) $(ld_flags)' > $@
+rebuild := Makefile $(B)/flags
+
+$(B)/obj/%.o: %.c $(rebuild)
+	$(call say,CC,$<)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(cflags) -MMD -MP -c -o $@ $<
+
+$(B)/obj/%.o: %.asm $(rebuild)
+	$(call say,NASM,$<)
+	@mkdir -p $(@D)
+	$(Q)$(NASM) $(nasm_flags) -MD $(@:.o=.d) -MP -MT $@ -o $@ $<
+
+$(B)/libtrapline.a: $(lib_obj) $(rebuild)
+	$(call say,AR,$@)
+	@mkdir -p $(@D)
+	$(Q)rm -f $@ && $(AR) rcsD $@ $(lib_obj)
+
+# The image carries its own symbol table, for backtraces: boot/symbols.sh turns `nm -n` on its input into a C file on its
+# output. The image is linked with an empty table first, then with the table of that image; the table has to lie after
+# the text, so that the addresses stay.
+link = $(LD) $(ld_flags) -T linker.ld -o $@ $(filter %.o,$^) --start-group $(filter %.a,$^) --end-group
+image_parts := $(host_obj) $(B)/libtrapline.a linker.ld $(rebuild)
+ifneq ($(wildcard boot/symbols.sh),)
+$(B)/obj/symbols_empty.c: boot/symbols.sh
+	@mkdir -p $(@D)
+	$(Q)sh boot/symbols.sh < /dev/null > $@
+$(B)/obj/symbols_full.c: boot/symbols.sh $(B)/obj/trapline_bare.elf
+	$(Q)$(NM) -n $(B)/obj/trapline_bare.elf | sh boot/symbols.sh > $@
+$(B)/obj/symbols_%.o: $(B)/obj/symbols_%.c $(rebuild)
+	$(Q)$(CC) $(std_boot) $(common) $(freestanding) -c -o $@ $<
+$(B)/obj/trapline_bare.elf: $(image_parts) $(B)/obj/symbols_empty.o
+	$(Q)$(link)
+symbols := $(B)/obj/symbols_full.o
+endif
+
+$(B)/trapline.elf: $(image_parts) $(symbols)
+	$(call say,LD,$@)
+	$(Q)$(link)
+
+# QEMU's -kernel takes 32-bit ELF files only.
+$(B)/trapline32.elf: $(B)/trapline.elf
+	$(call say,OBJCOPY,$@)
+	$(Q)$(OBJCOPY) -I elf64-x86-64 -O elf32-i386 $< $@
+
+$(B)/trapline.iso: $(B)/trapline.elf $(guests) $(wildcard guest/stubs/modules) tools/iso.py Makefile
+	$(call say,ISO,$@)
+	$(Q)tools/iso.py --build $(B) --output $@
+
+# ---- Guests ----------------------------------------------------------------------------------------------------------
+
+$(B)/guests/%.elf: $(B)/obj/guest/stubs/%.o $(call obj,$(stub_lib)) guest/stubs/stub.ld $(rebuild)
+	$(call say,LD,$@)
+	@mkdir -p $(@D)
+	$(Q)$(LD) $(ld_flags) -T guest/stubs/stub.ld -o $@ $(filter %.o,$^)
+
+$(B)/guests/%.bin: guest/stubs/%.asm $(rebuild)
+	$(call say,NASM,$<)
+	@mkdir -p $(@D)
+	$(Q)$(NASM) -f bin -Werror -Iguest/stubs/ -I./ -MD $@.d -MP -MT $@ -o $@ $<
+
+# ---- Running and testing ---------------------------------------------------------------------------------------------
+
+export B BACKEND MODEL MEM CPUS TIMEOUT GUEST CMDLINE
+
+# A failed recipe makes GNU make end with 2, whatever the recipe's status was. `make run` has to tell 1 (a guest failed)
+# from 2 (it could not run), so it asks make a question (-q): then make ends with 1, and prints nothing, if a line is left
+# to be executed; lines with a + are executed all the same. Among other goals, `run` is an ordinary one.
+run-image: $(B)/trapline.iso | tools-run
+ifeq ($(MAKECMDGOALS)$(dry_run),run)
+MAKEFLAGS += -q
+run_status = $(shell cat $(B)/run/status)
+run: run-console
+	$(if $(filter 1,$(run_status)),@false)$(if $(filter-out 0 1,$(run_status)),$(error $(shell cat $(B)/run/reason)))
+run-console:
+	+@MAKEFLAGS=$$(printf '%s' "$$MAKEFLAGS" | sed 's/^\([A-Za-z]*\)q/\1/'); export MAKEFLAGS; \
+	mkdir -p $(B)/run && echo 2 > $(B)/run/status && echo 'the build failed' > $(B)/run/reason; \
+	$(MAKE) --no-print-directory run-image && { tools/run; echo $$? > $(B)/run/status; }
+else
+run: run-image
+	@tools/run
+endif
+
+$(B)/hosted/%.o: %.c $(rebuild) | tools-test
+	$(call say,HOSTCC,$<)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(hosted_cflags) -MMD -MP -c -o $@ $<
+
+$(B)/hosted/hosted.a: $(call hosted,$(unit_lib_src) $(hosted_src))
+	$(Q)rm -f $@ && $(AR) rcsD $@ $^
+
+$(B)/unit/%: $(B)/hosted/tests/unit/%.o $(B)/hosted/hosted.a
+	$(call say,HOSTLD,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(hosted_cflags) -o $@ $^ -lcmocka $(unit_libs_$*)
+.SECONDARY:
+
+test: $(unit_tests) all $(guests) | tools-test
+	@tools/test unit system
+test-unit: $(unit_tests) | tools-test
+	@tools/test unit
+test-system: all $(guests) | tools-test
+	@tools/test system
+test-fresh:
+	@tools/setup fresh
+	@tools/fresh
+
+lint: | tools-lint
+	@CFLAGS='$(common) $(freestanding)' HOSTED_CFLAGS='$(common)' tools/lint
+format: | tools-lint
+	@tools/lint --format
+
+clean:
+	$(Q)rm -rf $(B)
+
+help:
+	@sed -n 's/^#: \{0,1\}//p' $(firstword $(MAKEFILE_LIST))
+
+#: Targets
+#:   all          the library, the image (64-bit ELF, its 32-bit twin) and the bootable ISO; the default
+#:   run          boots the ISO and shows its console; exit status 0 passed, 1 a guest failed, 2 could not run
+#:   test         unit tests, then system tests; ends with `N passed, N failed`
+#:   test-unit    the hosted unit tests alone (cmocka, address and undefined-behaviour sanitizers)
+#:   test-system  the system tests alone (the image in Bochs and in QEMU)
+#:   test-fresh   `make run` and `make test` from a fresh clone in a minimal Debian below build/; needs root
+#:   lint         layers, headers, licence lines, file lengths, clang-format and clang-tidy
+#:   format       runs clang-format over the sources
+#:   clean        removes build/
+#: Variables
+#:   GUEST=name   run: this guest only           CMDLINE="..."  run: the kernel's command line
+#:   BACKEND=     run: bochs, kvm, kvm-in-bochs; by default kvm where it offers VMX, else bochs
+#:   MODEL=       run: Bochs' CPU model          MEM= CPUS=     run: memory in MiB, number of CPUs
+#:   TIMEOUT=     run: seconds of wall time      CC=clang       build with another compiler
+#:   V=1          show the commands              B=folder       build there instead of build/
+
+-include $(patsubst %.o,%.d,$(lib_obj) $(host_obj)) $(wildcard $(B)/obj/guest/stubs/*.d $(B)/guests/*.d) \
+	$(wildcard $(B)/hosted/*/*.d $(B)/hosted/*/*/*.d)

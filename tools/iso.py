@@ -1,0 +1,90 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Makes a bootable ISO: GRUB, the image, and the guests as Multiboot modules.
+
+    tools/iso.py --build build --output build/trapline.iso
+
+Tests make variants of it through make_iso(): another command line, other modules, Multiboot 1.
+"""
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+
+MODULES_FILE = "guest/stubs/modules"
+# What grub.cfg below needs; a full set of GRUB modules makes the ISO slower to write and to boot.
+GRUB_MODULES = "iso9660 biosdisk multiboot multiboot2"
+
+
+class IsoError(Exception):
+    """The ISO cannot be made; the text says why."""
+
+
+def read_modules(path=MODULES_FILE):
+    """The module list: one (file, arguments) for each line `file name arguments...`."""
+    modules = []
+    if os.path.exists(path):
+        with open(path, encoding="ascii") as lines:
+            for line in lines:
+                words = line.split("#")[0].split()
+                if words:
+                    modules.append((words[0], words[1:]))
+    return modules
+
+
+def quote(word):
+    return "'" + word.replace("'", "'\\''") + "'"
+
+
+def grub_config(command_line, modules, protocol):
+    """GRUB's script. `protocol` is the Multiboot version, 1 or 2."""
+    kernel, module = {1: ("multiboot", "module"), 2: ("multiboot2", "module2")}[protocol]
+    lines = [" ".join([kernel, "/boot/trapline.elf"] + [quote(word) for word in command_line.split()])]
+    for file, arguments in modules:
+        lines.append(" ".join([module, quote("/guests/" + os.path.basename(file))] + [quote(a) for a in arguments]))
+    return "\n".join(lines + ["boot", ""])
+
+
+def make_iso(output, build, command_line="", modules=None, protocol=2):
+    """Writes the ISO `output`. Module files without a slash lie in `build`/guests. Raises IsoError."""
+    if modules is None:
+        modules = read_modules()
+    os.makedirs(os.path.dirname(os.path.abspath(output)), exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=os.path.dirname(os.path.abspath(output))) as tree:
+        os.makedirs(tree + "/boot/grub")
+        os.makedirs(tree + "/guests")
+        try:
+            shutil.copy(build + "/trapline.elf", tree + "/boot/trapline.elf")
+            for file, _ in modules:
+                shutil.copy(file if "/" in file else f"{build}/guests/{file}", tree + "/guests/")
+        except OSError as error:
+            raise IsoError(f"{error.filename}: {error.strerror}; run make first") from None
+        with open(tree + "/boot/grub/grub.cfg", "w", encoding="ascii") as config:
+            config.write(grub_config(command_line, modules, protocol))
+        command = [
+            "grub-mkrescue", "--directory=/usr/lib/grub/i386-pc", "--install-modules=" + GRUB_MODULES,
+            "--fonts=", "--locales=", "--themes=", "-o", output, tree,
+        ]  # fmt: skip
+        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+        if done.returncode:
+            raise IsoError("grub-mkrescue failed: " + done.stdout.strip().splitlines()[-1])
+
+
+def main():
+    parser = argparse.ArgumentParser(description="Makes the bootable ISO.")
+    parser.add_argument("--build", default="build", help="the build folder")
+    parser.add_argument("--output", required=True)
+    parser.add_argument("--command-line", default="", help="of the kernel")
+    arguments = parser.parse_args()
+    try:
+        make_iso(arguments.output, arguments.build, arguments.command_line)
+    except IsoError as error:
+        print(f"tools/iso.py: {error}", file=sys.stderr)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,220 @@
+# SPDX-License-Identifier: MIT
+"""Boots an ISO in an emulator or on KVM, follows its console, and says how the run ended."""
+
+import dataclasses
+import os
+import re
+import subprocess
+import time
+
+import kvm_vmx
+
+# Exit statuses of a run.
+PASSED, FAILED, NOT_RUN = 0, 1, 2
+
+BACKENDS = ("bochs", "kvm", "tcg", "kvm-in-bochs")
+DEFAULT_MODEL = "corei7_haswell_4770"
+
+RESULT_LINE = re.compile(r"trapline: (\d+) guests? passed, (\d+) failed")
+REFUSAL_LINE = re.compile(r"trapline: (cannot run|panic): .+")
+
+# The image asks Bochs to end by writing to its shutdown port, which Bochs logs as a panic.
+BOCHS_SHUTDOWN = "Shutdown port: shutdown requested"
+BOCHS_PANIC = re.compile(r"p\[(\w+) *\] >>PANIC<< (.*)")
+BOCHS_LAST_WORDS = re.compile(r"exiting with the following message:\n\[.*?\] (.*)")
+BOCHS_TRIPLE_FAULT = "3rd (13) exception with no resolution"
+
+# ips sets how fast emulated time passes beside the instructions: the BIOS waits three seconds of it for a missing disk.
+# The TSC counts instructions whatever it is.
+BOCHSRC = """\
+plugin_ctrl: speaker=0
+config_interface: textconfig
+display_library: rfb, options="timeout=0"
+romimage: file=/usr/share/bochs/BIOS-bochs-latest
+vgaromimage: file=/usr/share/bochs/VGABIOS-lgpl-latest
+memory: guest={memory}, host={memory}
+cpu: model={model}, count={cpus}, ips=20000000, reset_on_triple_fault=0
+clock: sync=none, time0=1700000000
+ata0-master: type=cdrom, path="{iso}", status=inserted
+boot: cdrom
+com1: enabled=1, mode=file, dev=serial.txt
+log: bochs.log
+panic: action=fatal
+error: action=report
+info: action=report
+debug: action=ignore
+"""
+
+
+class CannotRun(Exception):
+    """The machine cannot be started; the text says why and what to do."""
+
+
+@dataclasses.dataclass
+class Settings:
+    """What to boot on. Memory in MiB, timeout in seconds of wall time."""
+
+    backend: str = "bochs"
+    model: str = DEFAULT_MODEL
+    memory: int = 256
+    cpus: int = 1
+    timeout: float = 120.0
+
+
+@dataclasses.dataclass
+class Result:
+    """How a run ended: a status above, the reason in one line, and all that the console showed."""
+
+    status: int
+    reason: str
+    console: str
+    seconds: float
+
+    def last_line(self):
+        lines = self.console.strip().splitlines()
+        return lines[-1].strip() if lines else ""
+
+
+def choose_backend():
+    return "bochs" if kvm_vmx.refusal() else "kvm"
+
+
+def bochs_command(iso, settings, folder):
+    with open(folder + "/bochsrc", "w", encoding="utf-8") as file:
+        file.write(BOCHSRC.format(iso=os.path.abspath(iso), **dataclasses.asdict(settings)))
+    # Debian's Bochs has its debugger built in and waits for a command: "c" makes it go on.
+    with open(folder + "/commands", "w", encoding="ascii") as file:
+        file.write("c\n")
+    return ["bochs-bin", "-q", "-f", "bochsrc", "-rc", "commands"]
+
+
+def qemu_command(boot, settings):
+    """`boot` is an ISO, or a kernel and its command line as a list of QEMU options."""
+    accelerator = {"kvm": ["-accel", "kvm", "-cpu", "host"], "tcg": ["-accel", "tcg", "-cpu", "max"]}
+    media = boot if isinstance(boot, list) else ["-cdrom", os.path.abspath(boot), "-boot", "d"]
+    return [
+        "qemu-system-x86_64", *accelerator[settings.backend], "-m", str(settings.memory), "-smp", str(settings.cpus),
+        "-nodefaults", "-display", "none", "-no-reboot", "-serial", "file:serial.txt",
+        "-device", "isa-debug-exit,iobase=0xf4,iosize=0x04", *media,
+    ]  # fmt: skip
+
+
+def start(boot, settings, folder):
+    """Starts the emulator in `folder`; its own messages go to emulator.txt there."""
+    if settings.backend == "kvm-in-bochs":
+        raise CannotRun("BACKEND=kvm-in-bochs is not there yet; it comes with its own issue. Use BACKEND=bochs.")
+    if settings.backend not in BACKENDS:
+        raise CannotRun(f"BACKEND={settings.backend} is unknown; use bochs or kvm.")
+    if settings.backend == "kvm" and kvm_vmx.refusal():
+        raise CannotRun(kvm_vmx.refusal() + "; use BACKEND=bochs.")
+    if settings.backend == "bochs":
+        command = bochs_command(boot, settings, folder)
+    else:
+        command = qemu_command(boot, settings)
+    with open(folder + "/emulator.txt", "wb") as output:
+        try:
+            return subprocess.Popen(
+                command, cwd=folder, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT
+            )
+        except FileNotFoundError:
+            raise CannotRun(f"{command[0]} is not installed; run tools/setup run test.") from None
+
+
+def stop(process):
+    process.terminate()
+    try:
+        process.wait(2)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def follow(process, path, timeout, show):
+    """Passes the growing file `path` on to show() until the process ends. Returns (its text, whether it ended)."""
+    deadline = time.monotonic() + timeout
+    text = b""
+    while True:
+        # Asked before reading, so that what was written last is not missed.
+        ended = process.poll() is not None
+        if os.path.exists(path):
+            with open(path, "rb") as file:
+                file.seek(len(text))
+                fresh = file.read()
+            text += fresh
+            if fresh and show:
+                show(fresh)
+        if ended or time.monotonic() > deadline:
+            return text.decode("ascii", "backslashreplace").replace("\r", ""), ended
+        time.sleep(0.03)
+
+
+def read(path):
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return file.read()
+    except OSError:
+        return ""
+
+
+def emulator_complaint(settings, folder, code):
+    """Why the emulator ended without a result of the image, in one sentence; "" if it was asked to end."""
+    if settings.backend != "bochs":
+        messages = read(folder + "/emulator.txt").strip().splitlines()
+        if messages:
+            return messages[-1]
+        # -no-reboot makes a triple fault end QEMU with status 0; the image's own end gives an odd status.
+        return "QEMU ended by a reset of the machine, most likely a triple fault" if code == 0 else ""
+    panics = BOCHS_PANIC.findall(read(folder + "/bochs.log"))
+    if not panics:
+        message = BOCHS_LAST_WORDS.search(read(folder + "/emulator.txt"))
+        what = message[1] if message else f"exit status {code}"
+        if "cpu directive malformed" in what:
+            what = f"it has no CPU model {settings.model}, or not {settings.cpus} CPUs of it"
+        return "Bochs did not start: " + what
+    device, message = panics[-1]
+    if message == BOCHS_SHUTDOWN:
+        return ""
+    if BOCHS_TRIPLE_FAULT in message:
+        return "triple fault"
+    return f"Bochs stopped at [{device}] {message}"
+
+
+def judge(console, complaint):
+    """(status, reason) of a run that ended by itself."""
+    lines = [line.strip() for line in console.strip().splitlines()]
+    last = lines[-1] if lines else ""
+    match = RESULT_LINE.fullmatch(last)
+    if match and not complaint:
+        passed, failed = int(match[1]), int(match[2])
+        if failed:
+            return FAILED, last
+        return (PASSED, last) if passed else (NOT_RUN, "trapline: cannot run: no guest was run")
+    if REFUSAL_LINE.fullmatch(last) and not complaint:
+        return NOT_RUN, last
+    for line in reversed(lines):
+        if REFUSAL_LINE.fullmatch(line):
+            return NOT_RUN, line
+    what = complaint or "the machine ended"
+    return NOT_RUN, f"trapline: cannot run: {what}; " + (f'the console ends with "{last}"' if last else "no console")
+
+
+def run(boot, settings, folder, show=None):
+    """Boots `boot` (an ISO, or QEMU options) to its end. Logs are left in `folder`. show() gets the console's bytes."""
+    os.makedirs(folder, exist_ok=True)
+    began = time.monotonic()
+    try:
+        process = start(boot, settings, folder)
+    except CannotRun as error:
+        return Result(NOT_RUN, f"trapline: cannot run: {error}", "", 0.0)
+    try:
+        console, ended = follow(process, folder + "/serial.txt", settings.timeout, show)
+    finally:
+        if process.poll() is None:
+            stop(process)
+    seconds = time.monotonic() - began
+    if ended:
+        status, reason = judge(console, emulator_complaint(settings, folder, process.returncode))
+    else:
+        status = NOT_RUN
+        reason = f"trapline: cannot run: no end after {settings.timeout:g} s; TIMEOUT= sets another limit"
+    return Result(status, reason, console, seconds)
