@@ -1,0 +1,372 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Trapline: a VMX/EPT core that traps a guest's MMIO with EPT entries misconfigured on purpose.
+ *
+ * This is the whole public interface. It is freestanding C11: an embedder links libtrapline.a, provides the hooks
+ * below and the four functions that a compiler may call by itself (memcpy, memmove, memset, memcmp).
+ *
+ * Calling context. "Any": wherever the embedder runs C on a CPU. "Host": not inside a device callback and not in an
+ * interrupt or NMI handler. "Callback": inside a tl_mmio_fn. Where nothing else is said a function may be called
+ * by several CPUs at once for different objects, and needs the caller's own serialisation for the same object.
+ */
+#ifndef TRAPLINE_H
+#define TRAPLINE_H
+
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* ---- Status ---------------------------------------------------------------------------------------------------- */
+
+/* 0 and above: done. Below: refused, and nothing was changed. */
+enum tl_status {
+	TL_OK = 0,
+	TL_PENDING = 1, /* published; completed by the vCPU after the instruction whose callback committed */
+	TL_INVALID_ARGUMENT = -1,
+	TL_NO_MEMORY = -2,
+	TL_UNALIGNED = -3,   /* a range must start and end on a 4 KiB boundary */
+	TL_OVERLAP = -4,     /* a range meets another one */
+	TL_WRAPS = -5,       /* start + size passes 2^64 */
+	TL_TOO_HIGH = -6,    /* the range passes MAXPHYADDR or what a 4-level EPT walk reaches (2^48) */
+	TL_NO_RANGE = -7,    /* no such range in the map */
+	TL_CONFLICT = -8,    /* the edits no longer fit the map that another writer published */
+	TL_AGAIN = -9,       /* too many maps wait for a grace period; only inside a callback, else commit waits */
+	TL_WOULD_WAIT = -10, /* this call has to wait, and may not where it was made */
+	TL_NO_VMX = -11,
+	TL_VMX_LOCKED = -12,
+	TL_NO_EPT = -13,
+	TL_NO_EPT_4_LEVEL = -14,
+	TL_NO_EPT_WRITE_BACK = -15,
+	TL_NO_INVEPT = -16,
+	TL_VMXON_FAILED = -17,
+	TL_UNSUPPORTED = -18,     /* the CPU lacks what was asked for; the log names it */
+	TL_CPU_DOWN = -19,        /* tl_cpu_up() has not been called on this CPU */
+	TL_DEVICE_ERROR = -20,    /* for device callbacks: the access cannot be completed; stops the guest */
+	TL_RAM_AT_L1TF_TARGET = -21, /* RAM lies where MMIO entries point a speculating CPU (docs/how-it-works.md) */
+};
+
+/* One sentence that names what is wrong and what to do about it. Context: any. Never NULL. */
+const char *tl_status_text(enum tl_status status);
+
+/* ---- Hooks ------------------------------------------------------------------------------------------------------ */
+
+enum tl_log_level { TL_LOG_ERROR, TL_LOG_INFO };
+
+/*
+ * What the embedder does for the library. No hook is called on the path of a fresh MMIO access.
+ *
+ * The library sees physical memory through one window: virtual = physical + direct_offset, for every page that
+ * alloc_pages() hands out and for the memory behind RAM ranges.
+ */
+struct tl_hooks {
+	/* `count` physically contiguous, zeroed 4 KiB pages, or NULL. Called with interrupts off, on any CPU. */
+	void *(*alloc_pages)(size_t count);
+	void (*free_pages)(void *pages, size_t count);
+	uint64_t direct_offset;
+	/* One line, without its newline. Conversions used: %s %c %d %u %x %lu %lx %%, with width and '0'. */
+	void (*log)(enum tl_log_level level, const char *format, va_list arguments);
+	/* A rule of the library's own was broken. Must not return. */
+	void (*panic)(const char *format, va_list arguments);
+	/* The calling CPU's number, below TL_MAX_CPUS, the same for as long as the CPU is up. */
+	unsigned (*cpu_index)(void);
+	/*
+	 * Makes `cpu` leave its guest soon: an interrupt sent to it. Orders all earlier stores before the interrupt
+	 * (before an x2APIC ICR write: MFENCE; LFENCE. SDM vol. 3, 10.12.3).
+	 */
+	void (*kick)(unsigned cpu);
+};
+
+enum { TL_MAX_CPUS = 64 };
+
+/* Precondition: first call into the library; the table stays where it is. Context: host, one CPU. */
+enum tl_status tl_init(const struct tl_hooks *table);
+
+/*
+ * Turns VMX on for the calling CPU (IA32_FEATURE_CONTROL is set and locked where firmware left it 0).
+ * Errors: the sentence for each missing feature is in tl_status_text(). TL_OK if it was up.
+ * Preconditions: 64-bit paging, ring 0, interrupts off. Context: host. SDM vol. 3, 24.6 to 24.8.
+ */
+enum tl_status tl_cpu_up(void);
+
+/* Turns VMX off again; no vCPU may have state on this CPU that is still wanted. Context: host. */
+void tl_cpu_down(void);
+
+/* Writes a few lines about the CPU and the VMX features in use through the log hook. Context: host, CPU up. */
+void tl_cpu_describe(void);
+
+/* ---- The memory map ---------------------------------------------------------------------------------------------- */
+
+struct tl_vm;
+struct tl_vcpu;
+struct tl_edit;
+
+typedef uint32_t tl_range_id;
+
+/* The hole: everything that no range claims. Reads give all ones, writes go nowhere. */
+#define TL_HOLE ((tl_range_id)0)
+
+/* One access to a device, as its callback sees it. */
+struct tl_mmio {
+	uint64_t gpa;	 /* guest-physical address of the first byte */
+	uint64_t offset; /* the same from the start of the range */
+	uint64_t data;	 /* write: what the guest stores, zero-extended. read: to be filled in; bits above size are ignored */
+	uint32_t size;	 /* 1 to 8 bytes; the access does not leave the range */
+	bool write;
+	void *context; /* of the range */
+	struct tl_vcpu *vcpu;
+};
+
+/*
+ * Serves one access. Runs on the vCPU's CPU, interrupts off, no lock held; several vCPUs may be in the same callback
+ * at once. It may edit and commit the map. Returns TL_OK; an error stops the guest (TL_STOP_DEVICE).
+ */
+typedef enum tl_status (*tl_mmio_fn)(struct tl_mmio *access);
+
+enum tl_range_kind {
+	TL_RANGE_RAM,
+	TL_RANGE_ROM,  /* reads and fetches go to memory; writes are dropped and counted */
+	TL_RANGE_MMIO, /* without a callback: tl_vcpu_run() returns TL_EXIT_MMIO */
+};
+
+struct tl_range {
+	enum tl_range_kind kind;
+	uint64_t start; /* guest-physical, a multiple of 4096 for RAM and ROM; any byte for MMIO */
+	uint64_t size;	/* bytes, not 0; like start */
+	void *host;	/* RAM, ROM: the memory behind it, 4 KiB aligned, physically contiguous */
+	tl_mmio_fn access;
+	void *context;
+	/* Called once when no vCPU can reach the removed range any more; `context` may be freed then. May be NULL. */
+	void (*release)(void *context);
+};
+
+/*
+ * A transaction: edits are only noted here, and applied together by tl_map_commit(). NULL: out of memory.
+ * Context: any but interrupt handlers; one owner.
+ */
+struct tl_edit *tl_map_edit(struct tl_vm *vm);
+
+/*
+ * Notes an edit. What a range alone shows to be wrong (alignment, size, wrap, height) is refused here; what depends on
+ * the map is refused by the commit. An edit that is refused leaves the transaction as it was.
+ * *id is written when the commit succeeds; it may be NULL, and must stay valid until then.
+ */
+enum tl_status tl_map_add(struct tl_edit *edit, const struct tl_range *range, tl_range_id *id);
+enum tl_status tl_map_remove(struct tl_edit *edit, tl_range_id id);
+enum tl_status tl_map_move(struct tl_edit *edit, tl_range_id id, uint64_t start);
+enum tl_status tl_map_resize(struct tl_edit *edit, tl_range_id id, uint64_t size);
+
+/*
+ * Applies the edits in order, publishes the result with one store, and consumes the transaction, also on error
+ * (then the map is as it was).
+ *
+ * A commit that takes an address away from a range waits: after TL_OK no callback dispatched from an older map runs or
+ * can start, and removed RAM is unreachable. Inside a callback nothing waits: TL_PENDING, and the vCPU completes the
+ * commit after the whole instruction. Hold no lock that a callback takes while committing from outside.
+ * Errors: TL_OVERLAP, TL_NO_RANGE, TL_CONFLICT, TL_NO_MEMORY, TL_AGAIN.
+ * Context: host or callback. Concurrency: any number of writers.
+ */
+enum tl_status tl_map_commit(struct tl_edit *edit);
+void tl_map_discard(struct tl_edit *edit);
+
+/*
+ * Makes every MMIO entry of the VM stale with one store, whatever their number: the seed's invalidation. Neither walks
+ * a table nor waits (but for the generation's wrap). Errors: TL_AGAIN, TL_NO_MEMORY. Context: host or callback.
+ */
+enum tl_status tl_vm_invalidate_mmio(struct tl_vm *vm);
+
+/* ---- Virtual machines ---------------------------------------------------------------------------------------------- */
+
+struct tl_vm_config {
+	uint64_t first_generation; /* 0: 150 short of the tag's wrap */
+	unsigned tag_bits;	   /* 1 to 19; 0: 19 */
+	unsigned mmio_level;	   /* the largest MMIO entry: 1 = 4 KiB, 2 = 2 MiB, 3 = 1 GiB; 0: what fits */
+	size_t ept_pages;	   /* most table pages the VM may hold; 0: 65536 (256 MiB) */
+};
+
+/* Creates a VM with an empty map. config may be NULL. Context: host, a CPU up. NULL and *status on error. */
+struct tl_vm *tl_vm_create(const struct tl_vm_config *config, enum tl_status *status);
+
+/* Frees a VM. Precondition: its vCPUs are destroyed. Calls the release hook of each range. Context: host. */
+enum tl_status tl_vm_destroy(struct tl_vm *vm);
+
+/*
+ * Copies between guest-physical memory and `buffer`. Only RAM (and ROM, when reading) counts; false, and nothing
+ * promised of the buffer, if any byte lies elsewhere. Context: host, or a callback of a vCPU of this VM.
+ */
+bool tl_mem_read(struct tl_vm *vm, uint64_t gpa, void *buffer, size_t size);
+bool tl_mem_write(struct tl_vm *vm, uint64_t gpa, const void *buffer, size_t size);
+
+/* ---- Virtual processors ----------------------------------------------------------------------------------------------- */
+
+enum tl_exit_reason {
+	TL_EXIT_MMIO,	  /* an MMIO range without a callback: complete exit->mmio and run on */
+	TL_EXIT_IO,	  /* IN or OUT: complete exit->io and run on */
+	TL_EXIT_VMCALL,	  /* VMCALL with RAX != 0: exit->vmcall; set .result and run on */
+	TL_EXIT_HLT,	  /* the guest halted with nothing to wake it; running on continues after the HLT */
+	TL_EXIT_SHUTDOWN, /* triple fault */
+	TL_EXIT_BUDGET,	  /* the time budget is spent */
+	TL_EXIT_KICKED,	  /* tl_vcpu_kick() */
+	TL_EXIT_NO_MEMORY, /* out of table pages: running on tries again */
+	TL_EXIT_STOPPED,  /* the guest did what cannot be continued: exit->stop */
+};
+
+/* Why a guest was stopped. Only this guest is: the host and other guests run on. */
+enum tl_stop {
+	TL_STOP_UNDECODABLE,   /* an instruction on MMIO that is not emulated: bytes and RIP say which */
+	TL_STOP_FETCH,	       /* an instruction fetch from MMIO or from a hole */
+	TL_STOP_PAGE_TABLE,    /* the guest's page tables lie in MMIO or in a hole */
+	TL_STOP_EVENT,	       /* delivering an event touched MMIO */
+	TL_STOP_OPERAND,       /* the instruction's operand is not what exited, twice */
+	TL_STOP_BUG,	       /* an EPT entry that is misconfigured and not ours */
+	TL_STOP_SPURIOUS,      /* the same exit twice with nothing changed */
+	TL_STOP_DEVICE,	       /* a device callback returned an error */
+	TL_STOP_EXIT,	       /* an exit that is not served: exit->stop.code is the basic exit reason */
+	TL_STOP_ENTRY,	       /* VM entry refused the guest's state */
+	TL_STOP_UNSUPPORTED,   /* guest state that this CPU cannot run (real mode without unrestricted guest) */
+};
+
+struct tl_exit_io {
+	uint16_t port;
+	uint8_t size; /* 1, 2, 4 */
+	bool write;
+	uint32_t data;
+};
+
+struct tl_exit_vmcall {
+	uint64_t number; /* RAX */
+	uint64_t argument[4]; /* RBX, RCX, RDX, RSI */
+	uint64_t result; /* to RAX when the vCPU runs on; 0 on return */
+};
+
+struct tl_exit_stop {
+	enum tl_stop why;
+	uint64_t rip, gpa;
+	uint64_t code; /* the EPT entry of TL_STOP_BUG, the reason of TL_STOP_EXIT and TL_STOP_ENTRY */
+	uint8_t bytes[15];
+	uint8_t nr_bytes; /* of the instruction, 0 if it could not be read */
+};
+
+/* Values only, no pointer into the library; a later commit says nothing about an exit already returned. */
+struct tl_exit {
+	enum tl_exit_reason reason;
+	union {
+		struct tl_mmio mmio;
+		struct tl_exit_io io;
+		struct tl_exit_vmcall vmcall;
+		struct tl_exit_stop stop;
+	};
+};
+
+/* The exit's or the stop's name in words. Context: any. Never NULL. */
+const char *tl_exit_name(enum tl_exit_reason reason);
+const char *tl_stop_name(enum tl_stop why);
+/* The SDM's name of a basic exit reason (SDM vol. 3, appendix C). Context: any. Never NULL. */
+const char *tl_exit_reason_name(unsigned basic_reason);
+
+/* In the hardware's numbering. */
+enum tl_gpr {
+	TL_RAX, TL_RCX, TL_RDX, TL_RBX, TL_RSP, TL_RBP, TL_RSI, TL_RDI,
+	TL_R8, TL_R9, TL_R10, TL_R11, TL_R12, TL_R13, TL_R14, TL_R15, TL_NR_GPRS
+};
+
+enum tl_segment_name { TL_ES, TL_CS, TL_SS, TL_DS, TL_FS, TL_GS, TL_LDTR, TL_TR, TL_NR_SEGMENTS };
+
+struct tl_segment {
+	uint16_t selector;
+	uint32_t limit;
+	uint32_t access; /* the VMCS' access-rights format. SDM vol. 3, 25.4.1 */
+	uint64_t base;
+};
+
+struct tl_table {
+	uint64_t base;
+	uint16_t limit;
+};
+
+struct tl_state {
+	uint64_t gpr[TL_NR_GPRS];
+	uint64_t rip, rflags;
+	struct tl_segment segment[TL_NR_SEGMENTS];
+	struct tl_table gdtr, idtr;
+	uint64_t cr0, cr2, cr3, cr4, efer, dr7;
+};
+
+/* A vCPU in the state of a processor after RESET (SDM vol. 3, 10.1.1). NULL and *status on error. Context: host. */
+struct tl_vcpu *tl_vcpu_create(struct tl_vm *vm, enum tl_status *status);
+/* Precondition: it is not running. Context: host. */
+enum tl_status tl_vcpu_destroy(struct tl_vcpu *vcpu);
+
+/*
+ * Runs the guest on the calling CPU until something is for the embedder. `exit` is also an input: what the embedder
+ * completed in it (mmio.data, io.data, vmcall.result) is taken over first, so it must be the same object as before.
+ * Preconditions: interrupts off, tl_cpu_up() done on this CPU. Errors: TL_CPU_DOWN, TL_INVALID_ARGUMENT.
+ * Context: host. Concurrency: one CPU at a time per vCPU; it may be another one each time.
+ */
+enum tl_status tl_vcpu_run(struct tl_vcpu *vcpu, struct tl_exit *exit);
+
+/* The guest time, in TSC ticks, after which tl_vcpu_run() returns TL_EXIT_BUDGET; counted from this call on, spent in
+ * the guest only. 0: none. TL_UNSUPPORTED without a preemption timer. Context: host, not running. */
+enum tl_status tl_vcpu_set_budget(struct tl_vcpu *vcpu, uint64_t tsc_ticks);
+
+/* Makes tl_vcpu_run() return TL_EXIT_KICKED soon; one that does not run returns at once the next time. Context: any. */
+void tl_vcpu_kick(struct tl_vcpu *vcpu);
+
+enum tl_event_type { TL_EVENT_INTERRUPT = 0, TL_EVENT_NMI = 2, TL_EVENT_EXCEPTION = 3 };
+
+struct tl_event {
+	enum tl_event_type type;
+	uint8_t vector;
+	bool has_error_code;
+	uint32_t error_code;
+};
+
+/* Queues one event; an interrupt waits until the guest can take it. TL_AGAIN while one is queued. Context: host or
+ * callback, by the vCPU's own CPU. */
+enum tl_status tl_vcpu_inject(struct tl_vcpu *vcpu, const struct tl_event *event);
+
+/* The whole architectural state. Precondition: not running; its CPU is the calling one or the vCPU never ran.
+ * tl_vcpu_set() takes it as it is: what VM entry refuses stops the guest with TL_STOP_ENTRY. Context: host. */
+enum tl_status tl_vcpu_get(struct tl_vcpu *vcpu, struct tl_state *state);
+enum tl_status tl_vcpu_set(struct tl_vcpu *vcpu, const struct tl_state *state);
+
+/* ---- Statistics and traces -------------------------------------------------------------------------------------------- */
+
+/* Counts since creation. fresh + stale is the number of accesses to MMIO ranges and the hole, if none was split. */
+struct tl_stats {
+	uint64_t fresh;	  /* verdict EMULATE: served by the entry's tag */
+	uint64_t stale;	  /* verdict INVALID, or the first access to a page: served by a search of the map */
+	uint64_t retried; /* verdict RETRY */
+	uint64_t bugs;	  /* verdict BUG */
+	uint64_t hole_reads, hole_writes, rom_writes;
+	uint64_t exits;	  /* all VM exits */
+	uint64_t commits, invalidations, wraps, zapped; /* of the VM */
+	uint64_t generation; /* of the published map, all 64 bits */
+	uint64_t ept_pages, live_mmio_entries;
+};
+
+/* Context: host. A vCPU that runs meanwhile may be counted a little late. live_mmio_entries walks the tables. */
+void tl_stats(struct tl_vm *vm, struct tl_stats *stats);
+
+enum tl_trace_event { TL_TRACE_MARK_MMIO_SPTE, TL_TRACE_CHECK_MMIO_SPTE, TL_TRACE_HANDLE_MMIO_PAGE_FAULT };
+
+/* One record of a per-CPU ring. */
+struct tl_trace_record {
+	uint64_t tsc;
+	uint32_t event;	 /* enum tl_trace_event */
+	uint32_t verdict; /* check: enum verdict, 0 is EMULATE (valid) */
+	uint64_t gpa;
+	uint64_t spte;
+	uint32_t spte_tag; /* the tag in the entry */
+	uint32_t map_tag;  /* the tag of that range in the map */
+	uint32_t range;
+	uint32_t reserved;
+};
+
+/* Turns events on (a mask of 1 << enum tl_trace_event) for all CPUs, 0 turns all off. Context: host. */
+void tl_trace_enable(uint32_t events);
+/* Takes up to `count` records of `cpu`, oldest first, and returns how many; *lost counts the overwritten ones.
+ * Precondition: called on that CPU. Context: host. */
+size_t tl_trace_read(unsigned cpu, struct tl_trace_record *records, size_t count, uint64_t *lost);
+
+#endif

@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: MIT */
+#include "mmu/ept_table.h"
+#include "mmu/hooks.h"
+
+static ept_slot_t *table_at(ept_entry_t entry)
+{
+	return phys_to_host(entry & EPT_ADDRESS);
+}
+
+static ept_slot_t *table_alloc(struct tl_vm *vm)
+{
+	ept_slot_t *table;
+
+	/* relaxed: a count, it orders nothing. */
+	if (atomic_fetch_add_explicit(&vm->nr_ept_pages, 1, memory_order_relaxed) < vm->max_ept_pages) {
+		table = hooks->alloc_pages(1);
+		if (table)
+			return table;
+	}
+	atomic_fetch_sub_explicit(&vm->nr_ept_pages, 1, memory_order_relaxed);
+	return NULL;
+}
+
+static void table_free(struct tl_vm *vm, ept_slot_t *table)
+{
+	hooks->free_pages((void *)table, 1);
+	atomic_fetch_sub_explicit(&vm->nr_ept_pages, 1, memory_order_relaxed);
+}
+
+/* What SDM 29.3.3.1 calls a misconfiguration, of a present entry that is not an MMIO entry. */
+static bool is_malformed(ept_entry_t entry, unsigned level)
+{
+	ept_entry_t reserved = (BIT(52) - 1) & ~(BIT(mmu_cpu.maxphyaddr) - 1);
+	ept_entry_t type = entry & EPT_MEMORY_TYPE;
+	bool leaf = level == 1 || (entry & EPT_LARGE);
+
+	if ((entry & EPT_RWX) == 0)
+		return false;
+	if (!(entry & EPT_READ) || (entry & reserved))
+		return true;
+	if (!leaf)
+		return (entry & (EPT_MEMORY_TYPE | EPT_IGNORE_PAT)) != 0;
+	if (level == 4 || level > mmu_cpu.ept_level)
+		return true;
+	if (entry & EPT_ADDRESS & (EPT_SPAN(level) - 1))
+		return true;
+	return type == (2ull << 3) || type == (3ull << 3) || type == (7ull << 3);
+}
+
+void ept_walk(const struct tl_vm *vm, gpa_t gpa, struct ept_walk *walk)
+{
+	ept_slot_t *table = vm->root;
+	unsigned level = EPT_LEVELS;
+
+	for (;;) {
+		walk->slot = &table[ept_index(gpa, level)];
+		walk->level = level;
+		/* acquire: the table behind the pointer was zeroed, or filled, before it was linked. */
+		walk->entry = atomic_load_explicit(walk->slot, memory_order_acquire);
+		walk->malformed = !is_mmio_spte(walk->entry) && is_malformed(walk->entry, level);
+		if (!ept_is_table(walk->entry, level) || unlikely(walk->malformed))
+			return;
+		table = table_at(walk->entry);
+		level--;
+	}
+}
+
+/* The leaf that covers part `index` of what the leaf `entry` at `level` covers. */
+static ept_entry_t split_part(ept_entry_t entry, unsigned level, unsigned index)
+{
+	entry += index * EPT_SPAN(level - 1);
+	return level == 2 ? entry & ~EPT_LARGE : entry;
+}
+
+/* Puts a table under the walk's end, and steps down into it. */
+static enum ept_install descend(struct tl_vm *vm, gpa_t gpa, struct ept_walk *walk)
+{
+	ept_slot_t *table = table_alloc(vm);
+	ept_entry_t seen = walk->entry;
+	unsigned index = ept_index(gpa, walk->level - 1);
+
+	if (!table)
+		return EPT_NO_MEMORY;
+	if (ept_is_present(seen))
+		for (unsigned i = 0; i < EPT_NR_ENTRIES; i++)
+			/* relaxed: nobody sees the table before it is linked. */
+			atomic_store_explicit(&table[i], split_part(seen, walk->level, i), memory_order_relaxed);
+	/* release: the table's contents before the pointer to it. */
+	if (!atomic_compare_exchange_strong_explicit(walk->slot, &seen, host_to_phys((void *)table) | EPT_RWX,
+						     memory_order_release, memory_order_relaxed)) {
+		table_free(vm, table);
+		return EPT_RACED;
+	}
+	walk->slot = &table[index];
+	walk->entry = ept_is_present(walk->entry) ? split_part(walk->entry, walk->level, index) : 0;
+	walk->level--;
+	return EPT_INSTALLED;
+}
+
+enum ept_install ept_install(struct tl_vm *vm, gpa_t gpa, struct ept_walk *walk, unsigned level, ept_entry_t entry)
+{
+	ept_entry_t seen;
+
+	while (walk->level > level) {
+		enum ept_install status = descend(vm, gpa, walk);
+
+		if (status != EPT_INSTALLED)
+			return status;
+	}
+	seen = walk->entry;
+	if (!atomic_compare_exchange_strong_explicit(walk->slot, &seen, entry, memory_order_release,
+						     memory_order_relaxed))
+		return EPT_RACED;
+	walk->entry = entry;
+	return EPT_INSTALLED;
+}
+
+/* A pointer that may be followed: one that was corrupted leads anywhere. */
+static bool leads_down(ept_entry_t entry, unsigned level)
+{
+	return ept_is_table(entry, level) && !is_malformed(entry, level);
+}
+
+/* False: the slot changed meanwhile, and is to be looked at again. */
+typedef bool (*ept_visit_fn)(void *context, ept_slot_t *slot, ept_entry_t entry);
+
+/* Visits what is neither empty nor a table and meets [first, last], in the table at `level` that begins at `base`. */
+static void visit_table(ept_slot_t *table, unsigned level, gpa_t base, gpa_t first, gpa_t last, ept_visit_fn visit,
+			void *context)
+{
+	uint64_t span = EPT_SPAN(level);
+	unsigned from = first > base ? (unsigned)((first - base) / span) : 0;
+
+	for (unsigned i = from; i < EPT_NR_ENTRIES && base + i * span <= last; i++) {
+		ept_entry_t entry;
+
+		do {
+			/* acquire: as in ept_walk(). */
+			entry = atomic_load_explicit(&table[i], memory_order_acquire);
+			if (leads_down(entry, level)) {
+				visit_table(table_at(entry), level - 1, base + i * span, first, last, visit, context);
+				break;
+			}
+		} while (entry && !visit(context, &table[i], entry));
+	}
+}
+
+static void visit_all(const struct tl_vm *vm, ept_visit_fn visit, void *context)
+{
+	visit_table(vm->root, EPT_LEVELS, 0, 0, BIT(48) - 1, visit, context);
+}
+
+static bool zap_present(void *context, ept_slot_t *slot, ept_entry_t entry)
+{
+	(void)context;
+	/* By compare: a vCPU may have split the leaf meanwhile, and then it is the parts that have to go (rule 4). */
+	return !ept_is_present(entry) || atomic_compare_exchange_strong_explicit(slot, &entry, 0, memory_order_acq_rel,
+										 memory_order_relaxed);
+}
+
+void ept_zap_present(struct tl_vm *vm, gpa_t first, gpa_t last)
+{
+	visit_table(vm->root, EPT_LEVELS, 0, first, last, zap_present, NULL);
+}
+
+static bool zap_mmio(void *context, ept_slot_t *slot, ept_entry_t entry)
+{
+	struct tl_vm *vm = context;
+
+	if (!is_mmio_spte(entry))
+		return true;
+	if (!atomic_compare_exchange_strong_explicit(slot, &entry, 0, memory_order_acq_rel, memory_order_relaxed))
+		return false;
+	/* relaxed: a count. */
+	atomic_fetch_add_explicit(&vm->zapped, 1, memory_order_relaxed);
+	return true;
+}
+
+void ept_zap_mmio(struct tl_vm *vm)
+{
+	visit_all(vm, zap_mmio, vm);
+}
+
+static bool count_mmio(void *context, ept_slot_t *slot, ept_entry_t entry)
+{
+	(void)slot;
+	*(size_t *)context += is_mmio_spte(entry);
+	return true;
+}
+
+size_t ept_count_mmio(const struct tl_vm *vm)
+{
+	size_t count = 0;
+
+	visit_all(vm, count_mmio, &count);
+	return count;
+}
+
+bool ept_create(struct tl_vm *vm)
+{
+	vm->root = table_alloc(vm);
+	return vm->root != NULL;
+}
+
+static void free_table(struct tl_vm *vm, ept_slot_t *table, unsigned level)
+{
+	for (unsigned i = 0; i < EPT_NR_ENTRIES; i++) {
+		ept_entry_t entry = atomic_load_explicit(&table[i], memory_order_relaxed);
+
+		if (leads_down(entry, level))
+			free_table(vm, table_at(entry), level - 1);
+	}
+	table_free(vm, table);
+}
+
+void ept_destroy(struct tl_vm *vm)
+{
+	free_table(vm, vm->root, EPT_LEVELS);
+}
+
+bool ept_l1tf_target(hpa_t start, hpa_t end, unsigned maxphyaddr)
+{
+	for (unsigned width = maxphyaddr < 36 ? 36 : maxphyaddr; width <= 46; width++) {
+		hpa_t top = BIT(width);
+
+		if (start < top && end > top - BIT(32))
+			return true;
+	}
+	return false;
+}

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: MIT */
+/* The EPT's tables: the walk, installing an entry without a lock, zapping. */
+#ifndef MMU_EPT_TABLE_H
+#define MMU_EPT_TABLE_H
+
+#include "mmu/ept.h"
+#include "mmu/vm.h"
+
+/* Where a walk ended: at the first entry that is no pointer to a table. */
+struct ept_walk {
+	ept_slot_t *slot;
+	ept_entry_t entry; /* as it was read */
+	unsigned level;
+	bool malformed; /* a present entry on the way, or the last, breaks SDM 29.3.3.1 and is not an MMIO entry */
+};
+
+/* Walks to `gpa`. Context: any reader of the VM. Concurrency: lockless. Precondition: gpa < 2^48. */
+void ept_walk(const struct tl_vm *vm, gpa_t gpa, struct ept_walk *walk);
+
+enum ept_install { EPT_INSTALLED, EPT_RACED, EPT_NO_MEMORY };
+
+/*
+ * Puts `entry` where the walk ended, or below it at `level`, making the tables on the way and splitting a large leaf
+ * that is in it. Each step is one compare-and-exchange from what was read (rule 5), so EPT_RACED changed nothing
+ * that anybody could see, except tables that stay for the next one. Precondition: level <= walk->level; an MMIO entry
+ * is not put over a present one.
+ */
+enum ept_install ept_install(struct tl_vm *vm, gpa_t gpa, struct ept_walk *walk, unsigned level, ept_entry_t entry);
+
+/* Zaps every present leaf that meets [first, last], as a whole also where it reaches further. The caller flushes. */
+void ept_zap_present(struct tl_vm *vm, gpa_t first, gpa_t last);
+
+/* Zaps every MMIO entry. Needs no flush: misconfigured entries are not cached (SDM 29.4.2). */
+void ept_zap_mmio(struct tl_vm *vm);
+
+size_t ept_count_mmio(const struct tl_vm *vm);
+
+/* Makes and frees the whole structure. Precondition of the latter: no vCPU of the VM is left. */
+bool ept_create(struct tl_vm *vm);
+void ept_destroy(struct tl_vm *vm);
+
+#endif

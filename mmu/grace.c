@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: MIT */
+#include "mmu/grace.h"
+#include "mmu/hooks.h"
+#include "mmu/vm.h"
+
+/* How often a wait looks before it kicks: most vCPUs pass by themselves within an exit. */
+enum { PATIENCE = 1000 };
+
+static struct grace_reader *current_reader[TL_MAX_CPUS]; /* each written and read by its own CPU only */
+
+void grace_reader_add(struct grace_reader *reader, struct tl_vm *vm)
+{
+	reader->vm = vm;
+	reader->entry_round = GRACE_ATTENTION;
+	vm_lock(vm);
+	reader->next = vm->readers;
+	vm->readers = reader;
+	vm_unlock(vm);
+}
+
+void grace_reader_remove(struct grace_reader *reader)
+{
+	struct tl_vm *vm = reader->vm;
+	struct grace_reader **link;
+
+	vm_lock(vm);
+	for (link = &vm->readers; *link != reader; link = &(*link)->next)
+		;
+	*link = reader->next;
+	vm_unlock(vm);
+}
+
+void grace_enter(struct grace_reader *reader)
+{
+	unsigned cpu = hooks->cpu_index();
+
+	current_reader[cpu] = reader;
+	atomic_store_explicit(&reader->cpu, cpu, memory_order_relaxed);
+	/* The exchange is the fence that a reader pays once per tl_vcpu_run(): a writer either sees in_run, or raised
+	 * the round before the load in grace_announce() and this reader sees its map. */
+	atomic_exchange_explicit(&reader->in_run, 1, memory_order_seq_cst);
+	grace_announce(reader);
+}
+
+void grace_leave(struct grace_reader *reader)
+{
+	reader->entry_round = GRACE_ATTENTION;
+	/* release: whatever was read from a map comes before a writer may reuse it. */
+	atomic_store_explicit(&reader->in_run, 0, memory_order_release);
+	current_reader[hooks->cpu_index()] = NULL;
+}
+
+struct grace_reader *grace_current(void)
+{
+	return current_reader[hooks->cpu_index()];
+}
+
+void grace_announce(struct grace_reader *reader)
+{
+	struct tl_vm *vm = reader->vm;
+	/* seq_cst for the first load after in_run was set, acquire for the others: the maps published before it. */
+	uint64_t round = atomic_load_explicit(&vm->round, memory_order_seq_cst);
+	/* After the round: a writer raises the flush number first, so who sees the round sees the number. */
+	uint64_t flush = atomic_load_explicit(&vm->flush_number, memory_order_acquire);
+	uint64_t *flushed = &vm->flushed[atomic_load_explicit(&reader->cpu, memory_order_relaxed)];
+
+	if (*flushed != flush) {
+		mmu_cpu.flush(vm);
+		*flushed = flush;
+	}
+	/* What a kick left unfinished is to be looked at again before the next entry. */
+	reader->entry_round = reader->pending ? GRACE_ATTENTION : round;
+	/* release: the flush, and every use of an older map, come before the announcement. */
+	atomic_store_explicit(&reader->word, round, memory_order_release);
+}
+
+uint64_t grace_raise(struct tl_vm *vm)
+{
+	/* seq_cst: the publication before it, and the loads of in_run after it, stay on their sides. */
+	return atomic_fetch_add_explicit(&vm->round, 1, memory_order_seq_cst) + 1;
+}
+
+static bool reader_passed(struct grace_reader *reader, uint64_t round)
+{
+	/* seq_cst against the exchange in grace_enter(); acquire for the word: what it read lies behind. */
+	return !atomic_load_explicit(&reader->in_run, memory_order_seq_cst) ||
+	       atomic_load_explicit(&reader->word, memory_order_acquire) >= round;
+}
+
+bool grace_passed(struct tl_vm *vm, uint64_t round)
+{
+	for (struct grace_reader *reader = vm->readers; reader; reader = reader->next)
+		if (!reader_passed(reader, round))
+			return false;
+	return true;
+}
+
+static void kick_late(struct tl_vm *vm, uint64_t round)
+{
+	vm_lock(vm);
+	for (struct grace_reader *reader = vm->readers; reader; reader = reader->next)
+		if (!reader_passed(reader, round))
+			hooks->kick(atomic_load_explicit(&reader->cpu, memory_order_relaxed));
+	vm_unlock(vm);
+}
+
+bool grace_wait(struct tl_vm *vm, uint64_t round, struct grace_reader *self)
+{
+	for (unsigned looks = 1;; looks++) {
+		bool passed;
+
+		if (self)
+			grace_announce(self);
+		vm_lock(vm);
+		passed = grace_passed(vm, round);
+		vm_unlock(vm);
+		if (passed)
+			return true;
+		if (self && atomic_load_explicit(&self->kicked, memory_order_relaxed))
+			return false;
+		if (looks % PATIENCE == 0)
+			kick_late(vm, round);
+		__builtin_ia32_pause();
+	}
+}

@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: MIT */
+/* The edits, each applied to a map under construction. */
+#include "mmu/map_edit.h"
+#include "mmu/hooks.h"
+
+void map_retag(const struct tl_vm *vm, struct map *map, uint32_t id)
+{
+	struct map_range *range = &map->ranges[id];
+
+	range->generation = map->generation;
+	range->fresh = map->stamping ? mmio_spte_make(id, vm_tag(vm, map->generation)) : MAP_NO_SPTE;
+}
+
+void map_retag_all(const struct tl_vm *vm, struct map *map)
+{
+	for (uint32_t id = 0; id < map->nr_slots; id++)
+		if (map->ranges[id].kind != MAP_FREE)
+			map_retag(vm, map, id);
+}
+
+void map_choose_ram_hint(struct map *map)
+{
+	uint64_t largest = 0;
+
+	map->ram_hint = MAP_HOLE_ID;
+	for (uint32_t id = MAP_FIRST_ID; id < map->nr_slots; id++) {
+		const struct map_range *range = &map->ranges[id];
+
+		if (range->kind == MAP_RAM && range->last - range->start >= largest) {
+			largest = range->last - range->start;
+			map->ram_hint = id;
+		}
+	}
+}
+
+static bool is_memory(const struct map_range *range)
+{
+	return range->kind == MAP_RAM || range->kind == MAP_ROM;
+}
+
+/* A page on which the range begins or ends within is shared, with another range or with the hole. */
+static bool meets_on_a_page(const struct map_range *range)
+{
+	return !ALIGNED(range->start, PAGE_SIZE) || !ALIGNED(range->last + 1, PAGE_SIZE);
+}
+
+/* Whether [start, last] is free of ranges other than `self`; the hole's id if there is none to leave out. */
+static bool is_free(const struct map *map, uint64_t start, uint64_t last, uint32_t self)
+{
+	uint32_t before = map_place_of(map, start), next = before + 1;
+
+	if (before && map->places[before].id == self)
+		before--;
+	if (before && map->ranges[map->places[before].id].last >= start)
+		return false;
+	if (next < map->nr_places && map->places[next].id == self)
+		next++;
+	return next == map->nr_places || map->places[next].start > last;
+}
+
+static void insert_place(struct map *map, uint64_t start, uint32_t id)
+{
+	uint32_t at = map_place_of(map, start) + 1;
+
+	__builtin_memmove(&map->places[at + 1], &map->places[at], (map->nr_places - at) * sizeof(map->places[0]));
+	map->places[at] = (struct map_place){.start = start, .id = id};
+	map->nr_places++;
+}
+
+static void remove_place(struct map *map, uint64_t start)
+{
+	uint32_t at = map_place_of(map, start);
+
+	map->nr_places--;
+	__builtin_memmove(&map->places[at], &map->places[at + 1], (map->nr_places - at) * sizeof(map->places[0]));
+}
+
+static uint32_t take_slot(struct map *map)
+{
+	uint32_t id = map->free_slot;
+
+	if (id == MAP_NO_SLOT)
+		return map->nr_slots++;
+	map->free_slot = (uint32_t)map->ranges[id].start;
+	return id;
+}
+
+/* What every edit of a range has in common: its own entries, those of pages it shares, and memory's caches. */
+static void range_changed(struct map *map, struct tl_edit *edit, uint32_t id)
+{
+	struct map_range *range = &map->ranges[id];
+
+	map_retag(edit->vm, map, id);
+	if (meets_on_a_page(range))
+		map_retag(edit->vm, map, MAP_SHARED_ID);
+	if (unlikely(is_memory(range)))
+		map->ram_generation = 0; /* the commit gives it a new one */
+}
+
+static enum tl_status apply_add(struct map *map, struct tl_edit *edit, struct edit_step *step)
+{
+	static const uint8_t kind_of[] = {[TL_RANGE_RAM] = MAP_RAM, [TL_RANGE_ROM] = MAP_ROM, [TL_RANGE_MMIO] = MAP_MMIO};
+	const struct tl_range *new = &step->range;
+	uint64_t last = new->start + (new->size - 1);
+	struct map_range *range;
+	uint32_t id;
+
+	if (!is_free(map, new->start, last, MAP_HOLE_ID))
+		return TL_OVERLAP;
+	id = take_slot(map);
+	insert_place(map, new->start, id);
+	range = &map->ranges[id];
+	*range = (struct map_range){.start = new->start,
+				    .last = last,
+				    .context = new->context,
+				    .release = new->release,
+				    .id = id,
+				    .kind = kind_of[new->kind]};
+	if (is_memory(range))
+		range->host = new->host;
+	else
+		range->access = new->access;
+	range_changed(map, edit, id);
+	map_retag(edit->vm, map, MAP_HOLE_ID);
+	step->id = id;
+	return TL_OK;
+}
+
+/* The part [first, last] stops being answered by `range`. */
+static void take_away(const struct map_range *range, struct tl_edit *edit, struct edit_step *step, gpa_t first, gpa_t last)
+{
+	edit->takes = true;
+	if (!is_memory(range))
+		return;
+	edit->zaps = true;
+	step->zap_first = first;
+	step->zap_last = last;
+}
+
+static enum tl_status apply_remove(struct map *map, struct tl_edit *edit, struct edit_step *step)
+{
+	struct map_range *range = &map->ranges[step->id];
+
+	take_away(range, edit, step, range->start, range->last);
+	step->release = range->release;
+	step->context = range->context;
+	range_changed(map, edit, step->id);
+	remove_place(map, range->start);
+	*range = (struct map_range){.fresh = MAP_NO_SPTE, .id = step->id, .kind = MAP_FREE};
+	return TL_OK;
+}
+
+void map_free_slots(struct map *map, const struct edit_page *page)
+{
+	for (; page; page = page->next)
+		for (unsigned i = 0; i < page->nr_steps; i++)
+			if (page->step[i].kind == EDIT_REMOVE) {
+				map->ranges[page->step[i].id].start = map->free_slot;
+				map->free_slot = page->step[i].id;
+			}
+}
+
+static enum tl_status check_span(const struct map *map, const struct map_range *range, uint64_t start, uint64_t size)
+{
+	uint64_t last = start + (size - 1);
+
+	if (is_memory(range) && !ALIGNED(start | size, PAGE_SIZE))
+		return TL_UNALIGNED;
+	if (last < start)
+		return TL_WRAPS;
+	if (last > map->ranges[MAP_HOLE_ID].last)
+		return TL_TOO_HIGH;
+	return is_free(map, start, last, range->id) ? TL_OK : TL_OVERLAP;
+}
+
+static enum tl_status apply_move(struct map *map, struct tl_edit *edit, struct edit_step *step)
+{
+	struct map_range *range = &map->ranges[step->id];
+	uint64_t size = range->last - range->start + 1;
+	enum tl_status status = check_span(map, range, step->start, size);
+
+	if (status != TL_OK)
+		return status;
+	take_away(range, edit, step, range->start, range->last);
+	range_changed(map, edit, step->id); /* as it was: the page it leaves may cease to be shared */
+	remove_place(map, range->start);
+	insert_place(map, step->start, step->id);
+	range->start = step->start;
+	range->last = step->start + (size - 1);
+	range_changed(map, edit, step->id);
+	map_retag(edit->vm, map, MAP_HOLE_ID);
+	return TL_OK;
+}
+
+static enum tl_status apply_resize(struct map *map, struct tl_edit *edit, struct edit_step *step)
+{
+	struct map_range *range = &map->ranges[step->id];
+	enum tl_status status = check_span(map, range, range->start, step->size);
+	gpa_t last = range->start + (step->size - 1);
+
+	if (status != TL_OK)
+		return status;
+	if (is_memory(range)) {
+		hpa_t host = host_to_phys(range->host);
+
+		if (ept_l1tf_target(host, host + step->size, mmu_cpu.maxphyaddr))
+			return TL_RAM_AT_L1TF_TARGET;
+	}
+	if (last < range->last)
+		take_away(range, edit, step, last + 1, range->last);
+	else
+		map_retag(edit->vm, map, MAP_HOLE_ID);
+	range_changed(map, edit, step->id);
+	range->last = last;
+	range_changed(map, edit, step->id);
+	return TL_OK;
+}
+
+enum tl_status map_apply(struct map *map, struct tl_edit *edit, struct edit_step *step)
+{
+	step->zap_first = 1;
+	step->zap_last = 0;
+	step->release = NULL;
+	if (step->kind == EDIT_ADD)
+		return apply_add(map, edit, step);
+	/* A range that was there when the edit was noted, and is not now, was removed by another writer. */
+	if (step->id >= map->nr_slots || map->ranges[step->id].kind == MAP_FREE)
+		return TL_NO_RANGE;
+	switch (step->kind) {
+	case EDIT_REMOVE:
+		return apply_remove(map, edit, step);
+	case EDIT_MOVE:
+		return apply_move(map, edit, step);
+	default:
+		return apply_resize(map, edit, step);
+	}
+}

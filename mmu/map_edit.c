@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: MIT */
+#include "mmu/map_edit.h"
+#include "mmu/hooks.h"
+
+struct tl_edit *tl_map_edit(struct tl_vm *vm)
+{
+	/* acquire: the page's former owner is done with it. */
+	struct tl_edit *edit = atomic_exchange_explicit(&vm->spare_edit, NULL, memory_order_acquire);
+
+	if (!edit)
+		edit = hooks->alloc_pages(1);
+	if (!edit)
+		return NULL;
+	edit->first.next = NULL;
+	edit->first.nr_steps = 0;
+	edit->last = &edit->first;
+	edit->vm = vm;
+	edit->next = NULL;
+	/* relaxed: only tells TL_CONFLICT from the writer's own mistake. */
+	edit->base = atomic_load_explicit(&vm->publications, memory_order_relaxed);
+	edit->stage = EDIT_WAIT_GRACE;
+	edit->takes = edit->zaps = edit->wraps = false;
+	return edit;
+}
+
+static struct edit_step *next_step(struct tl_edit *edit)
+{
+	if (unlikely(edit->last->nr_steps == EDIT_STEPS_PER_PAGE)) {
+		struct edit_page *page = hooks->alloc_pages(1);
+
+		if (!page)
+			return NULL;
+		edit->last->next = page;
+		edit->last = page;
+	}
+	return &edit->last->step[edit->last->nr_steps];
+}
+
+static enum tl_status note(struct tl_edit *edit, enum edit_kind kind, tl_range_id id, uint64_t value)
+{
+	struct edit_step *step;
+
+	if (kind != EDIT_ADD && id < MAP_FIRST_ID)
+		return TL_NO_RANGE;
+	step = next_step(edit);
+	if (!step)
+		return TL_NO_MEMORY;
+	step->kind = kind;
+	step->id = id;
+	if (kind == EDIT_MOVE)
+		step->start = value;
+	else
+		step->size = value;
+	edit->last->nr_steps++;
+	return TL_OK;
+}
+
+static enum tl_status check_place(uint64_t start, uint64_t size)
+{
+	unsigned width = mmu_cpu.maxphyaddr < 48 ? mmu_cpu.maxphyaddr : 48;
+
+	if (size == 0)
+		return TL_INVALID_ARGUMENT;
+	if (start + (size - 1) < start)
+		return TL_WRAPS;
+	if ((start + (size - 1)) >> width)
+		return TL_TOO_HIGH;
+	return TL_OK;
+}
+
+static enum tl_status check_memory(const struct tl_range *range)
+{
+	hpa_t host = host_to_phys(range->host);
+
+	if (!range->host || range->access)
+		return TL_INVALID_ARGUMENT;
+	if (!ALIGNED(range->start | range->size | (uintptr_t)range->host, PAGE_SIZE))
+		return TL_UNALIGNED;
+	if (ept_l1tf_target(host, host + range->size, mmu_cpu.maxphyaddr))
+		return TL_RAM_AT_L1TF_TARGET;
+	return TL_OK;
+}
+
+enum tl_status tl_map_add(struct tl_edit *edit, const struct tl_range *range, tl_range_id *id)
+{
+	enum tl_status status = check_place(range->start, range->size);
+	struct edit_step *step;
+
+	if (status != TL_OK)
+		return status;
+	if (range->kind != TL_RANGE_MMIO && range->kind != TL_RANGE_RAM && range->kind != TL_RANGE_ROM)
+		return TL_INVALID_ARGUMENT;
+	if (range->kind != TL_RANGE_MMIO)
+		status = check_memory(range);
+	else if (range->host)
+		status = TL_INVALID_ARGUMENT;
+	if (status != TL_OK)
+		return status;
+	step = next_step(edit);
+	if (!step)
+		return TL_NO_MEMORY;
+	step->kind = EDIT_ADD;
+	step->range = *range;
+	step->id_out = id;
+	edit->last->nr_steps++;
+	return TL_OK;
+}
+
+enum tl_status tl_map_remove(struct tl_edit *edit, tl_range_id id)
+{
+	return note(edit, EDIT_REMOVE, id, 0);
+}
+
+/* Height and alignment depend on the range, so the commit checks them. */
+enum tl_status tl_map_move(struct tl_edit *edit, tl_range_id id, uint64_t start)
+{
+	return note(edit, EDIT_MOVE, id, start);
+}
+
+enum tl_status tl_map_resize(struct tl_edit *edit, tl_range_id id, uint64_t size)
+{
+	if (size == 0)
+		return TL_INVALID_ARGUMENT;
+	return note(edit, EDIT_RESIZE, id, size);
+}
+
+void tl_map_discard(struct tl_edit *edit)
+{
+	struct edit_page *page = edit->first.next;
+	struct tl_vm *vm = edit->vm;
+
+	while (page) {
+		struct edit_page *next = page->next;
+
+		hooks->free_pages(page, 1);
+		page = next;
+	}
+	/* release: whoever takes the page next finds us done with it. */
+	edit = atomic_exchange_explicit(&vm->spare_edit, edit, memory_order_acq_rel);
+	if (unlikely(edit))
+		hooks->free_pages(edit, 1);
+}

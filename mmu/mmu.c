@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: MIT */
+#include "mmu/mmu.h"
+#include "mmu/hooks.h"
+#include "mmu/trace.h"
+
+enum mmio_verdict mmu_examine(const struct map *map, const struct ept_walk *walk, const struct map_range **range)
+{
+	if (walk->malformed)
+		return MMIO_BUG;
+	if (!is_mmio_spte(walk->entry))
+		return MMIO_RETRY;
+	return check_mmio_spte(map, walk->entry, range);
+}
+
+/* Leaves "which range is this page?" in the EPT, as high as one range fills the span. */
+static enum mmu_fault mark_mmio_spte(struct tl_vm *vm, const struct map *map, gpa_t gpa, struct ept_walk *walk)
+{
+	unsigned level = walk->level < vm->mmio_level ? walk->level : vm->mmio_level;
+	const struct map_range *range;
+	enum ept_install status;
+	ept_entry_t entry;
+
+	/* Rule 5: memory that a removal has not zapped yet stays until it does. */
+	if (ept_is_present(walk->entry))
+		return MMU_SERVE;
+	for (;; level--) {
+		gpa_t first = gpa & ~(EPT_SPAN(level) - 1);
+
+		if (map_span_is_one_range(map, first, first + (EPT_SPAN(level) - 1), &range))
+			break;
+		if (level == 1) {
+			range = &map->ranges[MAP_SHARED_ID];
+			break;
+		}
+	}
+	entry = range->fresh;
+	status = ept_install(vm, gpa, walk, level, entry);
+	trace_mark_mmio_spte(vm, map, gpa, entry);
+	return status == EPT_NO_MEMORY ? MMU_NO_MEMORY : MMU_SERVE;
+}
+
+static ept_entry_t leaf_of(const struct map_range *range, gpa_t first, unsigned level)
+{
+	ept_entry_t entry = host_to_phys(range->host + (first - range->start)) | EPT_TYPE_WB | EPT_READ;
+
+	if (range->kind == MAP_RAM)
+		entry |= EPT_WRITE;
+	/* iTLB multihit: where a large page must not be executed from, a fetch splits it (INTEL-SA-00210). */
+	if (level == 1 || mmu_cpu.large_executable)
+		entry |= EPT_EXECUTE;
+	return level > 1 ? entry | EPT_LARGE : entry;
+}
+
+static bool allows(ept_entry_t entry, enum mmu_access access)
+{
+	static const ept_entry_t needed[] = {[MMU_READ] = EPT_READ, [MMU_WRITE] = EPT_WRITE, [MMU_FETCH] = EPT_EXECUTE};
+
+	return ept_is_present(entry) && (entry & needed[access]);
+}
+
+/* The largest leaf: aligned in both address spaces, within the range, above no table that stands already. */
+static unsigned leaf_level(const struct map_range *range, gpa_t gpa, const struct ept_walk *walk)
+{
+	unsigned level = walk->level < mmu_cpu.ept_level ? walk->level : mmu_cpu.ept_level;
+
+	for (; level > 1; level--) {
+		gpa_t first = gpa & ~(EPT_SPAN(level) - 1);
+
+		if (first >= range->start && first + (EPT_SPAN(level) - 1) <= range->last &&
+		    ALIGNED(host_to_phys(range->host + (first - range->start)), EPT_SPAN(level)))
+			break;
+	}
+	return level;
+}
+
+static enum mmu_fault map_memory(struct tl_vm *vm, const struct map_range *range, gpa_t gpa, enum mmu_access access,
+				 struct ept_walk *walk)
+{
+	unsigned level = access == MMU_FETCH && !mmu_cpu.large_executable ? 1 : leaf_level(range, gpa, walk);
+	gpa_t first = gpa & ~(EPT_SPAN(level) - 1);
+
+	if (allows(walk->entry, access))
+		return MMU_SPURIOUS;
+	switch (ept_install(vm, gpa, walk, level, leaf_of(range, first, level))) {
+	case EPT_NO_MEMORY:
+		return MMU_NO_MEMORY;
+	default:
+		return MMU_MAPPED;
+	}
+}
+
+enum mmu_fault mmu_fault(struct tl_vm *vm, const struct map *map, gpa_t gpa, enum mmu_access access,
+			 struct ept_walk *walk, const struct map_range **range)
+{
+	if (walk->malformed)
+		return MMU_CORRUPT;
+	*range = map_find(map, gpa);
+	if ((*range)->kind == MAP_RAM || ((*range)->kind == MAP_ROM && access != MMU_WRITE))
+		return map_memory(vm, *range, gpa, access, walk);
+	if ((*range)->kind == MAP_ROM || !map->stamping)
+		return MMU_SERVE;
+	return mark_mmio_spte(vm, map, gpa, walk);
+}

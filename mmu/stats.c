@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: MIT */
+#include "mmu/ept_table.h"
+#include "mmu/vm.h"
+
+static void add(struct tl_stats *sum, const struct tl_stats *part)
+{
+	sum->fresh += part->fresh;
+	sum->stale += part->stale;
+	sum->retried += part->retried;
+	sum->bugs += part->bugs;
+	sum->hole_reads += part->hole_reads;
+	sum->hole_writes += part->hole_writes;
+	sum->rom_writes += part->rom_writes;
+	sum->exits += part->exits;
+}
+
+void vm_keep_stats(struct tl_vm *vm, const struct tl_stats *stats)
+{
+	vm_lock(vm);
+	add(&vm->past, stats);
+	vm_unlock(vm);
+}
+
+void tl_stats(struct tl_vm *vm, struct tl_stats *stats)
+{
+	vm_lock(vm);
+	*stats = vm->past;
+	for (const struct grace_reader *reader = vm->readers; reader; reader = reader->next)
+		add(stats, &reader->stats);
+	stats->commits = vm->commits;
+	stats->invalidations = vm->invalidations;
+	stats->wraps = vm->wraps;
+	stats->generation = atomic_load_explicit(&vm->map, memory_order_relaxed)->generation;
+	vm_unlock(vm);
+	/* relaxed: counts, they order nothing. */
+	stats->zapped = atomic_load_explicit(&vm->zapped, memory_order_relaxed);
+	stats->ept_pages = atomic_load_explicit(&vm->nr_ept_pages, memory_order_relaxed);
+	stats->live_mmio_entries = ept_count_mmio(vm);
+}

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: MIT */
+#include "mmu/trace.h"
+#include "mmu/hooks.h"
+
+_Atomic uint32_t trace_events;
+
+/* Written and read by its own CPU only, so plain stores do. */
+struct trace_ring {
+	struct tl_trace_record *records; /* allocated when the first event is recorded */
+	uint64_t head;			 /* records ever written */
+	uint64_t tail;			 /* records ever read or lost */
+};
+
+static struct trace_ring ring[TL_MAX_CPUS];
+
+void trace_record(enum tl_trace_event event, const struct tl_vm *vm, const struct map *map, gpa_t gpa,
+		  ept_entry_t entry, uint32_t verdict)
+{
+	struct trace_ring *r = &ring[hooks->cpu_index()];
+	uint32_t id = mmio_spte_id(entry);
+
+	if (!r->records) {
+		r->records = hooks->alloc_pages((TRACE_RING_RECORDS * sizeof(*r->records) + PAGE_SIZE - 1) / PAGE_SIZE);
+		if (!r->records)
+			return;
+	}
+	r->records[r->head++ % TRACE_RING_RECORDS] = (struct tl_trace_record){
+		.tsc = __builtin_ia32_rdtsc(),
+		.event = event,
+		.verdict = verdict,
+		.gpa = gpa,
+		.spte = entry,
+		.spte_tag = mmio_spte_tag(entry),
+		.map_tag = id < map->nr_slots ? vm_tag(vm, map->ranges[id].generation) : 0,
+		.range = id,
+	};
+}
+
+void tl_trace_enable(uint32_t events)
+{
+	atomic_store_explicit(&trace_events, events, memory_order_relaxed);
+}
+
+size_t tl_trace_read(unsigned cpu, struct tl_trace_record *records, size_t count, uint64_t *lost)
+{
+	struct trace_ring *r = &ring[cpu];
+	size_t taken = 0;
+
+	*lost = 0;
+	if (r->head - r->tail > TRACE_RING_RECORDS) {
+		*lost = r->head - r->tail - TRACE_RING_RECORDS;
+		r->tail = r->head - TRACE_RING_RECORDS;
+	}
+	while (taken < count && r->tail < r->head)
+		records[taken++] = r->records[r->tail++ % TRACE_RING_RECORDS];
+	return taken;
+}

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: MIT */
+/* A VM as its memory: the map, the EPT, the generation, the rounds. What VMX adds to it is per vCPU. */
+#ifndef MMU_VM_H
+#define MMU_VM_H
+
+#include "mmu/grace.h"
+#include "mmu/map.h"
+#include <stdatomic.h>
+#include <trapline.h>
+
+/* What mmu/ must know of the CPU, and what it has the CPU do. Set once, before the first VM. */
+struct mmu_cpu {
+	unsigned maxphyaddr;	/* bits */
+	unsigned ept_level;	/* the largest leaf the CPU takes: 1, 2 or 3 */
+	bool large_executable;	/* IA32_ARCH_CAPABILITIES.PSCHANGE_MC_NO: a large leaf may be executed from */
+	/* Drops what the calling CPU has cached of the VM's EPT (INVEPT). */
+	void (*flush)(struct tl_vm *vm);
+};
+
+extern struct mmu_cpu mmu_cpu;
+
+struct tl_vm {
+	/* Read on every exit. */
+	struct map *_Atomic map;
+	_Atomic uint64_t round;
+	ept_slot_t *root; /* the PML4 */
+
+	_Atomic uint64_t flush_number;
+	uint64_t flushed[TL_MAX_CPUS]; /* the number each CPU last flushed to; written by that CPU only */
+
+	/* Writers: held over copy, edit and publish only, never over a wait. */
+	atomic_flag writer_lock;
+	struct grace_reader *readers;
+	struct map *retired; /* newest first */
+	unsigned nr_retired;
+	uint64_t tag_mask;
+	uint64_t ram_generation;
+	_Atomic uint64_t publications;
+	struct tl_edit *_Atomic spare_edit;
+
+	unsigned mmio_level;
+	size_t max_ept_pages;
+	_Atomic size_t nr_ept_pages;
+
+	/* Counted under the writer lock, but for `zapped`. */
+	uint64_t commits, invalidations, wraps;
+	bool wrap_owed; /* stamping is off and the commit that turned it off found no memory to finish */
+	_Atomic uint64_t zapped;
+	/* Of vCPUs that are gone. */
+	struct tl_stats past;
+};
+
+void vm_lock(struct tl_vm *vm);
+void vm_unlock(struct tl_vm *vm);
+
+/* Keeps the counts of a vCPU that goes away. */
+void vm_keep_stats(struct tl_vm *vm, const struct tl_stats *stats);
+
+/* Tells the VM's memory that table walks cached before may be stale (rules 4, 6): to be followed by grace_raise(). */
+ALWAYS_INLINE void vm_request_flush(struct tl_vm *vm)
+{
+	/* seq_cst: ordered before the raise of the round that makes CPUs look at it. */
+	atomic_fetch_add_explicit(&vm->flush_number, 1, memory_order_seq_cst);
+}
+
+/* The tag of a generation in this VM. */
+ALWAYS_INLINE uint32_t vm_tag(const struct tl_vm *vm, uint64_t generation)
+{
+	return (uint32_t)(generation & vm->tag_mask);
+}
+
+#endif
