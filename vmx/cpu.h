@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT */
+/* One CPU as VMX sees it. */
+#ifndef VMX_CPU_H
+#define VMX_CPU_H
+
+#include "mmu/hooks.h"
+#include "vmx/controls.h"
+
+struct vmx_cpu {
+	void *vmxon_region;
+	bool up;
+	bool had_vmxe;		   /* CR4.VMXE was set before us: tl_cpu_down() leaves it */
+	struct tl_vcpu *running;   /* inside tl_vcpu_run() on this CPU, or NULL */
+	struct tl_vcpu *loaded;	   /* whose VMCS is the current one, or NULL */
+	struct tl_vcpu *fpu_owner; /* whose FPU state is in the registers, NULL: the host's */
+} __attribute__((aligned(64)));	   /* no two CPUs share a cache line */
+
+extern struct vmx_cpu vmx_cpu[TL_MAX_CPUS];
+
+/* The controls of every vCPU; valid once a CPU is up. */
+extern struct vmx_controls vmx_controls;
+
+ALWAYS_INLINE struct vmx_cpu *cpu_this(void)
+{
+	return &vmx_cpu[hooks->cpu_index()];
+}
+
+#endif

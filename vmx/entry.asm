@@ -1,0 +1,144 @@
+; SPDX-License-Identifier: MIT
+; The world switch, and the loop around it.
+;
+; An exit saves the nine registers that a C call may change; the other six stay in the CPU, since C preserves them, and
+; are saved only when a handler asks for it (VCPU_FULL, VCPU_MMIO). So a fast exit moves nine registers, not fifteen.
+;
+; While the guest runs, [HOST_RSP] holds the vCPU's address.
+bits 64
+default rel
+
+; struct tl_vcpu: registers in the hardware's numbering (vmx/vcpu.h asserts these).
+%define RAX_AT 0
+%define RCX_AT 8
+%define RDX_AT 16
+%define RBX_AT 24
+%define RBP_AT 40
+%define RSI_AT 48
+%define RDI_AT 56
+%define R8_AT 64
+%define R9_AT 72
+%define R10_AT 80
+%define R11_AT 88
+%define R12_AT 96
+%define R13_AT 104
+%define R14_AT 112
+%define R15_AT 120
+%define HOST_RSP_AT 136
+%define LAUNCHED_AT 144
+
+; enum vcpu_action
+%define VCPU_LEAVE 1
+%define VCPU_FULL 2
+%define VCPU_FAILED 4
+
+%define VMCS_HOST_RSP 0x6c14
+
+global vmx_run, vmx_exit_entry
+extern vcpu_exit_fast, vcpu_exit, exit_mmio
+
+section .text
+
+%macro SAVE_PRESERVED 0
+	mov [rdi + RBX_AT], rbx
+	mov [rdi + RBP_AT], rbp
+	mov [rdi + R12_AT], r12
+	mov [rdi + R13_AT], r13
+	mov [rdi + R14_AT], r14
+	mov [rdi + R15_AT], r15
+%endmacro
+
+%macro LOAD_PRESERVED 0
+	mov rbx, [rdi + RBX_AT]
+	mov rbp, [rdi + RBP_AT]
+	mov r12, [rdi + R12_AT]
+	mov r13, [rdi + R13_AT]
+	mov r14, [rdi + R14_AT]
+	mov r15, [rdi + R15_AT]
+%endmacro
+
+%macro LOAD_OTHERS 0
+	mov rax, [rdi + RAX_AT]
+	mov rcx, [rdi + RCX_AT]
+	mov rdx, [rdi + RDX_AT]
+	mov rsi, [rdi + RSI_AT]
+	mov r8, [rdi + R8_AT]
+	mov r9, [rdi + R9_AT]
+	mov r10, [rdi + R10_AT]
+	mov r11, [rdi + R11_AT]
+	mov rdi, [rdi + RDI_AT]
+%endmacro
+
+; uint32_t vmx_run(struct tl_vcpu *vcpu)
+vmx_run:
+	push rbx
+	push rbp
+	push r12
+	push r13
+	push r14
+	push r15
+	push rdi
+	cmp rsp, [rdi + HOST_RSP_AT]
+	jne .set_host_rsp
+.enter:
+	cmp qword [rdi + LAUNCHED_AT], 0
+	je .launch
+.resume_full:
+	LOAD_PRESERVED
+.resume:
+	LOAD_OTHERS
+	vmresume
+.failed:
+	mov eax, VCPU_FAILED
+.leave:
+	pop rdi
+	pop r15
+	pop r14
+	pop r13
+	pop r12
+	pop rbp
+	pop rbx
+	ret
+.set_host_rsp:
+	mov [rdi + HOST_RSP_AT], rsp
+	mov eax, VMCS_HOST_RSP
+	vmwrite rax, rsp
+	jbe .failed
+	jmp .enter
+.launch:
+	mov qword [rdi + LAUNCHED_AT], 1
+	LOAD_PRESERVED
+	LOAD_OTHERS
+	vmlaunch
+	jmp .failed
+
+align 16
+vmx_exit_entry:
+	push rdi
+	mov rdi, [rsp + 8]
+	mov [rdi + RAX_AT], rax
+	mov [rdi + RCX_AT], rcx
+	mov [rdi + RDX_AT], rdx
+	mov [rdi + RSI_AT], rsi
+	mov [rdi + R8_AT], r8
+	mov [rdi + R9_AT], r9
+	mov [rdi + R10_AT], r10
+	mov [rdi + R11_AT], r11
+	pop qword [rdi + RDI_AT]
+	call vcpu_exit_fast
+	mov rdi, [rsp]
+	test eax, eax
+	jz vmx_run.resume
+	SAVE_PRESERVED
+	cmp eax, VCPU_FULL
+	jb vmx_run.leave
+	je .other
+	call exit_mmio
+.served:
+	mov rdi, [rsp]
+	test eax, eax
+	jz vmx_run.resume_full
+	jmp vmx_run.leave
+.other:
+	call vcpu_exit
+	jmp .served

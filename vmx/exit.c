@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Where exits arrive. exit_ept_misconfig() is the path that everything else makes way for: the address, the map
+ * pointer, the entry, one compare. It takes no lock, no fence, no loop, and calls no hook.
+ */
+#include "vmx/exit.h"
+#include "mmu/mmu.h"
+#include "mmu/trace.h"
+#include "vmx/cpu.h"
+#include "vmx/exit_reason.h"
+#include "vmx/vmcs_dump.h"
+
+static enum vcpu_action exit_ept_misconfig(struct tl_vcpu *vcpu)
+{
+	gpa_t gpa = vmcs_read(VMCS_GUEST_PHYSICAL_ADDRESS);
+	/* acquire: what the map points to was written before it was published (rule 2). The only load of this exit. */
+	const struct map *map = atomic_load_explicit(&vcpu->vm->map, memory_order_acquire);
+	const struct ept_slot_cache *cached = &vcpu->slots[gpa >> PAGE_SHIFT & (SLOT_CACHE_SIZE - 1)];
+	const struct map_range *range;
+	ept_entry_t entry;
+
+	if (unlikely(vmcs_read(VMCS_IDT_VECTORING_INFORMATION) & EVENT_INFO_VALID) ||
+	    unlikely(cached->gfn != gpa >> PAGE_SHIFT))
+		return exit_ept_misconfig_slow(vcpu, map, gpa);
+	/* relaxed: the entry is a value, compared as a whole; nothing is reached through it. */
+	entry = atomic_load_explicit(cached->slot, memory_order_relaxed);
+	if (unlikely(check_mmio_spte(map, entry, &range) != MMIO_EMULATE) || trace_is_on(TL_TRACE_CHECK_MMIO_SPTE))
+		return exit_ept_misconfig_slow(vcpu, map, gpa);
+	vcpu->reader.stats.fresh++;
+	vcpu->exit_gpa = gpa;
+	vcpu->exit_map = map;
+	vcpu->exit_range = range;
+	return VCPU_MMIO;
+}
+
+/* VMCALL with RAX = 0 asks whether Trapline is there: 0 says so. Everything else is the embedder's. */
+static enum vcpu_action exit_vmcall_fast(struct tl_vcpu *vcpu)
+{
+	if (unlikely(vcpu->gpr[TL_RAX] != 0))
+		return VCPU_FULL;
+	return exit_skip_instruction(vcpu);
+}
+
+/* Every exit, with the callee-saved registers still in the CPU. */
+enum vcpu_action vcpu_exit_fast(struct tl_vcpu *vcpu)
+{
+	uint32_t reason = (uint32_t)vmcs_read(VMCS_EXIT_REASON);
+
+	vcpu->reader.stats.exits++;
+	if (likely(reason == EXIT_REASON_EPT_MISCONFIGURATION))
+		return exit_ept_misconfig(vcpu);
+	if (reason == EXIT_REASON_VMCALL)
+		return exit_vmcall_fast(vcpu);
+	return VCPU_FULL;
+}
+
+static enum vcpu_action exit_vmcall(struct tl_vcpu *vcpu)
+{
+	struct tl_exit_vmcall *call = &vcpu->exit->vmcall;
+
+	*call = (struct tl_exit_vmcall){
+		.number = vcpu->gpr[TL_RAX],
+		.argument = {vcpu->gpr[TL_RBX], vcpu->gpr[TL_RCX], vcpu->gpr[TL_RDX], vcpu->gpr[TL_RSI]}};
+	vcpu->pending = PENDING_VMCALL;
+	return exit_leave(vcpu, TL_EXIT_VMCALL);
+}
+
+static enum vcpu_action exit_hlt(struct tl_vcpu *vcpu)
+{
+	enum vcpu_action action = exit_skip_instruction(vcpu);
+
+	if (action != VCPU_RESUME || vcpu->event_queued)
+		return action;
+	return exit_leave(vcpu, TL_EXIT_HLT);
+}
+
+static enum vcpu_action exit_external_interrupt(struct tl_vcpu *vcpu)
+{
+	/* Not acknowledged at the exit: the host's own handler takes it here, while we hold no map. A kick is one. */
+	interrupt_window();
+	return vcpu_attention(vcpu);
+}
+
+static enum vcpu_action exit_window(struct tl_vcpu *vcpu, uint32_t control)
+{
+	vmcs_write(VMCS_PROC_CONTROLS, vmcs_read(VMCS_PROC_CONTROLS) & ~(uint64_t)control);
+	return vcpu_attention(vcpu);
+}
+
+static enum vcpu_action exit_preemption_timer(struct tl_vcpu *vcpu)
+{
+	uint64_t next = vcpu->budget < UINT32_MAX ? vcpu->budget : UINT32_MAX;
+
+	if (!next) {
+		tl_vcpu_set_budget(vcpu, 0);
+		return exit_leave(vcpu, TL_EXIT_BUDGET);
+	}
+	vcpu->budget -= next;
+	vmcs_write(VMCS_PREEMPTION_TIMER_VALUE, next);
+	return vcpu_before_entry(vcpu);
+}
+
+static enum vcpu_action exit_entry_failure(struct tl_vcpu *vcpu, uint32_t reason)
+{
+	vmcs_dump();
+	return exit_stop(vcpu, TL_STOP_ENTRY, reason & EXIT_REASON_BASIC_MASK);
+}
+
+static enum vcpu_action exit_unserved(struct tl_vcpu *vcpu, uint32_t reason)
+{
+	tl_log(TL_LOG_ERROR, "the guest is stopped by an exit that is not served: %s",
+	       tl_exit_reason_name(reason & EXIT_REASON_BASIC_MASK));
+	vmcs_dump();
+	return exit_stop(vcpu, TL_STOP_EXIT, reason & EXIT_REASON_BASIC_MASK);
+}
+
+/* The exits that are not fast, with all registers saved. */
+enum vcpu_action vcpu_exit(struct tl_vcpu *vcpu)
+{
+	uint32_t reason = (uint32_t)vmcs_read(VMCS_EXIT_REASON);
+
+	if (unlikely(reason & EXIT_REASON_ENTRY_FAILURE))
+		return exit_entry_failure(vcpu, reason);
+	exit_deliver_again(vcpu);
+	switch (reason) {
+	case EXIT_REASON_EPT_VIOLATION:
+		return exit_ept_violation(vcpu);
+	case EXIT_REASON_VMCALL:
+		return exit_vmcall(vcpu);
+	case EXIT_REASON_CPUID:
+		return exit_cpuid(vcpu);
+	case EXIT_REASON_HLT:
+		return exit_hlt(vcpu);
+	case EXIT_REASON_IO_INSTRUCTION:
+		return exit_io(vcpu);
+	case EXIT_REASON_RDMSR:
+		return exit_rdmsr(vcpu);
+	case EXIT_REASON_WRMSR:
+		return exit_wrmsr(vcpu);
+	case EXIT_REASON_CR_ACCESS:
+		return exit_cr_access(vcpu);
+	case EXIT_REASON_MOV_DR:
+		return exit_mov_dr(vcpu);
+	case EXIT_REASON_XSETBV:
+		return exit_xsetbv(vcpu);
+	case EXIT_REASON_EXCEPTION_OR_NMI:
+		return exit_exception(vcpu);
+	case EXIT_REASON_EXTERNAL_INTERRUPT:
+		return exit_external_interrupt(vcpu);
+	case EXIT_REASON_INTERRUPT_WINDOW:
+		return exit_window(vcpu, PROC_INTERRUPT_WINDOW_EXITING);
+	case EXIT_REASON_NMI_WINDOW:
+		return exit_window(vcpu, PROC_NMI_WINDOW_EXITING);
+	case EXIT_REASON_PREEMPTION_TIMER:
+		return exit_preemption_timer(vcpu);
+	case EXIT_REASON_TRIPLE_FAULT:
+		return exit_leave(vcpu, TL_EXIT_SHUTDOWN);
+	/* The host's caches are not the guest's to throw away: WBINVD and INVD do nothing. */
+	case EXIT_REASON_INVD:
+	case EXIT_REASON_WBINVD:
+		return exit_skip_instruction(vcpu);
+	/* CPUID shows the guest none of these. */
+	case EXIT_REASON_VMCLEAR:
+	case EXIT_REASON_VMLAUNCH:
+	case EXIT_REASON_VMPTRLD:
+	case EXIT_REASON_VMPTRST:
+	case EXIT_REASON_VMREAD:
+	case EXIT_REASON_VMRESUME:
+	case EXIT_REASON_VMWRITE:
+	case EXIT_REASON_VMXOFF:
+	case EXIT_REASON_VMXON:
+	case EXIT_REASON_INVEPT:
+	case EXIT_REASON_INVVPID:
+	case EXIT_REASON_GETSEC:
+	case EXIT_REASON_MONITOR:
+	case EXIT_REASON_MWAIT:
+	case EXIT_REASON_ENCLS:
+		return exit_raise(vcpu, VECTOR_UD);
+	case EXIT_REASON_RDPMC:
+		return exit_raise_error(vcpu, VECTOR_GP, 0);
+	default:
+		return exit_unserved(vcpu, reason);
+	}
+}

@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: MIT */
+/* Exit handlers: what they share. Each returns what entry.asm does next. */
+#ifndef VMX_EXIT_H
+#define VMX_EXIT_H
+
+#include "mmio/emulate.h"
+#include "vmx/asm.h"
+#include "vmx/skip.h"
+#include "vmx/vcpu.h"
+#include "vmx/vmcs_field.h"
+
+#define EVENT_INFO_VALID      BIT(31)
+#define EVENT_INFO_ERROR_CODE BIT(11)
+#define EVENT_INFO_TYPE	      BITS(10, 8)
+
+enum { VECTOR_DB = 1, VECTOR_UD = 6, VECTOR_GP = 13, VECTOR_PF = 14, VECTOR_AC = 17 };
+
+/* Called by entry.asm. */
+enum vcpu_action vcpu_exit_fast(struct tl_vcpu *vcpu);
+enum vcpu_action vcpu_exit(struct tl_vcpu *vcpu);
+enum vcpu_action exit_mmio(struct tl_vcpu *vcpu);
+
+/*
+ * What the fast compare before an entry found: a new round, or something that wants to be looked at. Completes the
+ * commits made in callbacks, announces, takes kicks and events. Precondition: no map is held.
+ */
+COLD enum vcpu_action vcpu_attention(struct tl_vcpu *vcpu);
+
+/* Before every entry: one load, one compare. After it no map of before may be used. */
+ALWAYS_INLINE enum vcpu_action vcpu_before_entry(struct tl_vcpu *vcpu)
+{
+	/* acquire: the maps published before the round (rule 2). */
+	if (unlikely(atomic_load_explicit(&vcpu->vm->round, memory_order_acquire) != vcpu->reader.entry_round))
+		return vcpu_attention(vcpu);
+	return VCPU_RESUME;
+}
+
+COLD enum vcpu_action exit_skip_slow(struct tl_vcpu *vcpu, const struct skip *skip, uint64_t length);
+
+/* Completes the instruction at `rip` of `length` bytes and goes on. */
+ALWAYS_INLINE enum vcpu_action exit_skip(struct tl_vcpu *vcpu, uint64_t rip, uint64_t length)
+{
+	struct skip skip = {.rip = rip,
+			    .rflags = vmcs_read(VMCS_GUEST_RFLAGS),
+			    .interruptibility = vmcs_read(VMCS_GUEST_INTERRUPTIBILITY)};
+
+	if (unlikely(!skip_is_simple(&skip, rip + length, vcpu->rflags_slow)))
+		return exit_skip_slow(vcpu, &skip, length);
+	vmcs_write(VMCS_GUEST_RIP, rip + length);
+	return vcpu_before_entry(vcpu);
+}
+
+/* The same for the exits whose instruction length the SDM promises (28.2.5). */
+ALWAYS_INLINE enum vcpu_action exit_skip_instruction(struct tl_vcpu *vcpu)
+{
+	return exit_skip(vcpu, vmcs_read(VMCS_GUEST_RIP), vmcs_read(VMCS_EXIT_INSTRUCTION_LENGTH));
+}
+
+/* Ends tl_vcpu_run(). */
+COLD enum vcpu_action exit_leave(struct tl_vcpu *vcpu, enum tl_exit_reason reason);
+COLD enum vcpu_action exit_stop(struct tl_vcpu *vcpu, enum tl_stop why, uint64_t code);
+
+/* Has the next entry raise an exception in the guest (SDM vol. 3, 25.8.3). */
+COLD enum vcpu_action exit_raise(struct tl_vcpu *vcpu, unsigned vector);
+COLD enum vcpu_action exit_raise_error(struct tl_vcpu *vcpu, unsigned vector, uint32_t error_code);
+COLD enum vcpu_action exit_page_fault(struct tl_vcpu *vcpu, gva_t linear, uint32_t error_code);
+
+/* If the exit interrupted the delivery of an event, has the next entry deliver it again (SDM vol. 3, 28.2.4). */
+COLD void exit_deliver_again(struct tl_vcpu *vcpu);
+
+/* Puts a queued event into the next entry, or asks for an exit when the guest can take it. */
+COLD void event_deliver(struct tl_vcpu *vcpu);
+
+/* exit_ept.c */
+COLD enum vcpu_action exit_ept_misconfig_slow(struct tl_vcpu *vcpu, const struct map *map, gpa_t gpa);
+COLD enum vcpu_action exit_ept_violation(struct tl_vcpu *vcpu);
+
+/* exit_mmio.c: goes on with an access that the embedder has completed a part of. Nothing of the guest was entered. */
+COLD enum vcpu_action mmio_resume(struct tl_vcpu *vcpu);
+
+/* exit_cpu.c, exit_cr.c, exit_msr.c, exit_io.c */
+enum vcpu_action exit_cpuid(struct tl_vcpu *vcpu);
+enum vcpu_action exit_xsetbv(struct tl_vcpu *vcpu);
+enum vcpu_action exit_exception(struct tl_vcpu *vcpu);
+enum vcpu_action exit_mov_dr(struct tl_vcpu *vcpu);
+enum vcpu_action exit_cr_access(struct tl_vcpu *vcpu);
+enum vcpu_action exit_rdmsr(struct tl_vcpu *vcpu);
+enum vcpu_action exit_wrmsr(struct tl_vcpu *vcpu);
+enum vcpu_action exit_io(struct tl_vcpu *vcpu);
+
+/* Changes CR0, CR4, EFER as the guest's own write would; false: the write raises #GP(0). */
+bool cr_write_cr0(struct tl_vcpu *vcpu, uint64_t value);
+bool cr_write_cr4(struct tl_vcpu *vcpu, uint64_t value);
+bool cr_write_efer(struct tl_vcpu *vcpu, uint64_t value);
+
+/* DR7, with what follows for skipping instructions. */
+void dr_write_dr7(struct tl_vcpu *vcpu, uint64_t value);
+
+/* Puts a whole state's CR0, CR4 and EFER into the VMCS, as it is. */
+void cr_set_mode(struct tl_vcpu *vcpu, uint64_t cr0, uint64_t cr4, uint64_t efer);
+uint64_t cr_read_cr0(void);
+uint64_t cr_read_cr4(void);
+
+/* A register as an instruction names it; RSP is in the VMCS. */
+uint64_t exit_read_gpr(const struct tl_vcpu *vcpu, unsigned gpr);
+void exit_write_gpr(struct tl_vcpu *vcpu, unsigned gpr, uint64_t value);
+
+#endif

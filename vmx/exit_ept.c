@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: MIT */
+/* EPT misconfigurations that the slot cache does not serve, and EPT violations. */
+#include "mmu/mmu.h"
+#include "mmu/trace.h"
+#include "vmx/exit.h"
+
+/* Exit qualification of an EPT violation (SDM vol. 3, table 28-7). */
+#define VIOLATION_WRITE		BIT(1)
+#define VIOLATION_FETCH		BIT(2)
+#define VIOLATION_LINEAR_VALID	BIT(7)
+#define VIOLATION_TRANSLATED	BIT(8) /* of the address itself; clear: of a paging-structure entry on the way to it */
+#define VIOLATION_NMI_UNBLOCKED BIT(12)
+
+/* Beyond what a 4-level EPT walk reaches there are no entries (and no ranges). */
+#define EPT_REACH BIT(48)
+
+/* Whether this is the exit of before with nothing changed since: the same address, entry and map (rule 9). */
+static bool same_again(struct tl_vcpu *vcpu, gpa_t gpa, ept_entry_t entry)
+{
+	struct last_retry *last = &vcpu->last_retry;
+	/* relaxed: any change that matters was published before the exit. */
+	uint64_t publications = atomic_load_explicit(&vcpu->vm->publications, memory_order_relaxed);
+	bool same = last->exits + 1 == vcpu->reader.stats.exits && last->gpa == gpa && last->entry == entry &&
+		    last->publications == publications;
+
+	*last = (struct last_retry){
+		.exits = vcpu->reader.stats.exits, .gpa = gpa, .entry = entry, .publications = publications};
+	return same;
+}
+
+static void cache_slot(struct tl_vcpu *vcpu, gpa_t gpa, const struct ept_walk *walk)
+{
+	vcpu->slots[gpa >> PAGE_SHIFT & (SLOT_CACHE_SIZE - 1)] =
+		(struct ept_slot_cache){.gfn = gpa >> PAGE_SHIFT, .slot = walk->slot};
+}
+
+static void found(struct tl_vcpu *vcpu, const struct map *map, const struct map_range *range)
+{
+	vcpu->exit_map = map;
+	vcpu->exit_range = range;
+}
+
+static enum vcpu_action stop_bug(struct tl_vcpu *vcpu, const struct ept_walk *walk)
+{
+	vcpu->reader.stats.bugs++;
+	return exit_stop(vcpu, TL_STOP_BUG, walk->entry);
+}
+
+/* Verdict RETRY. The SDM promises that cached mappings are dropped for violations only, so this one flushes. */
+static enum vcpu_action retry(struct tl_vcpu *vcpu, gpa_t gpa, const struct ept_walk *walk)
+{
+	vcpu->reader.stats.retried++;
+	if (same_again(vcpu, gpa, walk->entry))
+		return exit_stop(vcpu, TL_STOP_SPURIOUS, walk->entry);
+	mmu_cpu.flush(vcpu->vm);
+	return vcpu_before_entry(vcpu);
+}
+
+/* Verdict INVALID: the entry is stale. Search the map; what was found is left in the EPT. */
+static enum vcpu_action handle_mmio_page_fault(struct tl_vcpu *vcpu, const struct map *map, gpa_t gpa,
+					       enum mmu_access access, struct ept_walk *walk, bool *serve)
+{
+	const struct map_range *range;
+	enum mmu_fault fault = mmu_fault(vcpu->vm, map, gpa, access, walk, &range);
+
+	if (trace_is_on(TL_TRACE_HANDLE_MMIO_PAGE_FAULT))
+		trace_record(TL_TRACE_HANDLE_MMIO_PAGE_FAULT, vcpu->vm, map, gpa, walk->entry, 0);
+	*serve = false;
+	switch (fault) {
+	case MMU_SERVE:
+		*serve = true;
+		vcpu->reader.stats.stale += range->kind != MAP_ROM;
+		cache_slot(vcpu, gpa, walk);
+		found(vcpu, map, range);
+		return VCPU_MMIO;
+	case MMU_MAPPED:
+		return vcpu_before_entry(vcpu);
+	case MMU_SPURIOUS:
+		if (same_again(vcpu, gpa, walk->entry))
+			return exit_stop(vcpu, TL_STOP_SPURIOUS, walk->entry);
+		return vcpu_before_entry(vcpu);
+	case MMU_NO_MEMORY:
+		return exit_leave(vcpu, TL_EXIT_NO_MEMORY);
+	default:
+		return stop_bug(vcpu, walk);
+	}
+}
+
+/* The whole check: the walk, the four verdicts. Called with the callee-saved registers in the CPU. */
+enum vcpu_action exit_ept_misconfig_slow(struct tl_vcpu *vcpu, const struct map *map, gpa_t gpa)
+{
+	bool delivering = vmcs_read(VMCS_IDT_VECTORING_INFORMATION) & EVENT_INFO_VALID;
+	enum vcpu_action action = VCPU_MMIO;
+	const struct map_range *range = NULL;
+	enum mmio_verdict verdict;
+	struct ept_walk walk;
+	bool serve = true;
+
+	vcpu->exit_gpa = gpa;
+	ept_walk(vcpu->vm, gpa & (EPT_REACH - 1), &walk);
+	verdict = mmu_examine(map, &walk, &range);
+	if (trace_is_on(TL_TRACE_CHECK_MMIO_SPTE))
+		trace_record(TL_TRACE_CHECK_MMIO_SPTE, vcpu->vm, map, gpa, walk.entry, verdict);
+	if (delivering)
+		exit_deliver_again(vcpu);
+	switch (verdict) {
+	case MMIO_EMULATE:
+		vcpu->reader.stats.fresh++;
+		cache_slot(vcpu, gpa, &walk);
+		found(vcpu, map, range);
+		break;
+	case MMIO_INVALID:
+		action = handle_mmio_page_fault(vcpu, map, gpa, MMU_READ, &walk, &serve);
+		break;
+	case MMIO_RETRY:
+		return retry(vcpu, gpa, &walk);
+	default:
+		return stop_bug(vcpu, &walk);
+	}
+	if (serve && delivering)
+		return exit_stop(vcpu, TL_STOP_EVENT, 0);
+	return action;
+}
+
+static enum mmu_access access_of(uint64_t qualification)
+{
+	if (qualification & VIOLATION_FETCH)
+		return MMU_FETCH;
+	return qualification & VIOLATION_WRITE ? MMU_WRITE : MMU_READ;
+}
+
+/* IRET unblocked NMIs and then faulted on its way: it will run again, with NMIs blocked (SDM vol. 3, 28.2.3). */
+static void block_nmi_again(uint64_t qualification)
+{
+	if (qualification & VIOLATION_NMI_UNBLOCKED &&
+	    !(vmcs_read(VMCS_IDT_VECTORING_INFORMATION) & EVENT_INFO_VALID))
+		vmcs_write(VMCS_GUEST_INTERRUPTIBILITY,
+			   vmcs_read(VMCS_GUEST_INTERRUPTIBILITY) | INTERRUPTIBILITY_NMI);
+}
+
+/* An access that no memory answers. The qualification tells what a misconfiguration does not: who made it. */
+static enum vcpu_action serve_violation(struct tl_vcpu *vcpu, uint64_t qualification)
+{
+	if (vmcs_read(VMCS_IDT_VECTORING_INFORMATION) & EVENT_INFO_VALID)
+		return exit_stop(vcpu, TL_STOP_EVENT, 0);
+	if (qualification & VIOLATION_LINEAR_VALID && !(qualification & VIOLATION_TRANSLATED))
+		return exit_stop(vcpu, TL_STOP_PAGE_TABLE, 0);
+	if (qualification & VIOLATION_FETCH)
+		return exit_stop(vcpu, TL_STOP_FETCH, 0);
+	return exit_mmio(vcpu);
+}
+
+enum vcpu_action exit_ept_violation(struct tl_vcpu *vcpu)
+{
+	uint64_t qualification = vmcs_read(VMCS_EXIT_QUALIFICATION);
+	gpa_t gpa = vmcs_read(VMCS_GUEST_PHYSICAL_ADDRESS);
+	/* acquire: rule 2. Rule 1: the only load of this exit. */
+	const struct map *map = atomic_load_explicit(&vcpu->vm->map, memory_order_acquire);
+	enum vcpu_action action;
+	struct ept_walk walk;
+	bool serve;
+
+	vcpu->exit_gpa = gpa;
+	block_nmi_again(qualification);
+	if (unlikely(gpa >= EPT_REACH)) {
+		vcpu->reader.stats.stale++;
+		found(vcpu, map, &map->ranges[MAP_HOLE_ID]);
+		return serve_violation(vcpu, qualification);
+	}
+	ept_walk(vcpu->vm, gpa, &walk);
+	action = handle_mmio_page_fault(vcpu, map, gpa, access_of(qualification), &walk, &serve);
+	return serve ? serve_violation(vcpu, qualification) : action;
+}

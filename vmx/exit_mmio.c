@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Serving an access to a range: which instruction, which operand, the device's callback.
+ *
+ * The hot way remembers what an instruction at this RIP was and where its page was, and verifies both at each use
+ * against the guest's own words: the page-table entries, the instruction's bytes (rule 9). Whatever is not plain
+ * goes the general way, through mmio/.
+ */
+#include "mmio/emulate.h"
+#include "mmio/fetch.h"
+#include "vmx/decode_cache.h"
+#include "vmx/exit.h"
+
+static enum vcpu_action stop_with_bytes(struct tl_vcpu *vcpu, enum tl_stop why, const struct guest_code *code)
+{
+	enum vcpu_action action = exit_stop(vcpu, why, 0);
+	struct tl_exit_stop *stop = &vcpu->exit->stop;
+
+	stop->nr_bytes = code->available;
+	__builtin_memcpy(stop->bytes, code->bytes, code->available);
+	return action;
+}
+
+/* Runs the operation as far as it goes. */
+static enum vcpu_action operate(struct tl_vcpu *vcpu, const struct map *map)
+{
+	struct mmio_operation *op = &vcpu->operation;
+
+	switch (mmio_operation_run(op, map, vcpu, &vcpu->access, &vcpu->reader.stats)) {
+	case MMIO_EMBEDDER:
+		vcpu->pending = PENDING_MMIO;
+		vcpu->exit->mmio = vcpu->access;
+		return exit_leave(vcpu, TL_EXIT_MMIO);
+	case MMIO_DEVICE_ERROR:
+		return exit_stop(vcpu, TL_STOP_DEVICE, 0);
+	default:
+		break;
+	}
+	mmio_operation_finish(op, vcpu->gpr);
+	if (op->insn.reg == TL_RSP && !insn_is_write(&op->insn))
+		vmcs_write(VMCS_GUEST_RSP, vcpu->gpr[TL_RSP]);
+	return exit_skip(vcpu, vcpu->operation_rip, op->insn.length);
+}
+
+enum vcpu_action mmio_resume(struct tl_vcpu *vcpu)
+{
+	mmio_operation_complete(&vcpu->operation, vcpu->exit->mmio.data);
+	/* The exit to the embedder ended the instruction's hold on its snapshot; the rest sees the map of now. */
+	return operate(vcpu, atomic_load_explicit(&vcpu->vm->map, memory_order_acquire));
+}
+
+/* What a failed walk of the data address is to the guest. */
+static enum vcpu_action walk_failed(struct tl_vcpu *vcpu, enum guest_walk_status status, const struct guest_walk *walk,
+				    gva_t linear, bool stack)
+{
+	switch (status) {
+	case GUEST_WALK_FAULT:
+		return exit_page_fault(vcpu, linear, walk->error_code);
+	case GUEST_WALK_NON_CANONICAL:
+		return exit_raise_error(vcpu, stack ? 12 : VECTOR_GP, 0);
+	case GUEST_WALK_TABLE_NOT_RAM:
+		vcpu->exit_gpa = walk->gpa;
+		return exit_stop(vcpu, TL_STOP_PAGE_TABLE, 0);
+	default:
+		return vcpu_before_entry(vcpu);
+	}
+}
+
+static bool contains(gpa_t first, uint64_t size, gpa_t gpa)
+{
+	return gpa - first < size;
+}
+
+/*
+ * The operand is not where the exit was: somebody rewrote the instruction or the tables since. The guest tries once
+ * more; the same again is a guest that cannot be served.
+ */
+static enum vcpu_action operand_elsewhere(struct tl_vcpu *vcpu, const struct guest_code *code)
+{
+	struct last_retry *last = &vcpu->last_retry;
+	bool again = vcpu->operand_retried && last->exits + 1 == vcpu->reader.stats.exits;
+
+	last->exits = vcpu->reader.stats.exits;
+	vcpu->operand_retried = true;
+	vcpu->reader.stats.retried++;
+	return again ? stop_with_bytes(vcpu, TL_STOP_OPERAND, code) : vcpu_before_entry(vcpu);
+}
+
+/* The general way: any mode, any segment, an operand that may straddle pages and ranges. */
+static enum vcpu_action serve_general(struct tl_vcpu *vcpu, const struct insn *insn, const struct guest_code *code,
+				      uint64_t rip, uint64_t cr3, uint64_t cs_access)
+{
+	unsigned code_bits = vcpu_code_bits(vcpu, cs_access);
+	unsigned access = insn_is_write(insn) ? GUEST_WRITE : GUEST_READ;
+	uint64_t size = insn->memory_size, first;
+	const struct map *map = vcpu->exit_map;
+	struct guest_walk walk[2] = {0};
+	enum guest_walk_status status;
+	struct guest_paging paging;
+	gva_t linear;
+
+	vcpu_paging(vcpu, &paging);
+	vcpu->gpr[TL_RSP] = vmcs_read(VMCS_GUEST_RSP);
+	linear = insn_effective_address(insn, vcpu->gpr, rip);
+	if (code_bits != 64 || insn->segment == TL_FS || insn->segment == TL_GS)
+		linear += vmcs_read(VMCS_GUEST_BASE(insn->segment));
+	if (code_bits != 64)
+		linear = (uint32_t)linear;
+	first = PAGE_SIZE - (linear & (PAGE_SIZE - 1));
+	if (first > size)
+		first = size;
+
+	status = guest_walk(map, &paging, linear, access, &walk[0]);
+	if (status != GUEST_WALK_OK)
+		return walk_failed(vcpu, status, &walk[0], linear, insn->segment == TL_SS);
+	if (first < size) {
+		linear += first;
+		status = guest_walk(map, &paging, code_bits == 64 ? linear : (uint32_t)linear, access, &walk[1]);
+		if (status != GUEST_WALK_OK)
+			return walk_failed(vcpu, status, &walk[1], linear, insn->segment == TL_SS);
+	} else {
+		data_cache_fill(vcpu, linear, cr3, cs_access, access == GUEST_WRITE, &walk[0]);
+	}
+	if (!contains(walk[0].gpa, first, vcpu->exit_gpa) &&
+	    !(first < size && contains(walk[1].gpa, size - first, vcpu->exit_gpa)))
+		return operand_elsewhere(vcpu, code);
+	vcpu->operand_retried = false;
+	mmio_operation_start(&vcpu->operation, insn, vcpu->gpr, walk[0].gpa, (unsigned)first, walk[1].gpa);
+	vcpu->operation_rip = rip;
+	return operate(vcpu, map);
+}
+
+/* What a fetch that gave no instruction is to the guest. */
+static enum vcpu_action fetch_failed(struct tl_vcpu *vcpu, enum fetch_status status, const struct fetch *fetch)
+{
+	switch (status) {
+	case FETCH_PAGE_FAULT:
+		return exit_page_fault(vcpu, fetch->linear, fetch->error_code);
+	case FETCH_PROTECTION:
+		return exit_raise_error(vcpu, VECTOR_GP, 0);
+	case FETCH_INVALID:
+		return exit_raise(vcpu, VECTOR_UD);
+	case FETCH_UNSUPPORTED:
+		return stop_with_bytes(vcpu, TL_STOP_UNDECODABLE, &fetch->code);
+	case FETCH_TABLE_NOT_RAM:
+	case FETCH_NOT_RAM:
+		vcpu->exit_gpa = fetch->gpa;
+		return exit_stop(vcpu, status == FETCH_NOT_RAM ? TL_STOP_FETCH : TL_STOP_PAGE_TABLE, 0);
+	default:
+		return vcpu_before_entry(vcpu);
+	}
+}
+
+/* The instruction is not in the cache, or has changed: fetch, decode, remember. */
+static __attribute__((noinline)) enum vcpu_action serve_undecoded(struct tl_vcpu *vcpu, uint64_t rip, uint64_t cr3,
+								   uint64_t cs_access)
+{
+	unsigned code_bits = vcpu_code_bits(vcpu, cs_access);
+	struct guest_paging paging;
+	enum fetch_status status;
+	unsigned limit = INSN_MAX_LENGTH;
+	struct fetch fetch;
+	gva_t linear = rip;
+	struct insn insn;
+
+	vcpu_paging(vcpu, &paging);
+	if (code_bits != 64) {
+		uint64_t cs_limit = vmcs_read(VMCS_GUEST_CS_LIMIT);
+
+		if (rip > cs_limit)
+			return exit_raise_error(vcpu, VECTOR_GP, 0);
+		if (cs_limit - rip < INSN_MAX_LENGTH)
+			limit = (unsigned)(cs_limit - rip + 1);
+		linear = (uint32_t)(vmcs_read(VMCS_GUEST_CS_BASE) + rip);
+	}
+	status = insn_fetch(vcpu->exit_map, &paging, linear, limit, code_bits, &fetch, &insn);
+	if (status != FETCH_OK)
+		return fetch_failed(vcpu, status, &fetch);
+	if (code_bits == 64)
+		decode_cache_fill(vcpu, rip, cr3, cs_access, &fetch, &insn);
+	return serve_general(vcpu, &insn, &fetch.code, rip, cr3, cs_access);
+}
+
+static __attribute__((noinline)) enum vcpu_action serve_decoded(struct tl_vcpu *vcpu, const struct decoded *d,
+								 uint64_t rip)
+{
+	struct guest_code code = {.available = d->insn.length};
+	struct insn insn = d->insn; /* a callback's commit may end in another use of the cache */
+
+	__builtin_memcpy(code.bytes, d->bytes, d->insn.length);
+	return serve_general(vcpu, &insn, &code, rip, d->cr3, d->cs_access);
+}
+
+static COLD enum vcpu_action device_failed(struct tl_vcpu *vcpu)
+{
+	return exit_stop(vcpu, TL_STOP_DEVICE, 0);
+}
+
+/* An MMIO access, with all registers saved: exit_gpa, exit_map and exit_range say where. */
+enum vcpu_action exit_mmio(struct tl_vcpu *vcpu)
+{
+	uint64_t rip = vmcs_read(VMCS_GUEST_RIP);
+	uint64_t cr3 = vmcs_read(VMCS_GUEST_CR3);
+	uint64_t cs_access = vmcs_read(VMCS_GUEST_CS_ACCESS_RIGHTS);
+	const struct map_range *range = vcpu->exit_range;
+	const struct decoded *d = decode_cache_find(vcpu, rip);
+	struct tl_mmio *access = &vcpu->access;
+	gpa_t gpa = vcpu->exit_gpa;
+	gva_t linear;
+
+	if (unlikely(!decoded_holds(d, vcpu->exit_map, rip, cr3, cs_access)))
+		return serve_undecoded(vcpu, rip, cr3, cs_access);
+	linear = vcpu->gpr[d->insn.base] + (vcpu->gpr[d->insn.index] << d->insn.scale) + (uint64_t)d->insn.disp;
+	if (unlikely(!d->plain) || unlikely(range->kind != MAP_MMIO) || unlikely(!range->access) ||
+	    unlikely((linear & (PAGE_SIZE - 1)) + d->insn.memory_size > PAGE_SIZE) ||
+	    unlikely(!translated_holds(data_cache_find(vcpu, linear), vcpu->exit_map, linear, cr3, cs_access,
+				       d->plain != PLAIN_LOAD, gpa)))
+		return serve_decoded(vcpu, d, rip);
+
+	access->gpa = gpa;
+	access->offset = gpa - range->start;
+	access->size = d->insn.memory_size;
+	access->context = range->context;
+	if (d->plain == PLAIN_LOAD) {
+		access->write = false;
+		access->data = 0;
+		if (unlikely(range->access(access) != TL_OK))
+			return device_failed(vcpu);
+		vcpu->gpr[d->insn.reg] = access->data & d->mask_of_operand;
+	} else {
+		access->write = true;
+		access->data = d->plain == PLAIN_STORE ? vcpu->gpr[d->insn.reg] & d->mask_of_operand : d->insn.imm;
+		if (unlikely(range->access(access) != TL_OK))
+			return device_failed(vcpu);
+	}
+	return exit_skip(vcpu, rip, d->insn.length);
+}

@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: MIT */
+#include "vmx/extended_state.h"
+#include "vmx/asm.h"
+#include "vmx/capability.h"
+#include "vmx/cpu.h"
+#include "vmx/cr.h"
+#include "vmx/msr.h"
+
+enum { FXSAVE_FCW = 0, FXSAVE_MXCSR = 24, FCW_AFTER_RESET = 0x40, MXCSR_AFTER_RESET = 0x1f80 };
+
+size_t extended_state_pages(void)
+{
+	/* Of all components that XCR0 may enable: CPUID.0DH.0:ECX. FXSAVE's 512 bytes fit in a page. */
+	uint32_t size = vmx_capability.xsave ? cpuid(0x0d, 0).ecx : 512;
+
+	return (size + PAGE_SIZE - 1) / PAGE_SIZE;
+}
+
+void extended_state_init(struct tl_vcpu *vcpu)
+{
+	uint8_t *area = vcpu->fpu;
+	const uint16_t fcw = FCW_AFTER_RESET;
+	const uint32_t mxcsr = MXCSR_AFTER_RESET;
+
+	__builtin_memcpy(area + FXSAVE_FCW, &fcw, sizeof(fcw));
+	__builtin_memcpy(area + FXSAVE_MXCSR, &mxcsr, sizeof(mxcsr));
+	/* XSTATE_BV: x87 and SSE are in the area, everything else is in its initial state. */
+	area[512] = 3;
+	vcpu->xcr0 = 1;
+	vcpu->dr6 = 0xffff0ff0;
+}
+
+static void save(struct tl_vcpu *vcpu)
+{
+	if (vmx_capability.xsave) {
+		xsetbv(0, vmx_capability.xcr0);
+		xsave(vcpu->fpu, vmx_capability.xcr0);
+	} else {
+		fxsave(vcpu->fpu);
+	}
+	vcpu->msr_star = rdmsr(MSR_IA32_STAR);
+	vcpu->msr_lstar = rdmsr(MSR_IA32_LSTAR);
+	vcpu->msr_cstar = rdmsr(MSR_IA32_CSTAR);
+	vcpu->msr_fmask = rdmsr(MSR_IA32_FMASK);
+	vcpu->msr_kernel_gs_base = rdmsr(MSR_IA32_KERNEL_GS_BASE);
+	if (vmx_controls.rdtscp)
+		vcpu->msr_tsc_aux = rdmsr(MSR_IA32_TSC_AUX);
+	vcpu->dr6 = read_dr6();
+}
+
+static void restore(struct tl_vcpu *vcpu)
+{
+	if (vmx_capability.xsave) {
+		xsetbv(0, vmx_capability.xcr0);
+		xrstor(vcpu->fpu, vmx_capability.xcr0);
+		xsetbv(0, vcpu->xcr0);
+	} else {
+		fxrstor(vcpu->fpu);
+	}
+	wrmsr(MSR_IA32_STAR, vcpu->msr_star);
+	wrmsr(MSR_IA32_LSTAR, vcpu->msr_lstar);
+	wrmsr(MSR_IA32_CSTAR, vcpu->msr_cstar);
+	wrmsr(MSR_IA32_FMASK, vcpu->msr_fmask);
+	wrmsr(MSR_IA32_KERNEL_GS_BASE, vcpu->msr_kernel_gs_base);
+	if (vmx_controls.rdtscp)
+		wrmsr(MSR_IA32_TSC_AUX, vcpu->msr_tsc_aux);
+	write_dr0(vcpu->dr[0]);
+	write_dr1(vcpu->dr[1]);
+	write_dr2(vcpu->dr[2]);
+	write_dr3(vcpu->dr[3]);
+	write_dr6(vcpu->dr6);
+}
+
+void extended_state_evict(struct tl_vcpu *vcpu)
+{
+	struct vmx_cpu *cpu = cpu_this();
+
+	if (cpu->fpu_owner != vcpu)
+		return;
+	save(vcpu);
+	cpu->fpu_owner = NULL;
+}
+
+void extended_state_load(struct tl_vcpu *vcpu)
+{
+	struct vmx_cpu *cpu = cpu_this();
+
+	if (cpu->fpu_owner == vcpu)
+		return;
+	if (cpu->fpu_owner)
+		save(cpu->fpu_owner);
+	restore(vcpu);
+	cpu->fpu_owner = vcpu;
+}

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: MIT */
+/* The guest's registers that VMX does not switch: FPU and vectors, SYSCALL's MSRs, debug registers. */
+#ifndef VMX_EXTENDED_STATE_H
+#define VMX_EXTENDED_STATE_H
+
+#include "vmx/vcpu.h"
+
+/* Pages of a vCPU's save area. */
+size_t extended_state_pages(void);
+
+/* A vCPU's registers after RESET (SDM vol. 3, table 10-1). */
+void extended_state_init(struct tl_vcpu *vcpu);
+
+/*
+ * The registers of the calling CPU become those of `vcpu`; what was there is saved where it belongs. They stay until
+ * another vCPU is loaded, so an exit and an entry cost nothing: the library itself uses general registers only.
+ */
+void extended_state_load(struct tl_vcpu *vcpu);
+
+/* Saves what the calling CPU holds of `vcpu`, if it does. */
+void extended_state_evict(struct tl_vcpu *vcpu);
+
+#endif

@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: MIT */
+/* tl_vcpu_run(): from the embedder into the guest and back. The loop over exits itself is in entry.asm. */
+#include "mmu/map_edit.h"
+#include "vmx/cpu.h"
+#include "vmx/exit.h"
+#include "vmx/vmcs_dump.h"
+
+void vcpu_flush_ept(struct tl_vm *vm)
+{
+	uint64_t eptp = vm_eptp(vm);
+	enum vmx_result result = vmx_capability.invept_single ? invept(INVEPT_SINGLE_CONTEXT, eptp)
+							      : invept(INVEPT_ALL_CONTEXT, 0);
+
+	if (result != VMX_SUCCEED)
+		tl_panic("INVEPT failed for EPTP %lx", (unsigned long)eptp);
+}
+
+/* The slot cache holds addresses of table pages, like the CPU's paging-structure caches: one flush number for both. */
+static void flush_slots(struct tl_vcpu *vcpu)
+{
+	/* relaxed: grace_announce() has just looked, with the ordering that matters. */
+	uint64_t number = atomic_load_explicit(&vcpu->vm->flush_number, memory_order_relaxed);
+
+	if (vcpu->slots_flushed == number)
+		return;
+	for (unsigned i = 0; i < SLOT_CACHE_SIZE; i++)
+		vcpu->slots[i].gfn = UINT64_MAX;
+	vcpu->slots_flushed = number;
+}
+
+enum vcpu_action vcpu_attention(struct tl_vcpu *vcpu)
+{
+	struct grace_reader *reader = &vcpu->reader;
+	/* Commits of our callbacks first (correction 1); a kick ends their waiting, and the next run resumes it. */
+	bool complete = map_complete_pending(reader);
+
+	grace_announce(reader);
+	flush_slots(vcpu);
+	/* acquire: what the kicker wrote before. */
+	if (atomic_exchange_explicit(&reader->kicked, 0, memory_order_acquire))
+		return exit_leave(vcpu, TL_EXIT_KICKED);
+	if (!complete)
+		reader->entry_round = GRACE_ATTENTION;
+	if (vcpu->event_queued)
+		event_deliver(vcpu);
+	return VCPU_RESUME;
+}
+
+/* Takes over what the embedder has completed of the last exit. */
+static enum vcpu_action complete_exit(struct tl_vcpu *vcpu)
+{
+	struct tl_exit *exit = vcpu->exit;
+	enum vcpu_pending pending = vcpu->pending;
+
+	vcpu->pending = PENDING_NONE;
+	switch (pending) {
+	case PENDING_MMIO:
+		return mmio_resume(vcpu);
+	case PENDING_IO:
+		if (!vcpu->io.write) {
+			uint64_t mask = insn_mask[vcpu->io.size];
+			uint64_t kept = vcpu->io.size == 4 ? 0 : vcpu->gpr[TL_RAX] & ~mask;
+
+			vcpu->gpr[TL_RAX] = kept | (exit->io.data & mask);
+		}
+		return exit_skip_instruction(vcpu);
+	case PENDING_VMCALL:
+		vcpu->gpr[TL_RAX] = exit->vmcall.result;
+		return exit_skip_instruction(vcpu);
+	default:
+		return VCPU_RESUME;
+	}
+}
+
+static _Noreturn void entry_failed(void)
+{
+	uint64_t number = vmcs_read(VMCS_INSTRUCTION_ERROR);
+
+	vmcs_dump();
+	tl_panic("VM entry failed: %s", vmcs_instruction_error_name(number));
+}
+
+enum tl_status tl_vcpu_run(struct tl_vcpu *vcpu, struct tl_exit *exit)
+{
+	struct vmx_cpu *cpu = cpu_this();
+	enum tl_status status;
+
+	if (!vcpu || !exit || cpu->running)
+		return TL_INVALID_ARGUMENT;
+	status = vcpu_load(vcpu);
+	if (status != TL_OK)
+		return status;
+	vcpu->exit = exit;
+	cpu->running = vcpu;
+	grace_enter(&vcpu->reader);
+	if (vcpu_attention(vcpu) == VCPU_RESUME && complete_exit(vcpu) == VCPU_RESUME &&
+	    vmx_run(vcpu) == VCPU_FAILED)
+		entry_failed();
+	grace_leave(&vcpu->reader);
+	cpu->running = NULL;
+	return TL_OK;
+}
+
+void tl_vcpu_kick(struct tl_vcpu *vcpu)
+{
+	/* release: what the caller wrote before is seen by whoever takes the kick. */
+	atomic_store_explicit(&vcpu->reader.kicked, 1, memory_order_release);
+	if (atomic_load_explicit(&vcpu->reader.in_run, memory_order_seq_cst))
+		hooks->kick(atomic_load_explicit(&vcpu->reader.cpu, memory_order_relaxed));
+}
+
+enum tl_status tl_vcpu_set_budget(struct tl_vcpu *vcpu, uint64_t tsc_ticks)
+{
+	uint64_t units = tsc_ticks >> vmx_capability.preemption_timer_shift;
+	uint64_t now = units < UINT32_MAX ? units : UINT32_MAX;
+	enum tl_status status;
+	uint64_t pin, controls;
+
+	if (tsc_ticks && !vmx_controls.preemption_timer)
+		return TL_UNSUPPORTED;
+	status = vcpu_load(vcpu);
+	if (status != TL_OK)
+		return status;
+	/* The timer and its being saved at exits go together (SDM vol. 3, 27.2.1.2). */
+	pin = vmcs_read(VMCS_PIN_CONTROLS) & ~(uint64_t)PIN_PREEMPTION_TIMER;
+	controls = vmcs_read(VMCS_EXIT_CONTROLS) & ~(uint64_t)VM_EXIT_SAVE_PREEMPTION_TIMER;
+	if (tsc_ticks) {
+		pin |= PIN_PREEMPTION_TIMER;
+		controls |= VM_EXIT_SAVE_PREEMPTION_TIMER;
+		vmcs_write(VMCS_PREEMPTION_TIMER_VALUE, now);
+	}
+	vmcs_write(VMCS_PIN_CONTROLS, pin);
+	vmcs_write(VMCS_EXIT_CONTROLS, controls);
+	vcpu->budget = units - now;
+	return TL_OK;
+}

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: MIT */
+/* What completing an instruction in software changes in the guest's state besides RIP. Pure, so that it is tested. */
+#ifndef VMX_SKIP_H
+#define VMX_SKIP_H
+
+#include "mmu/types.h"
+
+#define RFLAGS_TF BIT(8)
+#define RFLAGS_IF BIT(9)
+#define RFLAGS_RF BIT(16)
+#define RFLAGS_VM BIT(17)
+#define RFLAGS_AC BIT(18)
+
+#define INTERRUPTIBILITY_STI	BIT(0)
+#define INTERRUPTIBILITY_MOV_SS BIT(1)
+#define INTERRUPTIBILITY_NMI	BIT(3)
+#define INTERRUPTIBILITY_SHADOW (INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS)
+
+#define PENDING_DEBUG_BS BIT(14)
+#define DEBUGCTL_BTF	 BIT(1)
+
+/* The fields that a skip reads and writes. */
+struct skip {
+	uint64_t rip, rflags, interruptibility, pending_debug;
+};
+
+/*
+ * Whether RIP alone changes. `rflags_slow`: RFLAGS.TF, and RFLAGS.RF too while a breakpoint is armed. RF is saved as
+ * 1 on an EPT misconfiguration (SDM vol. 3, 28.3.1, table 28-? "saving RFLAGS") and does nothing without breakpoints.
+ * A carry out of the low half of RIP is looked at by skip_slow(), where the mode is known.
+ */
+ALWAYS_INLINE bool skip_is_simple(const struct skip *s, uint64_t next, uint64_t rflags_slow)
+{
+	return likely(((next ^ s->rip) >> 32) == 0) && likely(!(s->rflags & rflags_slow)) &&
+	       likely(!(s->interruptibility & INTERRUPTIBILITY_SHADOW));
+}
+
+/* The general case. Outside 64-bit mode RIP is 32 bits wide; it does not wrap at 64 KiB. */
+static inline void skip_slow(struct skip *s, uint64_t length, bool code_64, uint64_t debugctl)
+{
+	s->rip += length;
+	if (!code_64)
+		s->rip = (uint32_t)s->rip;
+	s->interruptibility &= ~INTERRUPTIBILITY_SHADOW;
+	s->rflags &= ~RFLAGS_RF;
+	/* The trap after a single-stepped instruction; with BTF only branches trap. */
+	if ((s->rflags & RFLAGS_TF) && !(debugctl & DEBUGCTL_BTF))
+		s->pending_debug |= PENDING_DEBUG_BS;
+}
+
+#endif

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: MIT */
+/* A vCPU's architectural state, from and into the VMCS. */
+#include "vmx/cpu.h"
+#include "vmx/cr.h"
+#include "vmx/exit.h"
+
+void state_after_reset(struct tl_state *state)
+{
+	*state = (struct tl_state){.rip = 0xfff0, .rflags = 2, .cr0 = CR0_ET | CR0_NW | CR0_CD, .dr7 = 0x400};
+	state->gpr[TL_RDX] = 0x600;
+	for (unsigned i = 0; i <= TL_GS; i++)
+		state->segment[i] = (struct tl_segment){.limit = 0xffff, .access = 0x93};
+	state->segment[TL_CS] =
+		(struct tl_segment){.selector = 0xf000, .limit = 0xffff, .access = 0x9b, .base = 0xffff0000};
+	state->segment[TL_LDTR] = (struct tl_segment){.limit = 0xffff, .access = 0x82};
+	state->segment[TL_TR] = (struct tl_segment){.limit = 0xffff, .access = 0x8b};
+	state->gdtr.limit = state->idtr.limit = 0xffff;
+}
+
+enum tl_status tl_vcpu_get(struct tl_vcpu *vcpu, struct tl_state *state)
+{
+	enum tl_status status = vcpu_load(vcpu);
+
+	if (status != TL_OK)
+		return status;
+	__builtin_memcpy(state->gpr, vcpu->gpr, sizeof(state->gpr));
+	state->gpr[TL_RSP] = vmcs_read(VMCS_GUEST_RSP);
+	state->rip = vmcs_read(VMCS_GUEST_RIP);
+	state->rflags = vmcs_read(VMCS_GUEST_RFLAGS);
+	for (unsigned i = 0; i < TL_NR_SEGMENTS; i++) {
+		state->segment[i].selector = (uint16_t)vmcs_read(VMCS_GUEST_SELECTOR(i));
+		state->segment[i].limit = (uint32_t)vmcs_read(VMCS_GUEST_LIMIT(i));
+		state->segment[i].access = (uint32_t)vmcs_read(VMCS_GUEST_ACCESS_RIGHTS(i));
+		state->segment[i].base = vmcs_read(VMCS_GUEST_BASE(i));
+	}
+	state->gdtr.base = vmcs_read(VMCS_GUEST_GDTR_BASE);
+	state->gdtr.limit = (uint16_t)vmcs_read(VMCS_GUEST_GDTR_LIMIT);
+	state->idtr.base = vmcs_read(VMCS_GUEST_IDTR_BASE);
+	state->idtr.limit = (uint16_t)vmcs_read(VMCS_GUEST_IDTR_LIMIT);
+	state->cr0 = cr_read_cr0();
+	state->cr2 = read_cr2();
+	state->cr3 = vmcs_read(VMCS_GUEST_CR3);
+	state->cr4 = cr_read_cr4();
+	state->efer = vcpu->mode.efer;
+	state->dr7 = vmcs_read(VMCS_GUEST_DR7);
+	return TL_OK;
+}
+
+enum tl_status tl_vcpu_set(struct tl_vcpu *vcpu, const struct tl_state *state)
+{
+	enum tl_status status = vcpu_load(vcpu);
+
+	if (status != TL_OK)
+		return status;
+	__builtin_memcpy(vcpu->gpr, state->gpr, sizeof(state->gpr));
+	vmcs_write(VMCS_GUEST_RSP, state->gpr[TL_RSP]);
+	vmcs_write(VMCS_GUEST_RIP, state->rip);
+	vmcs_write(VMCS_GUEST_RFLAGS, state->rflags);
+	for (unsigned i = 0; i < TL_NR_SEGMENTS; i++) {
+		vmcs_write(VMCS_GUEST_SELECTOR(i), state->segment[i].selector);
+		vmcs_write(VMCS_GUEST_LIMIT(i), state->segment[i].limit);
+		vmcs_write(VMCS_GUEST_ACCESS_RIGHTS(i), state->segment[i].access);
+		vmcs_write(VMCS_GUEST_BASE(i), state->segment[i].base);
+	}
+	vmcs_write(VMCS_GUEST_GDTR_BASE, state->gdtr.base);
+	vmcs_write(VMCS_GUEST_GDTR_LIMIT, state->gdtr.limit);
+	vmcs_write(VMCS_GUEST_IDTR_BASE, state->idtr.base);
+	vmcs_write(VMCS_GUEST_IDTR_LIMIT, state->idtr.limit);
+	write_cr2(state->cr2);
+	vmcs_write(VMCS_GUEST_CR3, state->cr3);
+	cr_set_mode(vcpu, state->cr0, state->cr4, state->efer);
+	dr_write_dr7(vcpu, state->dr7);
+	vcpu_flush_guest_tlb(vcpu);
+	return TL_OK;
+}

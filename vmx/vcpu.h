@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: MIT */
+/* A virtual processor. */
+#ifndef VMX_VCPU_H
+#define VMX_VCPU_H
+
+#include "mmio/operation.h"
+#include "mmu/grace.h"
+#include "mmu/guest_walk.h"
+#include "mmu/vm.h"
+#include <trapline.h>
+
+/* What an exit handler asks entry.asm to do next. The numbers are entry.asm's too. */
+enum vcpu_action {
+	VCPU_RESUME = 0, /* enter the guest again */
+	VCPU_LEAVE = 1,	 /* return from tl_vcpu_run() */
+	VCPU_FULL = 2,	 /* save the callee-saved registers as well, then call vcpu_exit() */
+	VCPU_MMIO = 3,	 /* the same, then call exit_mmio() */
+	VCPU_FAILED = 4, /* VMLAUNCH or VMRESUME failed; from entry.asm only */
+};
+
+/* The EPT entry that a page's accesses ended at: saves the walk, not the check. Flushed like a paging-structure cache. */
+struct ept_slot_cache {
+	uint64_t gfn;
+	const ept_slot_t *slot;
+};
+
+enum { SLOT_CACHE_SIZE = 16, DECODE_CACHE_SIZE = 256, DATA_CACHE_SIZE = 16 };
+
+/* A guest walk remembered: the words it rests on are compared at each use. 4 levels at most are kept. */
+struct walk_check {
+	const uint64_t *entry[4];
+	uint64_t value[4];
+};
+
+/* How short a way a decoded instruction may be emulated. */
+enum decoded_plain { PLAIN_NOT, PLAIN_LOAD, PLAIN_STORE, PLAIN_STORE_IMM };
+
+/* An instruction decoded before, verified at each use by the guest's page-table entries and by its bytes. */
+struct decoded {
+	uint64_t rip;
+	uint64_t cr3;
+	uint64_t ram_generation;
+	uint64_t cs_access;
+	struct walk_check walk;
+	const uint8_t *host; /* where the bytes stand; two words from there lie on the page */
+	uint64_t bytes[2], mask[2];
+	uint64_t mask_of_operand;
+	enum decoded_plain plain;
+	struct insn insn; /* its operand's address made absolute */
+} __attribute__((aligned(256)));
+
+/* A data page translated before, with the rights it was translated for. */
+struct translated {
+	uint64_t page; /* linear >> 12 */
+	uint64_t cr3;
+	uint64_t ram_generation;
+	uint64_t cs_access; /* with it the CPL */
+	uint64_t gpa_page;
+	uint64_t write; /* walked for a write: good for a read too */
+	struct walk_check walk;
+} __attribute__((aligned(128)));
+
+/* CR0, CR4 and EFER as their exits left them: what decides how the guest's addresses are translated. */
+struct vcpu_mode {
+	uint64_t cr0, cr4, efer; /* cr0, cr4: only the bits that belong to the host are kept up to date */
+};
+
+/* What the embedder completes. */
+enum vcpu_pending { PENDING_NONE, PENDING_MMIO, PENDING_IO, PENDING_VMCALL };
+
+/* The last verdict RETRY or spurious violation: the same again is a BUG (rule 9). */
+struct last_retry {
+	uint64_t exits;
+	gpa_t gpa;
+	ept_entry_t entry;
+	uint64_t publications;
+};
+
+struct tl_vcpu {
+	uint64_t gpr[INSN_NR_GPRS]; /* [TL_RSP] only where fetched; the last is always 0 */
+	uint64_t host_rsp;	    /* what HOST_RSP holds */
+	uint64_t launched;
+	struct grace_reader reader;
+
+	struct tl_vm *vm;
+	gpa_t exit_gpa;			    /* of the exit being served: address, snapshot, range */
+	const struct map *exit_map;	    /* rule 1: the one load of this exit */
+	const struct map_range *exit_range; /* what the entry names: MMIO, the hole, or shared */
+	uint64_t rflags_slow;		    /* RFLAGS bits that make skipping an instruction more than a store to RIP */
+	struct tl_mmio access;
+	struct tl_exit *exit;
+
+	struct vcpu_mode mode;
+	struct last_retry last_retry;
+	bool operand_retried;
+	enum vcpu_pending pending;
+	struct mmio_operation operation;
+	uint64_t operation_rip;
+	struct tl_exit_io io;
+
+	bool event_queued;
+	struct tl_event event;
+	uint64_t budget; /* beyond what the preemption timer holds; in its units */
+
+	uint64_t slots_flushed; /* the VM's flush number the slot cache is good for */
+	hpa_t vmcs;		/* physical address of the region */
+	void *vmcs_region;
+	uint64_t eptp;
+	uint16_t vpid;
+	bool active;	       /* its VMCS is on cpu `on_cpu`, perhaps in that CPU only */
+	unsigned on_cpu;
+	uint64_t dr[4];
+	uint64_t dr6;
+	uint64_t cr8;
+	uint64_t xcr0;
+	uint64_t msr_pat;
+	uint64_t msr_star, msr_lstar, msr_cstar, msr_fmask, msr_kernel_gs_base, msr_tsc_aux;
+	void *fpu; /* XSAVE or FXSAVE area */
+
+	struct ept_slot_cache slots[SLOT_CACHE_SIZE];
+	struct translated data[DATA_CACHE_SIZE];
+	struct decoded decoded[DECODE_CACHE_SIZE];
+};
+
+/* entry.asm writes these offsets as numbers. */
+_Static_assert(offsetof(struct tl_vcpu, gpr) == 0 && offsetof(struct tl_vcpu, host_rsp) == 136 &&
+		   offsetof(struct tl_vcpu, launched) == 144,
+	       "entry.asm knows where these stand");
+
+/* entry.asm: runs the guest until a handler returns VCPU_LEAVE (then that) or an entry fails (VCPU_FAILED). */
+uint32_t vmx_run(struct tl_vcpu *vcpu);
+void vmx_exit_entry(void); /* HOST_RIP */
+
+/* Makes the vCPU's VMCS current on this CPU, with this CPU's host state; loads its FPU and debug registers. */
+enum tl_status vcpu_load(struct tl_vcpu *vcpu);
+
+/* Writes everything of the VMCS that does not change while the vCPU lives. Precondition: loaded for the first time. */
+void vmcs_init(struct tl_vcpu *vcpu);
+/* Writes what depends on the CPU that the vCPU runs on. */
+void vmcs_set_host_state(void);
+/* The bitmaps that all vCPUs share; once. */
+enum tl_status vmcs_bitmaps_create(void);
+
+/* The EPT pointer of a VM's tables. */
+uint64_t vm_eptp(const struct tl_vm *vm);
+
+/* INVEPT for one VM on this CPU: mmu_cpu.flush. */
+void vcpu_flush_ept(struct tl_vm *vm);
+/* INVVPID for one vCPU on this CPU: the guest's own translations. */
+void vcpu_flush_guest_tlb(const struct tl_vcpu *vcpu);
+
+void state_after_reset(struct tl_state *state);
+
+/* Drops what is remembered of the guest's paging: its mode changed. */
+void vcpu_forget_translations(struct tl_vcpu *vcpu);
+
+/* The guest's paging for a software walk, at its CPL. */
+void vcpu_paging(const struct tl_vcpu *vcpu, struct guest_paging *paging);
+
+/* 16, 32 or 64: the size of code by CS and EFER. */
+unsigned vcpu_code_bits(const struct tl_vcpu *vcpu, uint64_t cs_access);
+
+#endif
