@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: MIT */
+/* The words of the hypervisor's command line. One table in cmdline.c holds them all; a new word is a new row. */
+#ifndef BOOT_CMDLINE_H
+#define BOOT_CMDLINE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum { CMDLINE_GUESTS_MAX = 16, CMDLINE_NAME_MAX = 32 };
+
+/* Deliberate faults of the host. */
+enum boot_crash {
+	BOOT_CRASH_NONE,
+	BOOT_CRASH_UD,	  /* executes UD2 */
+	BOOT_CRASH_NULL,  /* reads through a null pointer */
+	BOOT_CRASH_TEXT,  /* writes to code */
+	BOOT_CRASH_DATA,  /* executes data */
+	BOOT_CRASH_STACK, /* overflows the stack */
+};
+
+struct boot_options {
+	char guests[CMDLINE_GUESTS_MAX][CMDLINE_NAME_MAX]; /* run only these; none named: all but the manual ones */
+	size_t nr_guests;
+	bool quiet, trace;
+	uint64_t mmio_level, tag_bits, generation; /* for struct tl_vm_config; 0: not given */
+	uint64_t crash;				   /* enum boot_crash */
+};
+
+/*
+ * Reads the words of `line`. false: a word is unknown, malformed, out of its range or given twice, and `reason` holds a
+ * sentence that names it, cut to `size` bytes. Context: any.
+ */
+bool cmdline_parse(const char *line, struct boot_options *options, char *reason, size_t size);
+
+/* Writes the row of the word with this index, as a user is to see it; false: there are no more. Context: any. */
+bool cmdline_describe(size_t index, char *text, size_t size);
+
+#endif

@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: MIT */
+#include "boot/guests.h"
+
+#include "boot/console.h"
+#include "boot/hooks.h"
+#include "boot/libc.h"
+#include "boot/memory.h"
+#include "boot/print.h"
+#include "boot/tsc.h"
+#include "guest/guest.h"
+
+static struct guest_module guests[BOOT_MODULES_MAX];
+static char guest_names[BOOT_MODULES_MAX][CMDLINE_NAME_MAX];
+static size_t nr_guests;
+
+/*
+ * The first word of a module's command line, without folders and without what follows a dot: QEMU passes a file's path
+ * there. Returns what stands behind the word; *length is 0 where there is no name.
+ */
+static const char *module_name(const char *line, const char **name, size_t *length)
+{
+	const char *at;
+
+	while (*line == ' ')
+		line++;
+	*name = line;
+	for (at = line; *at && *at != ' '; at++)
+		if (*at == '/')
+			*name = at + 1;
+	for (*length = 0; *name + *length < at && (*name)[*length] != '.'; (*length)++)
+		;
+	while (*at == ' ')
+		at++;
+	return at;
+}
+
+static bool take_module(const struct boot_module *from, char *reason, size_t size)
+{
+	const char *name;
+	size_t length;
+	const char *arguments = module_name(from->line, &name, &length);
+
+	if (!length || length >= CMDLINE_NAME_MAX) {
+		print_to_buffer(reason, size,
+				"module %zu (\"%s\") has no name of 1 to %d characters; put one first on its line.",
+				nr_guests + 1, from->line, CMDLINE_NAME_MAX - 1);
+		return false;
+	}
+	memcpy(guest_names[nr_guests], name, length);
+	guests[nr_guests] = (struct guest_module){
+	    .name = guest_names[nr_guests],
+	    .arguments = arguments,
+	    .image = (const void *)from->start,
+	    .size = from->end - from->start,
+	};
+	nr_guests++;
+	return true;
+}
+
+static bool has_word(const char *line, const char *word)
+{
+	size_t length = strlen(word);
+
+	while (*line) {
+		const char *end = strchr(line, ' ');
+		size_t here = end ? (size_t)(end - line) : strlen(line);
+
+		if (here == length && memcmp(line, word, length) == 0)
+			return true;
+		line += here + (end != NULL);
+	}
+	return false;
+}
+
+static bool guest_named(const struct boot_options *options, const char *name)
+{
+	for (size_t i = 0; i < options->nr_guests; i++)
+		if (strcmp(options->guests[i], name) == 0)
+			return true;
+	return false;
+}
+
+/* A module with the argument `manual` runs only when it is named. */
+static bool guest_selected(const struct guest_module *module, const struct boot_options *options)
+{
+	if (options->nr_guests)
+		return guest_named(options, module->name);
+	return !has_word(module->arguments, "manual");
+}
+
+static bool guest_exists(const char *name)
+{
+	for (size_t i = 0; i < nr_guests; i++)
+		if (strcmp(guests[i].name, name) == 0)
+			return true;
+	return false;
+}
+
+/* Each guest= must name a module: a typo must not look like a pass. */
+static bool check_named(const struct boot_options *options, char *reason, size_t size)
+{
+	size_t at;
+
+	for (size_t i = 0; i < options->nr_guests; i++) {
+		if (guest_exists(options->guests[i]))
+			continue;
+		at = print_to_buffer(reason, size, "no module is named \"%s\", as guest= asks; there are",
+				     options->guests[i]);
+		for (size_t k = 0; k < nr_guests && at < size; k++)
+			at += print_to_buffer(reason + at, size - at, "%s %s", k ? "," : "", guests[k].name);
+		if (at < size)
+			print_to_buffer(reason + at, size - at, ".");
+		return false;
+	}
+	return true;
+}
+
+bool guests_init(const struct boot_info *info, const struct boot_options *options, char *reason, size_t size)
+{
+	size_t selected = 0;
+
+	if (!info->nr_modules) {
+		print_to_buffer(reason, size,
+				"the loader gave no modules, so there is no guest; add them to its entry.");
+		return false;
+	}
+	for (size_t i = 0; i < info->nr_modules; i++)
+		if (!take_module(&info->modules[i], reason, size))
+			return false;
+	if (!check_named(options, reason, size))
+		return false;
+	for (size_t i = 0; i < nr_guests; i++)
+		selected += guest_selected(&guests[i], options);
+	if (!selected)
+		print_to_buffer(reason, size, "every module is a manual guest; name one with guest=.");
+	return selected > 0;
+}
+
+static void print_head(void)
+{
+	host_print("%-12s %10s %10s %8s %8s %8s %8s %6s %12s  %s\n", "guest", "accesses", "fresh", "stale", "retried",
+		   "zapped", "commits", "wraps", "ticks/access", "result");
+}
+
+static void print_row(const char *name, const struct guest_report *report)
+{
+	const struct tl_stats *s = &report->stats;
+
+	host_print("%-12s %10llu %10llu %8llu %8llu %8llu %8llu %6llu %12llu  ", name,
+		   (unsigned long long)report->accesses, (unsigned long long)s->fresh, (unsigned long long)s->stale,
+		   (unsigned long long)s->retried, (unsigned long long)s->zapped, (unsigned long long)s->commits,
+		   (unsigned long long)s->wraps,
+		   (unsigned long long)(report->accesses ? report->ticks / report->accesses : 0));
+	if (report->passed)
+		host_print("pass\n");
+	else
+		host_print("FAIL: %s\n", report->reason);
+}
+
+void guests_run(const struct boot_options *options, unsigned *passed, unsigned *failed)
+{
+	const struct guest_services services = {
+	    .alloc_pages = host_hooks.alloc_pages,
+	    .free_pages = host_hooks.free_pages,
+	    .print = host_print,
+	    .tag_bits = (unsigned)options->tag_bits,
+	    .mmio_level = (unsigned)options->mmio_level,
+	    .first_generation = options->generation,
+	    .trace = options->trace,
+	    .quiet = options->quiet,
+	    .tsc_hz = tsc_measure(),
+	};
+
+	*passed = *failed = 0;
+	print_head();
+	for (size_t i = 0; i < nr_guests; i++) {
+		struct guest_report report = {0};
+
+		if (!guest_selected(&guests[i], options))
+			continue;
+		guest_run(&guests[i], &services, &report);
+		print_row(guests[i].name, &report);
+		if (report.passed)
+			++*passed;
+		else
+			++*failed;
+	}
+}

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: MIT */
+#include "boot/hooks.h"
+
+#include "boot/backtrace.h"
+#include "boot/console.h"
+#include "boot/halt.h"
+#include "boot/memory.h"
+
+static bool hooks_quiet;
+
+void hooks_set_quiet(bool quiet)
+{
+	hooks_quiet = quiet;
+}
+
+static void free_pages(void *pages, size_t count)
+{
+	if (!memory_free(pages, count))
+		host_exit(HOST_CANNOT_RUN, "%zu pages at %p were given back that were not out; this is a bug.", count,
+			  pages);
+}
+
+static void log_line(enum tl_log_level level, const char *format, va_list arguments)
+{
+	if (level == TL_LOG_INFO && hooks_quiet)
+		return;
+	host_print_v(format, arguments);
+	host_print("\n");
+}
+
+static _Noreturn void panic(const char *format, va_list arguments)
+{
+	host_print("\nthe library found a broken rule of its own\n");
+	backtrace_print(0, (uintptr_t)__builtin_frame_address(0));
+	host_exit_v(HOST_CANNOT_RUN, format, arguments);
+}
+
+static unsigned cpu_index(void)
+{
+	return 0;
+}
+
+/* This embedder brings up one CPU, and a CPU that calls kick() is not in a guest: there is nothing to interrupt. */
+static void kick(unsigned cpu)
+{
+	(void)cpu;
+}
+
+const struct tl_hooks host_hooks = {
+    .alloc_pages = memory_alloc,
+    .free_pages = free_pages,
+    .direct_offset = 0, /* boot/paging.c maps memory one to one */
+    .log = log_line,
+    .panic = panic,
+    .cpu_index = cpu_index,
+    .kick = kick,
+};

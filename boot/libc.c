@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: MIT */
+#include "boot/libc.h"
+
+#include <stdint.h>
+
+/*
+ * String instructions: a compiler cannot turn these bodies into calls of themselves, and an emulator counts eight bytes
+ * of REP MOVSQ as one instruction.
+ */
+void *memcpy(void *restrict to, const void *restrict from, size_t size)
+{
+	void *d = to;
+	const void *s = from;
+	size_t count = size / 8;
+
+	__asm__ volatile("rep movsq" : "+D"(d), "+S"(s), "+c"(count) : : "memory");
+	count = size % 8;
+	__asm__ volatile("rep movsb" : "+D"(d), "+S"(s), "+c"(count) : : "memory");
+	return to;
+}
+
+void *memmove(void *to, const void *from, size_t size)
+{
+	unsigned char *d = (unsigned char *)to + size - 1;
+	const unsigned char *s = (const unsigned char *)from + size - 1;
+
+	/* Unsigned: also true when `to` lies below `from`. */
+	if ((uintptr_t)to - (uintptr_t)from >= size)
+		return memcpy(to, from, size);
+	__asm__ volatile("std; rep movsb; cld" : "+D"(d), "+S"(s), "+c"(size) : : "memory");
+	return to;
+}
+
+void *memset(void *to, int value, size_t size)
+{
+	void *d = to;
+	size_t count = size / 8;
+	uint64_t pattern = (uint8_t)value * 0x0101010101010101u;
+
+	__asm__ volatile("rep stosq" : "+D"(d), "+c"(count) : "a"(pattern) : "memory");
+	count = size % 8;
+	__asm__ volatile("rep stosb" : "+D"(d), "+c"(count) : "a"(pattern) : "memory");
+	return to;
+}
+
+int memcmp(const void *a, const void *b, size_t size)
+{
+	const unsigned char *p = a, *q = b;
+
+	for (size_t i = 0; i < size; i++)
+		if (p[i] != q[i])
+			return p[i] - q[i];
+	return 0;
+}
+
+size_t strlen(const char *text)
+{
+	size_t length = 0;
+
+	while (text[length])
+		length++;
+	return length;
+}
+
+int strncmp(const char *a, const char *b, size_t size)
+{
+	for (size_t i = 0; i < size; i++) {
+		if (a[i] != b[i])
+			return (unsigned char)a[i] - (unsigned char)b[i];
+		if (!a[i])
+			break;
+	}
+	return 0;
+}
+
+int strcmp(const char *a, const char *b)
+{
+	return strncmp(a, b, SIZE_MAX);
+}
+
+char *strchr(const char *text, int c)
+{
+	for (;; text++) {
+		if (*text == (char)c)
+			return (char *)(uintptr_t)text;
+		if (!*text)
+			return NULL;
+	}
+}

@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The first embedder of Trapline, from the loader's entry to the last line. What embedding takes stands in boot_main():
+ * memory, hooks (boot/hooks.c), tl_init() and tl_cpu_up(); boot/guests.c and guest/ then create VMs and run them.
+ */
+#include <trapline.h>
+
+#include "boot/cmdline.h"
+#include "boot/console.h"
+#include "boot/gdt.h"
+#include "boot/guests.h"
+#include "boot/halt.h"
+#include "boot/hooks.h"
+#include "boot/idt.h"
+#include "boot/memory.h"
+#include "boot/multiboot.h"
+#include "boot/paging.h"
+#include "boot/selfcheck.h"
+
+_Noreturn void boot_main(uint32_t magic, uint32_t address);
+
+extern char image_start[], image_end[];
+
+static struct boot_info boot_info;
+static struct boot_options boot_options;
+static char refusal[1024];
+
+/* Physical memory as the early tables map it. Page 0 holds nothing of a loader's. */
+static const void *early_memory(uint64_t physical, uint64_t size)
+{
+	if (physical < PAGE_SIZE || size > PAGING_EARLY_REACH || physical > PAGING_EARLY_REACH - size)
+		return NULL;
+	return (const void *)physical;
+}
+
+static void read_loader(uint32_t magic, uint32_t address)
+{
+	const struct boot_view view = {
+		.at = early_memory,
+		.image = {(uintptr_t)image_start, (uintptr_t)image_end},
+		.limit = paging_limit(),
+	};
+
+	if (!boot_parse(magic, address, &view, &boot_info, refusal, sizeof(refusal)))
+		host_exit(HOST_CANNOT_RUN, "%s", refusal);
+}
+
+static void read_command_line(void)
+{
+	char row[128];
+
+	if (cmdline_parse(boot_info.line, &boot_options, refusal, sizeof(refusal)))
+		return;
+	host_print("The words of the command line:\n");
+	for (size_t i = 0; cmdline_describe(i, row, sizeof(row)); i++)
+		host_print("  %s\n", row);
+	host_exit(HOST_CANNOT_RUN, "%s", refusal);
+}
+
+static void print_banner(void)
+{
+	if (boot_options.quiet)
+		return;
+	host_print("Trapline, started by %s (%s); %llu MiB of memory in %zu ranges, %zu modules\n",
+		   boot_info.loader[0] ? boot_info.loader : "a loader without a name", boot_info.protocol,
+		   (unsigned long long)(boot_info.memory_size >> 20), boot_info.nr_memory, boot_info.nr_modules);
+}
+
+static void start_memory(void)
+{
+	if (!memory_init(&boot_info, PAGING_EARLY_REACH))
+		host_exit(HOST_CANNOT_RUN, "no usable memory is left above the first MiB; give the machine more.");
+	if (!paging_init(&boot_info, refusal, sizeof(refusal)))
+		host_exit(HOST_CANNOT_RUN, "%s", refusal);
+}
+
+static void require(enum tl_status status)
+{
+	if (status != TL_OK)
+		host_exit(HOST_CANNOT_RUN, "%s", tl_status_text(status));
+}
+
+_Noreturn void boot_main(uint32_t magic, uint32_t address)
+{
+	unsigned passed, failed;
+
+	console_init();
+	gdt_init();
+	idt_init();
+	read_loader(magic, address);
+	read_command_line();
+	print_banner();
+	start_memory();
+	selfcheck_crash((enum boot_crash)boot_options.crash);
+	if (!guests_init(&boot_info, &boot_options, refusal, sizeof(refusal)))
+		host_exit(HOST_CANNOT_RUN, "%s", refusal);
+
+	hooks_set_quiet(boot_options.quiet);
+	require(tl_init(&host_hooks));
+	require(tl_cpu_up());
+	if (!boot_options.quiet)
+		tl_cpu_describe();
+	guests_run(&boot_options, &passed, &failed);
+	tl_cpu_down();
+	host_exit(failed ? HOST_FAILED : HOST_PASSED, "%u guests passed, %u failed", passed, failed);
+}

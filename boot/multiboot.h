@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the loader says: both forms of Multiboot read into one struct. Pure C that reaches memory through a view, so it
+ * runs hosted as well. Everything is copied out and checked; nothing of the loader's own tables is needed afterwards.
+ */
+#ifndef BOOT_MULTIBOOT_H
+#define BOOT_MULTIBOOT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum {
+	BOOT_MAP_MAX = 256, /* entries of the loader's memory map */
+	BOOT_MODULES_MAX = 32,
+	BOOT_LINE_MAX = 1024, /* the command line, with its NUL */
+	BOOT_MODULE_LINE_MAX = 256,
+	BOOT_LOADER_MAX = 64,
+	BOOT_RSDP_MAX = 36,
+};
+
+/* Addresses are physical, `end` is the first byte behind. */
+struct boot_range {
+	uint64_t start, end;
+};
+
+/* As ACPI numbers them (ACPI 15.3); what is unknown here counts as reserved. */
+enum boot_memory_type { BOOT_MEMORY_USABLE = 1, BOOT_MEMORY_RESERVED = 2, BOOT_MEMORY_ACPI = 3 };
+
+struct boot_memory {
+	uint64_t start, end;
+	uint32_t type;
+};
+
+struct boot_module {
+	uint64_t start, end;
+	char line[BOOT_MODULE_LINE_MAX];
+};
+
+struct boot_info {
+	const char *protocol;
+	char loader[BOOT_LOADER_MAX]; /* empty: it did not say */
+	char line[BOOT_LINE_MAX];     /* the command line without the image's own path */
+	struct boot_range image;      /* the hypervisor itself */
+
+	struct boot_memory map[BOOT_MAP_MAX]; /* sorted by start; entries of one type may overlap */
+	size_t nr_map;
+	struct boot_range memory[BOOT_MAP_MAX]; /* usable: sorted, apart, whole pages, below the view's limit */
+	size_t nr_memory;
+	uint64_t memory_size; /* bytes in all of them */
+
+	struct boot_module modules[BOOT_MODULES_MAX]; /* in the loader's order; apart, inside usable memory */
+	size_t nr_modules;
+
+	uint8_t rsdp[BOOT_RSDP_MAX]; /* a copy of ACPI's root pointer; rsdp_size 0: the loader gave none */
+	size_t rsdp_size;
+};
+
+/* The machine as the parser may see it. */
+struct boot_view {
+	/* `size` bytes at a physical address, or NULL where they cannot be read. */
+	const void *(*at)(uint64_t physical, uint64_t size);
+	struct boot_range image;
+	uint64_t limit; /* memory from here on is left out: the host could not address it */
+};
+
+/*
+ * Reads what the loader passed in EAX (magic) and EBX (address) into *info. false: refused, and `reason` holds one
+ * sentence that says why, cut to `size` bytes; *info is then worthless. Context: any.
+ */
+bool boot_parse(uint32_t magic, uint32_t address, const struct boot_view *view, struct boot_info *info, char *reason,
+		size_t size);
+
+#endif

@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: MIT */
+#include "boot/paging.h"
+
+#include <stddef.h>
+
+#include "boot/cpu.h"
+#include "boot/memory.h"
+#include "boot/print.h"
+#include "boot/stack.h"
+
+/* SDM vol. 3, 4.5.5. */
+#define PTE_PRESENT	  (1ull << 0)
+#define PTE_WRITE	  (1ull << 1)
+#define PTE_WRITE_THROUGH (1ull << 3)
+#define PTE_CACHE_DISABLE (1ull << 4)
+#define PTE_LARGE	  (1ull << 7)
+#define PTE_NO_EXECUTE	  (1ull << 63)
+#define PTE_ADDRESS	  0x000FFFFFFFFFF000ull
+
+/* The protections in use. The PAT is as after reset: PCD and PWT together are UC (SDM vol. 3, 12.12.4). */
+#define PAGE_NONE   0
+#define PAGE_TEXT   PTE_PRESENT
+#define PAGE_READ   (PTE_PRESENT | PTE_NO_EXECUTE)
+#define PAGE_DATA   (PTE_PRESENT | PTE_WRITE | PTE_NO_EXECUTE)
+#define PAGE_DEVICE (PAGE_DATA | PTE_WRITE_THROUGH | PTE_CACHE_DISABLE)
+
+enum { MSR_EFER = 0xC0000080, EFER_NXE = 1 << 11 };
+enum { LEAF_FEATURES = 0x80000001, FEATURE_NX = 1 << 20, FEATURE_1G_PAGES = 1 << 26, LEAF_ADDRESS_SIZES = 0x80000008 };
+enum { LEVEL_4K, LEVEL_2M, LEVEL_1G, LEVEL_512G };
+enum { ENTRIES = 512 };
+
+/* Firmware's areas in the first MiB (IBM PC): the screen's memory and the ROMs behind it. */
+enum { LOW_SCREEN = 0xA0000, LOW_ROM = 0xC0000, LOW_END = 0x100000 };
+
+extern char image_start[], image_text_end[], image_rodata_start[], image_rodata_end[], image_data_start[], image_end[];
+
+static uint64_t *paging_root;
+static unsigned paging_top_leaf; /* the largest page: LEVEL_2M or LEVEL_1G */
+static const struct boot_info *paging_info;
+
+static uint64_t level_span(unsigned level)
+{
+	return 1ull << (12 + 9 * level);
+}
+
+uint64_t paging_limit(void)
+{
+	unsigned bits = 36;
+
+	if (cpu_id(0x80000000).eax >= LEAF_ADDRESS_SIZES)
+		bits = cpu_id(LEAF_ADDRESS_SIZES).eax & 0xFF;
+	/* 47 bits: the lower half of the canonical addresses. */
+	return 1ull << (bits < 47 ? bits : 47);
+}
+
+/* The table under an entry; it is made, with the same mapping as before, where the entry is empty or a large page. */
+static uint64_t *descend(uint64_t *entry, unsigned level)
+{
+	uint64_t old = *entry;
+	uint64_t *table;
+
+	if (old & PTE_PRESENT && !(old & PTE_LARGE))
+		return (uint64_t *)(old & PTE_ADDRESS);
+	table = memory_alloc(1);
+	if (!table)
+		return NULL;
+	for (unsigned i = 0; old && i < ENTRIES; i++)
+		table[i] = (level - 1 == LEVEL_4K ? old & ~PTE_LARGE : old) + i * level_span(level - 1);
+	*entry = (uintptr_t)table | PTE_PRESENT | PTE_WRITE;
+	return table;
+}
+
+/* Gives the pages from start to end one protection, with the largest pages that fit. false: no memory for tables. */
+static bool set_range(uint64_t *table, unsigned level, uint64_t start, uint64_t end, uint64_t protection)
+{
+	uint64_t span = level_span(level);
+
+	while (start < end) {
+		uint64_t *entry = &table[start / span % ENTRIES];
+		uint64_t next = (start / span + 1) * span;
+
+		if (next > end)
+			next = end;
+		if (next - start == span && level <= paging_top_leaf) {
+			*entry = protection ? start | protection | (level ? PTE_LARGE : 0) : 0;
+		} else {
+			uint64_t *below = descend(entry, level);
+
+			if (!below || !set_range(below, level - 1, start, next, protection))
+				return false;
+		}
+		start = next;
+	}
+	return true;
+}
+
+static bool set(uint64_t start, uint64_t end, uint64_t protection)
+{
+	return set_range(paging_root, LEVEL_512G, start, end, protection);
+}
+
+static bool set_between(const char *start, const char *end, uint64_t protection)
+{
+	/* Linker symbols: the ends are rounded to pages, and the next part starts on a page of its own. */
+	return set((uintptr_t)start, ((uintptr_t)end + PAGE_SIZE - 1) & ~(PAGE_SIZE - 1ull), protection);
+}
+
+/* Page 0 is unmapped, though it is usable memory: there a null pointer points. */
+static bool map_low_memory(void)
+{
+	return set(0, PAGE_SIZE, PAGE_NONE) && set(PAGE_SIZE, LOW_SCREEN, PAGE_DATA) &&
+	       set(LOW_SCREEN, LOW_ROM, PAGE_DEVICE) && set(LOW_ROM, LOW_END, PAGE_READ);
+}
+
+static bool map_all(const struct boot_info *info)
+{
+	for (size_t i = 0; i < info->nr_memory; i++)
+		if (!set(info->memory[i].start, info->memory[i].end, PAGE_DATA))
+			return false;
+	if (!map_low_memory() || !set_between(image_start, image_text_end, PAGE_TEXT) ||
+	    !set_between(image_rodata_start, image_rodata_end, PAGE_READ) ||
+	    !set_between(image_data_start, image_end, PAGE_DATA))
+		return false;
+	for (unsigned i = 0; i < HOST_STACKS; i++)
+		if (!set_between(host_stacks[i].guard, host_stacks[i].start, PAGE_NONE))
+			return false;
+	return true;
+}
+
+bool paging_init(const struct boot_info *info, char *reason, size_t size)
+{
+	uint32_t features = cpu_id(0x80000000).eax >= LEAF_FEATURES ? cpu_id(LEAF_FEATURES).edx : 0;
+
+	if (!(features & FEATURE_NX)) {
+		print_to_buffer(reason, size, "the CPU reports no NX (execute disable); turn it on in the firmware.");
+		return false;
+	}
+	paging_info = info;
+	paging_top_leaf = features & FEATURE_1G_PAGES ? LEVEL_1G : LEVEL_2M;
+	paging_root = memory_alloc(1);
+	if (!paging_root || !map_all(info)) {
+		print_to_buffer(reason, size, "memory ran out for the host's page tables; give the machine more.");
+		return false;
+	}
+	msr_write(MSR_EFER, msr_read(MSR_EFER) | EFER_NXE);
+	cr3_write((uintptr_t)paging_root);
+	return true;
+}
+
+volatile void *paging_map_device(uint64_t physical, uint64_t size)
+{
+	uint64_t start = physical & ~(PAGE_SIZE - 1ull), end;
+
+	if (!size || size > UINT64_MAX - physical - PAGE_SIZE)
+		return NULL;
+	end = (physical + size + PAGE_SIZE - 1) & ~(PAGE_SIZE - 1ull);
+	if (start < LOW_END || end > paging_limit())
+		return NULL;
+	for (size_t i = 0; i < paging_info->nr_memory; i++)
+		if (start < paging_info->memory[i].end && paging_info->memory[i].start < end)
+			return NULL;
+	/* Not-present entries are not cached, so that nothing has to be flushed. SDM vol. 3, 4.10.2.3. */
+	return set(start, end, PAGE_DEVICE) ? (volatile void *)physical : NULL;
+}

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: MIT */
+/* The host's own page tables: virtual = physical for all usable memory, nothing both writable and executable. */
+#ifndef BOOT_PAGING_H
+#define BOOT_PAGING_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "boot/multiboot.h"
+
+/* What start-up code has mapped when boot_main() runs. */
+#define PAGING_EARLY_REACH (1ull << 32)
+
+/* The end of what this CPU's page tables and addresses that equal physical ones can reach. Context: any. */
+uint64_t paging_limit(void);
+
+/*
+ * Builds and loads the tables. false: the CPU lacks no-execute pages, or memory for tables ran out, and `reason` holds
+ * a sentence. Preconditions: memory_init(); the early tables are in use. Context: one CPU, once.
+ */
+bool paging_init(const struct boot_info *info, char *reason, size_t size);
+
+/*
+ * Maps the registers of a device at a physical address uncached and returns their address; NULL: they lie in usable
+ * memory or out of reach, or memory for tables ran out. Context: host, one CPU at a time.
+ */
+volatile void *paging_map_device(uint64_t physical, uint64_t size);
+
+#endif

@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef BOOT_SELFCHECK_H
+#define BOOT_SELFCHECK_H
+
+#include "boot/cmdline.h"
+
+/*
+ * Commits the fault that was asked for, so that a test can see it caught; BOOT_CRASH_NONE returns at once. A host that
+ * lets the fault pass ends the run with a sentence that says so.
+ */
+void selfcheck_crash(enum boot_crash crash);
+
+#endif

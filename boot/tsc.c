@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: MIT */
+#include "boot/tsc.h"
+
+#include <stdbool.h>
+
+#include "boot/cpu.h"
+
+enum { PIT_CHANNEL2 = 0x42, PIT_COMMAND = 0x43, PIT_CHANNEL2_ONE_SHOT = 0xB0 /* both bytes, mode 0 */ };
+enum { PORT_B = 0x61, PORT_B_GATE2 = 1, PORT_B_SPEAKER = 2, PORT_B_OUT2 = 0x20 };
+enum { PIT_HZ = 1193182, MEASURES_PER_SECOND = 100, POLLS_MAX = 10000000 };
+
+static uint64_t rdtsc(void)
+{
+	uint32_t low, high;
+
+	__asm__ volatile("rdtsc" : "=a"(low), "=d"(high) : : "memory");
+	return (uint64_t)high << 32 | low;
+}
+
+uint64_t tsc_measure(void)
+{
+	const uint16_t count = PIT_HZ / MEASURES_PER_SECOND;
+	uint8_t port_b = io_read8(PORT_B) & (uint8_t) ~(PORT_B_SPEAKER | PORT_B_GATE2);
+	uint64_t start;
+	bool done = false;
+
+	io_write8(PORT_B, port_b | PORT_B_GATE2);
+	io_write8(PIT_COMMAND, PIT_CHANNEL2_ONE_SHOT);
+	io_write8(PIT_CHANNEL2, (uint8_t)count);
+	io_write8(PIT_CHANNEL2, (uint8_t)(count >> 8));
+	start = rdtsc();
+	/* Mode 0 takes OUT low with the command, so that a port reading all ones ends at once and tells itself apart.
+	 */
+	if (io_read8(PORT_B) & PORT_B_OUT2)
+		return 0;
+	for (unsigned i = 0; i < POLLS_MAX && !done; i++)
+		done = io_read8(PORT_B) & PORT_B_OUT2;
+	return done ? (rdtsc() - start) * MEASURES_PER_SECOND : 0;
+}
