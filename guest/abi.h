@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the platform and the bundled guests agree on: the devices and the hypercalls.
+ *
+ * A hypercall is a VMCALL with the number in RAX and arguments in RBX, RCX, RDX and RSI; the result comes in RAX.
+ * RAX = 0 is the library's own: it answers 0 without leaving to the embedder.
+ */
+#ifndef GUEST_ABI_H
+#define GUEST_ABI_H
+
+#include <stdint.h>
+
+enum abi_call {
+	/* code. Ends the guest; 0: all its checks held. */
+	HC_EXIT = 1,
+	/* text, length (200 at most). One line for the console; the last one is the reason if the guest fails. */
+	HC_PRINT,
+	/* struct abi_stats *. */
+	HC_STATS,
+	/* device, struct abi_device *. */
+	HC_DEVICE,
+	/*
+	 * enum abi_edit, device (and a second one << 32), operand, after. after = 0: commits now, outside of any
+	 * callback, and returns the commit's enum tl_status. after = n: the callback of the n-th device access from now
+	 * commits; returns 0.
+	 */
+	HC_EDIT,
+	/* The status of the last commit made by a callback; HC_NOT_YET before it. */
+	HC_PLAN_STATUS,
+	/* count. Adds MMIO ranges until the map holds so many. */
+	HC_GROW,
+	/* name, uint32_t *, count, base. Prints a `bench:` line of the samples less base; returns the median before
+	   that. */
+	HC_SAMPLES,
+	/* live. The host times tl_vm_invalidate_mmio() with exactly `live` MMIO entries and prints a `bench:` line. */
+	HC_TIME_INVALIDATE,
+	/* The host times commits that add and that remove a range, and prints a `bench:` line for each. */
+	HC_TIME_COMMITS,
+};
+
+#define HC_FAILED  ((uint64_t)-1000) /* an argument that makes no sense, also from HC_EDIT and HC_SAMPLES */
+#define HC_NOT_YET ((uint64_t)-1001)
+
+enum {
+	ABI_TEXT = 200,		/* longest text of HC_PRINT */
+	ABI_NAME = 48,		/* longest name of HC_SAMPLES, with its NUL */
+	ABI_SAMPLES = 4096,	/* most samples of HC_SAMPLES */
+	ABI_BANK_SIZE = 0x2000, /* bytes of register file behind a bank, however large its range is */
+};
+
+enum abi_edit {
+	EDIT_ADD, /* operand: address */
+	EDIT_REMOVE,
+	EDIT_MOVE,	 /* operand: address */
+	EDIT_RESIZE,	 /* operand: size */
+	EDIT_REPLACE,	 /* operand: address. Removed and added there in one transaction, as a BAR is moved */
+	EDIT_SWAP,	 /* the two devices change places in one transaction of three moves */
+	EDIT_INVALIDATE, /* every MMIO entry becomes stale */
+};
+
+/*
+ * The devices. A BANK is a file of byte registers, zero at first. A PATTERN answers reads with abi_pattern() of each
+ * byte's offset and wants the complement written. EMBEDDER is a bank without a callback: tl_vcpu_run() returns to the
+ * platform, which serves it. BROKEN refuses every access. ABSENT is a bank that is not in the map until it is added.
+ */
+#define ABI_DEVICES(DEVICE)                                                                             \
+	DEVICE(BANK0, BANK, 0xd0000000, 0x1000)                                                         \
+	DEVICE(BANK1, BANK, 0xd0001000, 0x1000)                                                         \
+	DEVICE(BANK2, BANK, 0xd0002000, 0x1000)                                                         \
+	DEVICE(BANK3, BANK, 0xd0003000, 0x1000)                                                         \
+	DEVICE(MOVER, BANK, 0xd0010000, 0x1000)                                                         \
+	DEVICE(SHARED0, BANK, 0xd0020000, 0x400) /* on one page with SHARED1 and a piece of the hole */ \
+	DEVICE(SHARED1, BANK, 0xd0020800, 0x800)                                                        \
+	DEVICE(STRADDLE, BANK, 0xd0030000, 0x1800) /* ends inside a page, where NEIGHBOUR begins */     \
+	DEVICE(NEIGHBOUR, BANK, 0xd0031800, 0x800)                                                      \
+	DEVICE(EMBEDDER, EMBEDDER, 0xd0040000, 0x1000)                                                  \
+	DEVICE(BROKEN, BROKEN, 0xd0050000, 0x1000)                                                      \
+	DEVICE(LOW, BANK, 0xd0000, 0x1000)		/* in reach of real mode */                     \
+	DEVICE(LARGE, PATTERN, 0xe0000000, 64ull << 20) /* for MMIO entries of 2 MiB */                 \
+	DEVICE(HUGE, PATTERN, 32ull << 30, 2ull << 30)	/* for MMIO entries of 1 GiB */                 \
+	DEVICE(SPARE, ABSENT, 0xd0060000, 0x1000)
+
+enum abi_device_id {
+#define DEVICE(name, kind, address, size) DEVICE_##name,
+	ABI_DEVICES(DEVICE)
+#undef DEVICE
+	    ABI_NR_DEVICES
+};
+
+enum abi_device_address {
+#define DEVICE(name, kind, address, size) DEVICE_##name##_AT = address,
+	ABI_DEVICES(DEVICE)
+#undef DEVICE
+};
+
+/* No range is ever put there. */
+#define ABI_HOLE 0xd8000000ull
+
+static inline uint8_t abi_pattern(uint64_t offset)
+{
+	return (uint8_t)((offset + 1) * 0x9e3779b97f4a7c15ull >> 56);
+}
+
+struct abi_device {
+	uint64_t reads, writes, bytes_read, bytes_written;
+	uint64_t address, size;
+	uint64_t live_ranges; /* added, and removed ones that are not released yet */
+	uint64_t releases;    /* removed ranges whose release hook was called */
+	uint64_t digest;      /* abi_digest() of a bank's registers */
+};
+
+static inline uint64_t abi_digest(const uint8_t *registers)
+{
+	uint64_t digest = 1;
+
+	for (unsigned i = 0; i < ABI_BANK_SIZE; i++)
+		digest = digest * 0x100000001b3ull + registers[i];
+	return digest;
+}
+
+struct abi_stats {
+	uint64_t fresh, stale, retried, hole_reads, hole_writes;
+	uint64_t commits, invalidations, wraps, zapped, generation, live_mmio_entries;
+};
+
+#endif

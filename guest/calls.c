@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: MIT */
+#include "guest/calls.h"
+#include "guest/bench.h"
+
+static uint64_t calls_print(struct platform *platform, uint64_t text, uint64_t length)
+{
+	char *line = platform->last_line;
+
+	if (length > ABI_TEXT)
+		length = ABI_TEXT;
+	if (!tl_mem_read(platform->vm, text, line, length)) {
+		line[0] = '\0';
+		return HC_FAILED;
+	}
+	line[length] = '\0';
+	/* A guest must not reach the terminal behind the console. */
+	for (uint64_t i = 0; i < length; i++)
+		if (line[i] < ' ' || line[i] > '~')
+			line[i] = '?';
+	if (!platform->services->quiet)
+		platform->services->print("  %s: %s\n", platform->name, line);
+	return 0;
+}
+
+static uint64_t calls_stats(struct platform *platform, uint64_t gpa)
+{
+	struct tl_stats stats;
+	struct abi_stats answer;
+
+	tl_stats(platform->vm, &stats);
+	answer = (struct abi_stats){.fresh = stats.fresh,
+				    .stale = stats.stale,
+				    .retried = stats.retried,
+				    .hole_reads = stats.hole_reads,
+				    .hole_writes = stats.hole_writes,
+				    .commits = stats.commits,
+				    .invalidations = stats.invalidations,
+				    .wraps = stats.wraps,
+				    .zapped = stats.zapped,
+				    .generation = stats.generation,
+				    .live_mmio_entries = stats.live_mmio_entries};
+	return tl_mem_write(platform->vm, gpa, &answer, sizeof(answer)) ? 0 : HC_FAILED;
+}
+
+static uint64_t calls_device(struct platform *platform, uint64_t index, uint64_t gpa)
+{
+	const struct device *device;
+	struct abi_device answer;
+
+	if (index >= ABI_NR_DEVICES)
+		return HC_FAILED;
+	device = &platform->device[index];
+	answer = (struct abi_device){.reads = device->reads,
+				     .writes = device->writes,
+				     .bytes_read = device->bytes_read,
+				     .bytes_written = device->bytes_written,
+				     .address = device->address,
+				     .size = device->size,
+				     .live_ranges = device->live_ranges,
+				     .releases = device->releases,
+				     .digest = abi_digest(device->registers)};
+	return tl_mem_write(platform->vm, gpa, &answer, sizeof(answer)) ? 0 : HC_FAILED;
+}
+
+void calls_serve(struct platform *platform, struct tl_exit_vmcall *call)
+{
+	const uint64_t *argument = call->argument;
+
+	switch (call->number) {
+	case HC_PRINT:
+		call->result = calls_print(platform, argument[0], argument[1]);
+		break;
+	case HC_STATS:
+		call->result = calls_stats(platform, argument[0]);
+		break;
+	case HC_DEVICE:
+		call->result = calls_device(platform, argument[0], argument[1]);
+		break;
+	case HC_EDIT:
+		call->result = scenario_edit(platform, argument);
+		break;
+	case HC_PLAN_STATUS:
+		call->result = platform->plan_status;
+		break;
+	case HC_GROW:
+		call->result = scenario_grow(platform, argument[0]);
+		break;
+	case HC_SAMPLES:
+		call->result = bench_samples(platform, argument);
+		break;
+	case HC_TIME_INVALIDATE:
+		call->result = bench_time_invalidate(platform, argument[0]);
+		break;
+	case HC_TIME_COMMITS:
+		call->result = bench_time_commits(platform);
+		break;
+	default:
+		call->result = HC_FAILED;
+	}
+}

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: MIT */
+/* The hypercalls of abi.h. */
+#ifndef GUEST_CALLS_H
+#define GUEST_CALLS_H
+
+#include "guest/platform.h"
+#include <trapline.h>
+
+/*
+ * Serves one hypercall but HC_EXIT and sets call->result; a number that is none gets HC_FAILED. Addresses are
+ * guest-physical; what lies outside RAM gets HC_FAILED. Context: host.
+ */
+void calls_serve(struct platform *platform, struct tl_exit_vmcall *call);
+
+#endif

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Running one guest: from a boot module and its words to a verdict. The rest of guest/ stands behind this header.
+ *
+ * A module's words, in any order (options.h has their meanings):
+ *   mem=SIZE tag-bits=N generation=N mmio-level=N timeout=MILLIONS-OF-TICKS expect=ENDING flat=ADDRESS
+ *   mode=real|protected|long exact manual -- WORDS-FOR-THE-GUEST
+ * `manual` says that the guest runs only when it is asked for by name; whoever chooses the modules reads it.
+ */
+#ifndef GUEST_GUEST_H
+#define GUEST_GUEST_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <trapline.h>
+
+/* A boot module. Nothing in the image or in the words is trusted. */
+struct guest_module {
+	const char *name;
+	const char *arguments; /* the words after the name on the module's command line; never NULL */
+	const void *image;
+	size_t size; /* bytes */
+};
+
+/* What the embedder lends to guests. */
+struct guest_services {
+	/* `count` zeroed, physically contiguous pages that tl_hooks.direct_offset covers, or NULL. */
+	void *(*alloc_pages)(size_t count);
+	void (*free_pages)(void *pages, size_t count);
+	/* Text for the console; the format brings its newlines. Conversions: those of tl_hooks.log. */
+	void (*print)(const char *format, ...) __attribute__((format(printf, 1, 2)));
+	/* What every guest's VM starts from, as in struct tl_vm_config; a module's own words come first. */
+	unsigned tag_bits, mmio_level;
+	uint64_t first_generation;
+	bool trace;	 /* record the library's trace events and print them after the guest */
+	bool quiet;	 /* print nothing of what a guest has to say unless it fails */
+	uint64_t tsc_hz; /* 0: unknown */
+};
+
+struct guest_report {
+	bool passed;
+	char reason[160]; /* how the guest ended, in one sentence without a full stop */
+	struct tl_stats stats;
+	uint64_t accesses; /* counted by the devices, and the hole's */
+	uint64_t ticks;	   /* of the host's TSC, over the guest's run */
+};
+
+/*
+ * Loads one guest, runs it to its end and fills in the report; returns whatever the guest or its image does.
+ * Preconditions: tl_init(), tl_cpu_up() on this CPU, interrupts off. Context: host.
+ */
+void guest_run(const struct guest_module *module, const struct guest_services *services, struct guest_report *report);
+
+#endif

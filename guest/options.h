@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: MIT */
+/* The words of a module's command line. Pure C. */
+#ifndef GUEST_OPTIONS_H
+#define GUEST_OPTIONS_H
+
+#include "guest/state.h"
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* How a guest may end. The words of `expect=` are in guest_ending_name(). */
+enum guest_ending {
+	GUEST_EXIT, /* HC_EXIT; passes with code 0 */
+	GUEST_SHUTDOWN,
+	GUEST_HALT,
+	GUEST_TIMEOUT,
+	/* Below: stopped by the library, in the order of enum tl_stop. */
+	GUEST_STOP_FIRST,
+};
+
+struct guest_options {
+	uint64_t memory;	       /* mem=: bytes of RAM, a multiple of 4096 */
+	uint64_t flat;		       /* flat=: where the image goes */
+	bool is_flat;		       /* flat= was given: the image is no Multiboot kernel */
+	enum state_mode mode;	       /* mode=: in which a flat image starts */
+	unsigned tag_bits, mmio_level; /* tag-bits=, mmio-level= */
+	uint64_t first_generation;     /* generation= */
+	uint64_t timeout;	       /* timeout=: ticks of guest time; given in millions, 0 for no limit */
+	unsigned expect;	       /* expect=: enum guest_ending */
+	bool exact;		       /* exact: no access is split, fresh + stale must be what the devices counted */
+	const char *command_line;      /* behind `--`: the guest's own words */
+};
+
+/*
+ * Reads `words`. The caller has put its defaults for tag_bits, mmio_level and first_generation into *options; the rest
+ * is set here. False, and one sentence in `why`, for an unknown word or a value that makes no sense.
+ */
+bool options_parse(const char *words, struct guest_options *options, char *why, size_t size);
+
+/* The word of `expect=` for an ending, or NULL past the last. */
+const char *options_ending_name(unsigned ending);
+
+#endif

@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: MIT */
+#include "guest/platform.h"
+
+enum { PLATFORM_PAGE = 4096 };
+
+/* Memory is laid out as in a PC: RAM below 640 KiB and from 1 MiB on. */
+#define PLATFORM_LOW_RAM  0xa0000ull
+#define PLATFORM_HIGH_RAM 0x100000ull
+
+/* From here on HC_GROW adds ranges, one page each with a page between them. */
+#define PLATFORM_FILLER_AT 0x90000000ull
+
+static const struct {
+	const char *name;
+	enum device_kind kind;
+	uint64_t address, size;
+} device_table[ABI_NR_DEVICES + 1] = {
+#define DEVICE(name, kind, address, size) {#name, DEVICE_KIND_##kind, address, size},
+    ABI_DEVICES(DEVICE)
+#undef DEVICE
+	{"FILLER", DEVICE_KIND_ABSENT, PLATFORM_FILLER_AT, PLATFORM_PAGE},
+};
+
+static bool platform_allocate_ram(struct platform *platform, uint64_t size)
+{
+	uint64_t low = size < PLATFORM_LOW_RAM ? size : PLATFORM_LOW_RAM;
+
+	platform->ram_pages = size / PLATFORM_PAGE;
+	platform->ram = platform->services->alloc_pages(platform->ram_pages);
+	platform->memory.nr_regions = size > PLATFORM_HIGH_RAM ? 2 : 1;
+	platform->memory.region[0] = (struct load_region){0, low, platform->ram};
+	platform->memory.region[1] =
+	    (struct load_region){PLATFORM_HIGH_RAM, size - PLATFORM_HIGH_RAM, platform->ram + PLATFORM_HIGH_RAM};
+	return platform->ram;
+}
+
+static enum tl_status platform_add_ranges(struct platform *platform, struct tl_edit *edit)
+{
+	enum tl_status status = TL_OK;
+
+	for (unsigned i = 0; status == TL_OK && i < platform->memory.nr_regions; i++) {
+		const struct load_region *region = &platform->memory.region[i];
+		struct tl_range range = {
+		    .kind = TL_RANGE_RAM, .start = region->start, .size = region->size, .host = region->host};
+
+		status = tl_map_add(edit, &range, NULL);
+		platform->nr_ranges++;
+	}
+	for (unsigned i = 0; i <= PLATFORM_FILLER; i++) {
+		struct device *device = &platform->device[i];
+		struct tl_range range;
+
+		device->platform = platform;
+		device->name = device_table[i].name;
+		device->kind = device_table[i].kind;
+		device->address = device_table[i].address;
+		device->size = device_table[i].size;
+		if (status != TL_OK || device->kind == DEVICE_KIND_ABSENT)
+			continue;
+		range = device_range(device, device->address);
+		status = tl_map_add(edit, &range, &device->id);
+		device->live_ranges++;
+		platform->nr_ranges++;
+	}
+	return status;
+}
+
+static enum tl_status platform_build_map(struct platform *platform)
+{
+	struct tl_edit *edit = tl_map_edit(platform->vm);
+	enum tl_status status;
+
+	if (!edit)
+		return TL_NO_MEMORY;
+	status = platform_add_ranges(platform, edit);
+	if (status == TL_OK)
+		return tl_map_commit(edit);
+	tl_map_discard(edit);
+	return status;
+}
+
+bool platform_create(struct platform *platform, const struct guest_services *services,
+		     const struct guest_options *options, char *why, size_t size)
+{
+	struct tl_vm_config config = {.first_generation = options->first_generation,
+				      .tag_bits = options->tag_bits,
+				      .mmio_level = options->mmio_level};
+	enum tl_status status;
+
+	platform->services = services;
+	platform->plan_status = HC_NOT_YET;
+	if (!platform_allocate_ram(platform, options->memory)) {
+		text_format(why, size, "the host has no %lu KiB of contiguous memory for the guest: lower mem=",
+			    options->memory >> 10);
+		return false;
+	}
+	platform->vm = tl_vm_create(&config, &status);
+	if (platform->vm)
+		status = platform_build_map(platform);
+	if (status == TL_OK)
+		platform->vcpu = tl_vcpu_create(platform->vm, &status);
+	if (status == TL_OK && options->timeout)
+		status = tl_vcpu_set_budget(platform->vcpu, options->timeout);
+	/* Without a preemption timer a guest that hangs is not ended; all else works. */
+	if (status == TL_UNSUPPORTED && platform->vcpu)
+		status = TL_OK;
+	if (status == TL_OK)
+		return true;
+	text_format(why, size, "%s", tl_status_text(status));
+	platform_destroy(platform);
+	return false;
+}
+
+void platform_destroy(struct platform *platform)
+{
+	if (platform->vcpu)
+		tl_vcpu_destroy(platform->vcpu);
+	if (platform->vm)
+		tl_vm_destroy(platform->vm);
+	if (platform->ram)
+		platform->services->free_pages(platform->ram, platform->ram_pages);
+	for (unsigned i = 0; i <= PLATFORM_FILLER; i++)
+		if (platform->device[i].live_ranges)
+			platform_fault(platform, "device %s was not released with its VM", platform->device[i].name);
+}
+
+uint64_t platform_accesses(const struct platform *platform)
+{
+	uint64_t sum = 0;
+
+	for (unsigned i = 0; i <= PLATFORM_FILLER; i++)
+		sum += platform->device[i].reads + platform->device[i].writes;
+	return sum;
+}
