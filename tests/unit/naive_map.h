@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The memory map once more, as simple as it can be: a table of ranges by id, searched from one end to the other. Tests
+ * compare the library's map with it. Random transactions come from here, too.
+ */
+#ifndef UNIT_NAIVE_MAP_H
+#define UNIT_NAIVE_MAP_H
+
+#include "mmu/map.h"
+#include "mmu/vm.h"
+#include <trapline.h>
+
+enum { NAIVE_MAX_IDS = 64, NAIVE_MAX_RANGES = 20, NAIVE_MAX_STEPS = 6, NAIVE_MAX_TOKENS = 1 << 21 };
+
+struct naive_range {
+	bool used;
+	enum tl_range_kind kind;
+	uint64_t start, last;
+	uint8_t *host;
+	unsigned token; /* which call of tl_map_add() it comes from */
+};
+
+struct naive_map {
+	struct naive_range range[NAIVE_MAX_IDS]; /* by id */
+	unsigned nr_ranges;
+};
+
+enum naive_kind { NAIVE_ADD, NAIVE_REMOVE, NAIVE_MOVE, NAIVE_RESIZE };
+
+struct naive_step {
+	enum naive_kind kind;
+	tl_range_id id;	       /* what it changes; for an addition where the range went, once it is committed */
+	uint64_t value;	       /* of a move or resize */
+	struct naive_range new; /* of an addition */
+};
+
+struct naive_edit {
+	struct tl_edit *edit;
+	unsigned nr_steps;
+	struct naive_step step[NAIVE_MAX_STEPS];
+};
+
+/* How often the release hook of each token was called. */
+extern uint8_t naive_released[NAIVE_MAX_TOKENS];
+extern unsigned naive_nr_tokens;
+
+/* The size of the address space that naive_random_edit() uses: pages from 0, around 1 GiB, and below the end. */
+enum { NAIVE_ZONE_PAGES = 48, NAIVE_NR_ZONES = 3 };
+uint64_t naive_zone(unsigned zone);
+
+/* The id of the range that holds `gpa`, TL_HOLE if none does. */
+tl_range_id naive_owner(const struct naive_map *map, uint64_t gpa);
+
+/* Whether one range, or the hole, holds all of [first, last]. */
+bool naive_is_one_range(const struct naive_map *map, uint64_t first, uint64_t last);
+
+/*
+ * Notes a random transaction against `map`, wrong edits among the right ones, and checks the status of those that are
+ * wrong by themselves.
+ */
+void naive_random_edit(const struct naive_map *map, struct tl_vm *vm, struct naive_edit *edit);
+
+/* Does what `edit` says, in order; the status of the first step that does not fit, and then *map is to be thrown away. */
+enum tl_status naive_apply(struct naive_map *map, const struct naive_edit *edit);
+
+/* Puts the additions of a committed edit where the library put them. Checks that the ids were free. */
+void naive_place_additions(struct naive_map *map, const struct naive_edit *edit);
+
+/* Compares every slot, every boundary and some random addresses and spans; fails the test at a difference. */
+void naive_compare(const struct naive_map *naive, const struct map *map);
+
+/* Fails the test unless exactly the ranges of `before` that are not in `now` have been released, each once. */
+void naive_check_released(const struct naive_map *before, const struct naive_map *now);
+
+#endif

@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: MIT */
+/* The hypervisor's command line: what each word stores, and what is refused with which words. */
+#include "boot/cmdline.h"
+#include <setjmp.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static struct boot_options options;
+static char reason[512];
+
+static bool parse(const char *line)
+{
+	memset(&options, 0xA5, sizeof(options));
+	reason[0] = '\0';
+	return cmdline_parse(line, &options, reason, sizeof(reason));
+}
+
+#define assert_refused(line, words)                                            \
+	do {                                                                   \
+		assert_false(parse(line));                                     \
+		if (!strstr(reason, words))                                    \
+			fail_msg("\"%s\" does not say \"%s\"", reason, words); \
+		assert_int_equal(reason[strlen(reason) - 1], '.');             \
+	} while (0)
+
+static void reads_nothing(void **context)
+{
+	static const struct boot_options none;
+
+	(void)context;
+	assert_true(parse(""));
+	assert_memory_equal(&options, &none, sizeof(none));
+	assert_true(parse("  \t "));
+	assert_memory_equal(&options, &none, sizeof(none));
+}
+
+static void reads_every_word(void **context)
+{
+	(void)context;
+	assert_true(
+		parse("quiet trace  mmio-level=2\ttag-bits=0x6 generation=0xffffffffffffffff guest=wrap crash=text"));
+	assert_true(options.quiet);
+	assert_true(options.trace);
+	assert_int_equal(options.mmio_level, 2);
+	assert_int_equal(options.tag_bits, 6);
+	assert_true(options.generation == UINT64_MAX);
+	assert_int_equal(options.nr_guests, 1);
+	assert_string_equal(options.guests[0], "wrap");
+	assert_int_equal(options.crash, BOOT_CRASH_TEXT);
+}
+
+static void reads_the_ends_of_ranges(void **context)
+{
+	(void)context;
+	assert_true(parse("mmio-level=1 tag-bits=19 generation=1"));
+	assert_true(parse("mmio-level=3 tag-bits=1 generation=18446744073709551615"));
+	assert_true(options.generation == UINT64_MAX);
+}
+
+static void reads_choices_in_order(void **context)
+{
+	static const struct {
+		const char *line;
+		enum boot_crash crash;
+	} rows[] = {
+		{"crash=ud",    BOOT_CRASH_UD	  },
+		{"crash=null",  BOOT_CRASH_NULL },
+		{"crash=text",  BOOT_CRASH_TEXT },
+		{"crash=data",  BOOT_CRASH_DATA },
+		{"crash=stack", BOOT_CRASH_STACK}
+	 };
+
+	(void)context;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		assert_true(parse(rows[i].line));
+		assert_int_equal(options.crash, rows[i].crash);
+	}
+}
+
+static void reads_lists_of_guests(void **context)
+{
+	(void)context;
+	assert_true(parse("guest=a,bc guest=d"));
+	assert_int_equal(options.nr_guests, 3);
+	assert_string_equal(options.guests[0], "a");
+	assert_string_equal(options.guests[1], "bc");
+	assert_string_equal(options.guests[2], "d");
+	assert_true(parse("guest=a,b,c,d,e,f,g,h,i,j,k,l,m,n,o,p"));
+	assert_refused("guest=a,b,c,d,e,f,g,h,i,j,k,l,m,n,o,p,q", "more than 16 guests");
+	assert_true(parse("guest=abcdefghijklmnopqrstuvwxyz01234"));
+	assert_refused("guest=abcdefghijklmnopqrstuvwxyz012345", "longer than 31 characters");
+	assert_refused("guest=a,b guest=c,a", "guest \"a\" twice");
+	assert_refused("guest=a,", "guest=NAME");
+	assert_refused("guest=,a", "guest=NAME");
+	assert_refused("guest=a,,b", "guest=NAME");
+	assert_refused("guest=", "guest=NAME");
+	assert_refused("guest", "guest=NAME");
+}
+
+static void refuses_unknown_words(void **context)
+{
+	(void)context;
+	assert_refused("quiet gest=hammer", "unknown word \"gest=hammer\"");
+	assert_refused("gest=hammer", "guest=NAME[,NAME], quiet, trace, mmio-level=1..3, tag-bits=1..19");
+	assert_refused("Quiet", "\"Quiet\"");
+	assert_refused("quie", "\"quie\"");
+	assert_refused("quiett", "\"quiett\"");
+	assert_refused("=3", "\"=3\"");
+	assert_refused("mmio_level=3", "\"mmio_level=3\"");
+}
+
+static void refuses_malformed_words(void **context)
+{
+	static const char *const lines[] = {
+		"mmio-level",
+		"mmio-level=",
+		"mmio-level=0",
+		"mmio-level=4",
+		"mmio-level=x",
+		"mmio-level=1x",
+		"mmio-level=-1",
+		"mmio-level= 1",
+		"mmio-level=0x",
+		"mmio-level=4294967297",
+		"tag-bits=20",
+		"tag-bits=+1",
+		"tag-bits=1,2",
+		"generation=0",
+		"generation=18446744073709551616",
+		"quiet=",
+		"quiet=1",
+		"crash",
+		"crash=",
+		"crash=u",
+		"crash=udx",
+		"crash=ud,text",
+		"trace=no",
+		"generation=0x10000000000000000",
+	};
+
+	(void)context;
+	for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++)
+		assert_refused(lines[i], "malformed or out of range");
+	assert_refused("tag-bits=99", "\"tag-bits=99\" is malformed or out of range; write tag-bits=1..19.");
+}
+
+static void refuses_words_given_twice(void **context)
+{
+	(void)context;
+	assert_refused("quiet trace quiet", "\"quiet\" twice");
+	assert_refused("tag-bits=6 tag-bits=6", "\"tag-bits\" twice");
+}
+
+/* A word as long as a command line can be: the sentence is cut, and nothing is written behind it. */
+static void cuts_long_sentences(void **context)
+{
+	static char line[1024], small[40 + 1];
+
+	(void)context;
+	memset(line, 'w', sizeof(line) - 1);
+	assert_false(parse(line));
+	assert_int_equal(strlen(reason), sizeof(reason) - 1);
+	small[40] = 'e';
+	assert_false(cmdline_parse(line, &options, small, 40));
+	assert_int_equal(strlen(small), 39);
+	assert_int_equal(small[40], 'e');
+}
+
+static void describes_every_word(void **context)
+{
+	char row[128];
+	size_t rows = 0;
+	bool crash = false;
+
+	(void)context;
+	for (; cmdline_describe(rows, row, sizeof(row)); rows++) {
+		assert_true(strlen(row) > 37 && strlen(row) < 120);
+		crash |= strncmp(row, "crash=ud|null|text|data|stack ", 30) == 0;
+	}
+	assert_int_equal(rows, 7);
+	assert_true(crash);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(reads_nothing),
+		cmocka_unit_test(reads_every_word),
+		cmocka_unit_test(reads_the_ends_of_ranges),
+		cmocka_unit_test(reads_choices_in_order),
+		cmocka_unit_test(reads_lists_of_guests),
+		cmocka_unit_test(refuses_unknown_words),
+		cmocka_unit_test(refuses_malformed_words),
+		cmocka_unit_test(refuses_words_given_twice),
+		cmocka_unit_test(cuts_long_sentences),
+		cmocka_unit_test(describes_every_word),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,416 @@
+/* SPDX-License-Identifier: MIT */
+/* Decode: rows that the assembler emitted, every ModRM and SIB, prefixes, refusals, lengths. */
+#include "mmio/decode.h"
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <trapline.h>
+
+#include <cmocka.h>
+
+#define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
+
+enum { RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI, R8, R9, R12 = 12, R13, R14, R15, NONE = INSN_NO_REGISTER };
+
+/* Operation, memory size, register size, register; the address: base, index, scale, disp. */
+#define OP(what, m, r, reg_) .op = INSN_##what, .memory_size = (m), .register_size = (r), .reg = (reg_)
+#define AT(b, i, s, d)	     .base = (b), .index = (i), .scale = (s), .disp = (d)
+#define IMM(m, value)	     .op = INSN_STORE_IMM, .memory_size = (m), .reg = NONE, .imm = (value)
+#define A64		     .segment = TL_DS, .address_size = 8
+#define S64		     .segment = TL_SS, .address_size = 8
+#define A32		     .segment = TL_DS, .address_size = 4
+#define S32		     .segment = TL_SS, .address_size = 4
+#define A16		     .segment = TL_DS, .address_size = 2
+#define S16		     .segment = TL_SS, .address_size = 2
+
+#define ROWS_64(ROW)                                                                                                   \
+	ROW("movb %al, (%rbx)", OP(STORE, 1, 1, RAX), AT(RBX, NONE, 0, 0), A64)                                        \
+	ROW("movb %bh, (%rbx)", OP(STORE, 1, 1, RBX), .high_byte = 1, AT(RBX, NONE, 0, 0), A64)                        \
+	ROW("movb %dil, (%rbx)", OP(STORE, 1, 1, RDI), AT(RBX, NONE, 0, 0), A64)                                       \
+	ROW("movb %r15b, 8(%r12)", OP(STORE, 1, 1, R15), AT(R12, NONE, 0, 8), A64)                                     \
+	ROW("movw %dx, (%rsi)", OP(STORE, 2, 2, RDX), AT(RSI, NONE, 0, 0), A64)                                        \
+	ROW("movl %edx, (%rsp)", OP(STORE, 4, 4, RDX), AT(RSP, NONE, 0, 0), S64)                                       \
+	ROW("movq %rdx, (%rbp)", OP(STORE, 8, 8, RDX), AT(RBP, NONE, 0, 0), S64)                                       \
+	ROW("movq %rdx, (%r13)", OP(STORE, 8, 8, RDX), AT(R13, NONE, 0, 0), A64)                                       \
+	ROW("movb (%rax), %ah", OP(LOAD, 1, 1, RAX), .high_byte = 1, AT(RAX, NONE, 0, 0), A64)                         \
+	ROW("movb (%rax), %spl", OP(LOAD, 1, 1, RSP), AT(RAX, NONE, 0, 0), A64)                                        \
+	ROW("movw -1(%rax), %r9w", OP(LOAD, 2, 2, R9), AT(RAX, NONE, 0, -1), A64)                                      \
+	ROW("movl 0x12345678(%rax), %ecx", OP(LOAD, 4, 4, RCX), AT(RAX, NONE, 0, 0x12345678), A64)                     \
+	ROW("movq -0x12345678(%r8,%r12,8), %r14", OP(LOAD, 8, 8, R14), AT(R8, R12, 3, -0x12345678), A64)               \
+	ROW("movl (,%rcx,4), %ecx", OP(LOAD, 4, 4, RCX), AT(NONE, RCX, 2, 0), A64)                                     \
+	ROW("movl 0x1000, %ecx", OP(LOAD, 4, 4, RCX), AT(NONE, NONE, 0, 0x1000), A64)                                  \
+	ROW("movl 0x1000(%rip), %ecx", OP(LOAD, 4, 4, RCX), AT(NONE, NONE, 0, 0x1000), .rip_relative = 1, A64)         \
+	ROW("movl -8(%eip), %ecx", OP(LOAD, 4, 4, RCX), AT(NONE, NONE, 0, -8), .rip_relative = 1, A32)                 \
+	ROW("movl (%ebx,%esi,2), %ecx", OP(LOAD, 4, 4, RCX), AT(RBX, RSI, 1, 0), A32)                                  \
+	ROW("movl %fs:(%rbx), %ecx", OP(LOAD, 4, 4, RCX), AT(RBX, NONE, 0, 0), .segment = TL_FS, .address_size = 8)    \
+	ROW("movl %gs:8, %ecx", OP(LOAD, 4, 4, RCX), AT(NONE, NONE, 0, 8), .segment = TL_GS, .address_size = 8)        \
+	ROW("movabsb 0x1122334455667788, %al", OP(LOAD, 1, 1, RAX), AT(NONE, NONE, 0, 0x1122334455667788), A64)        \
+	ROW("movabsl 0x1122334455667788, %eax", OP(LOAD, 4, 4, RAX), AT(NONE, NONE, 0, 0x1122334455667788), A64)       \
+	ROW("movabsq %rax, 0x1122334455667788", OP(STORE, 8, 8, RAX), AT(NONE, NONE, 0, 0x1122334455667788), A64)      \
+	ROW("movabsw %ax, %gs:0xfedcba9876543210", OP(STORE, 2, 2, RAX),                                               \
+	    AT(NONE, NONE, 0, (int64_t)0xfedcba9876543210), .segment = TL_GS, .address_size = 8)                       \
+	ROW("addr32 movl %eax, 0xfedcba98", OP(STORE, 4, 4, RAX), AT(NONE, NONE, 0, 0xfedcba98), A32)                  \
+	ROW("movb $0x80, (%rdi)", IMM(1, 0x80), AT(RDI, NONE, 0, 0), A64)                                              \
+	ROW("movw $0x8001, 1(%rdi)", IMM(2, 0x8001), AT(RDI, NONE, 0, 1), A64)                                         \
+	ROW("movl $0x80000001, 1(%rdi)", IMM(4, 0x80000001), AT(RDI, NONE, 0, 1), A64)                                 \
+	ROW("movq $-2, 0x100(%rdi)", IMM(8, ~1ull), AT(RDI, NONE, 0, 0x100), A64)                                      \
+	ROW("movl $7, 0x100(%rip)", IMM(4, 7), AT(NONE, NONE, 0, 0x100), .rip_relative = 1, A64)                       \
+	ROW("movzbw (%rax), %cx", OP(LOAD, 1, 2, RCX), AT(RAX, NONE, 0, 0), A64)                                       \
+	ROW("movzbl (%rax), %ecx", OP(LOAD, 1, 4, RCX), AT(RAX, NONE, 0, 0), A64)                                      \
+	ROW("movzbq (%rax), %rsp", OP(LOAD, 1, 8, RSP), AT(RAX, NONE, 0, 0), A64)                                      \
+	ROW("movzwl (%rax), %ecx", OP(LOAD, 2, 4, RCX), AT(RAX, NONE, 0, 0), A64)                                      \
+	ROW("movzwq (%rax), %r9", OP(LOAD, 2, 8, R9), AT(RAX, NONE, 0, 0), A64)                                        \
+	ROW("movsbw (%rax), %cx", OP(LOAD_SX, 1, 2, RCX), AT(RAX, NONE, 0, 0), A64)                                    \
+	ROW("movsbl (%rax), %esi", OP(LOAD_SX, 1, 4, RSI), AT(RAX, NONE, 0, 0), A64)                                   \
+	ROW("movsbq (%rax), %rcx", OP(LOAD_SX, 1, 8, RCX), AT(RAX, NONE, 0, 0), A64)                                   \
+	ROW("movswl (%rax), %ecx", OP(LOAD_SX, 2, 4, RCX), AT(RAX, NONE, 0, 0), A64)                                   \
+	ROW("movswq (%rax), %rcx", OP(LOAD_SX, 2, 8, RCX), AT(RAX, NONE, 0, 0), A64)                                   \
+	ROW("movslq (%rax), %rcx", OP(LOAD_SX, 4, 8, RCX), AT(RAX, NONE, 0, 0), A64)                                   \
+	ROW("movntil %ecx, (%rax)", OP(STORE, 4, 4, RCX), AT(RAX, NONE, 0, 0), A64)                                    \
+	ROW("movntiq %r8, (%rax)", OP(STORE, 8, 8, R8), AT(RAX, NONE, 0, 0), A64)
+
+#define ROWS_32(ROW)                                                                                                   \
+	ROW("movb %ch, (%ebx)", OP(STORE, 1, 1, RCX), .high_byte = 1, AT(RBX, NONE, 0, 0), A32)                        \
+	ROW("movw %di, 4(%ebp)", OP(STORE, 2, 2, RDI), AT(RBP, NONE, 0, 4), S32)                                       \
+	ROW("movl %edi, (%esp,%eax,2)", OP(STORE, 4, 4, RDI), AT(RSP, RAX, 1, 0), S32)                                 \
+	ROW("movl %edi, %ds:(%esp)", OP(STORE, 4, 4, RDI), AT(RSP, NONE, 0, 0), A32)                                   \
+	ROW("movl %es:0x10(,%ebp,8), %esi", OP(LOAD, 4, 4, RSI), AT(NONE, RBP, 3, 0x10), .segment = TL_ES,             \
+	    .address_size = 4)                                                                                         \
+	ROW("movl %cs:0x87654321, %esi", OP(LOAD, 4, 4, RSI), AT(NONE, NONE, 0, (int32_t)0x87654321),                  \
+	    .segment = TL_CS, .address_size = 4)                                                                       \
+	ROW("movl 0x87654321, %eax", OP(LOAD, 4, 4, RAX), AT(NONE, NONE, 0, 0x87654321), A32)                          \
+	ROW("movw %ax, %ss:0x10", OP(STORE, 2, 2, RAX), AT(NONE, NONE, 0, 0x10), S32)                                  \
+	ROW("movl (%bx,%si), %ecx", OP(LOAD, 4, 4, RCX), AT(RBX, RSI, 0, 0), A16)                                      \
+	ROW("movl $-1, 0x10(%bp)", IMM(4, 0xffffffff), AT(RBP, NONE, 0, 0x10), S16)                                    \
+	ROW("movsbl (%eax), %ebx", OP(LOAD_SX, 1, 4, RBX), AT(RAX, NONE, 0, 0), A32)                                   \
+	ROW("movzwl (%eax), %ebx", OP(LOAD, 2, 4, RBX), AT(RAX, NONE, 0, 0), A32)                                      \
+	ROW("movnti %ebx, (%eax)", OP(STORE, 4, 4, RBX), AT(RAX, NONE, 0, 0), A32)
+
+#define ROWS_16(ROW)                                                                                                   \
+	ROW("movb %dh, (%bx)", OP(STORE, 1, 1, RDX), .high_byte = 1, AT(RBX, NONE, 0, 0), A16)                         \
+	ROW("movw %di, (%bx,%si)", OP(STORE, 2, 2, RDI), AT(RBX, RSI, 0, 0), A16)                                      \
+	ROW("movw %di, 1(%bx,%di)", OP(STORE, 2, 2, RDI), AT(RBX, RDI, 0, 1), A16)                                     \
+	ROW("movw %di, -1(%bp,%si)", OP(STORE, 2, 2, RDI), AT(RBP, RSI, 0, -1), S16)                                   \
+	ROW("movw %di, 0x1234(%bp,%di)", OP(STORE, 2, 2, RDI), AT(RBP, RDI, 0, 0x1234), S16)                           \
+	ROW("movw (%si), %di", OP(LOAD, 2, 2, RDI), AT(RSI, NONE, 0, 0), A16)                                          \
+	ROW("movw %es:(%di), %di", OP(LOAD, 2, 2, RDI), AT(RDI, NONE, 0, 0), .segment = TL_ES, .address_size = 2)      \
+	ROW("movl 0x1234, %ecx", OP(LOAD, 4, 4, RCX), AT(NONE, NONE, 0, 0x1234), A16)                                  \
+	ROW("movw 0xfffe, %ax", OP(LOAD, 2, 2, RAX), AT(NONE, NONE, 0, 0xfffe), A16)                                   \
+	ROW("movl %eax, %gs:0xfffe", OP(STORE, 4, 4, RAX), AT(NONE, NONE, 0, 0xfffe), .segment = TL_GS,                \
+	    .address_size = 2)                                                                                         \
+	ROW("movl %ecx, 4(%ebp,%edx,4)", OP(STORE, 4, 4, RCX), AT(RBP, RDX, 2, 4), S32)                                \
+	ROW("movw $0x1234, (%bp)", IMM(2, 0x1234), AT(RBP, NONE, 0, 0), S16)                                           \
+	ROW("movl $0x12345678, (%si)", IMM(4, 0x12345678), AT(RSI, NONE, 0, 0), A16)                                   \
+	ROW("movb $0x12, -2(%di)", IMM(1, 0x12), AT(RDI, NONE, 0, -2), A16)                                            \
+	ROW("movzbw (%si), %bx", OP(LOAD, 1, 2, RBX), AT(RSI, NONE, 0, 0), A16)                                        \
+	ROW("movswl (%si), %ebx", OP(LOAD_SX, 2, 4, RBX), AT(RSI, NONE, 0, 0), A16)                                    \
+	ROW("movnti %ebx, (%si)", OP(STORE, 4, 4, RBX), AT(RSI, NONE, 0, 0), A16)
+
+/* Each instruction with its length in front. */
+#define EMIT(text, ...) ".byte 2f - 1f\n1: " text "\n2:\n"
+asm(".pushsection .rodata\n"
+    "rows_64: .code64\n" ROWS_64(EMIT) "rows_32: .code32\n" ROWS_32(EMIT) "rows_16: .code16\n" ROWS_16(EMIT) ".code64\n"
+    ".popsection\n");
+extern const uint8_t rows_64[], rows_32[], rows_16[];
+
+struct row {
+	const char *text;
+	struct insn insn;
+};
+
+#define EXPECT(text, ...) {text, {__VA_ARGS__}},
+static const struct row expected_64[] = {ROWS_64(EXPECT)};
+static const struct row expected_32[] = {ROWS_32(EXPECT)};
+static const struct row expected_16[] = {ROWS_16(EXPECT)};
+
+static void assert_same_insn(const struct insn *got, const struct insn *wanted)
+{
+	assert_int_equal(got->length, wanted->length);
+	assert_int_equal(got->op, wanted->op);
+	assert_int_equal(got->memory_size, wanted->memory_size);
+	assert_int_equal(got->register_size, wanted->register_size);
+	assert_int_equal(got->reg, wanted->reg);
+	assert_int_equal(got->high_byte, wanted->high_byte);
+	assert_int_equal(got->base, wanted->base);
+	assert_int_equal(got->index, wanted->index);
+	assert_int_equal(got->scale, wanted->scale);
+	assert_int_equal(got->segment, wanted->segment);
+	assert_int_equal(got->address_size, wanted->address_size);
+	assert_int_equal(got->rip_relative, wanted->rip_relative);
+	assert_int_equal(got->disp, wanted->disp);
+	assert_int_equal(got->imm, wanted->imm);
+}
+
+/* Decodes a copy whose last byte is the last of its allocation, so that reading on is seen. */
+static enum decode_status decode_exactly(const uint8_t *bytes, unsigned count, unsigned bits, struct insn *insn)
+{
+	uint8_t *copy = malloc(count ? count : 1);
+	enum decode_status status;
+
+	assert_non_null(copy);
+	memcpy(copy, bytes, count);
+	status = insn_decode(count ? copy : copy + 1, count, bits, insn);
+	free(copy);
+	return status;
+}
+
+static void check_rows(const struct row *rows, size_t count, const uint8_t *code, unsigned bits)
+{
+	for (size_t i = 0; i < count; i++) {
+		struct insn wanted = rows[i].insn, insn = {0};
+		unsigned length = *code++;
+		enum decode_status status = decode_exactly(code, length, bits, &insn);
+
+		wanted.length = (uint8_t)length;
+		if (status != DECODE_OK || memcmp(&insn, &wanted, sizeof(insn)) != 0)
+			print_message("%u-bit: %s\n", bits, rows[i].text);
+		assert_int_equal(status, DECODE_OK);
+		assert_same_insn(&insn, &wanted);
+		for (unsigned part = 0; part < length; part++)
+			assert_int_equal(decode_exactly(code, part, bits, &insn), DECODE_MORE);
+		code += length;
+	}
+}
+
+static void decodes_what_the_assembler_emits(void **context)
+{
+	(void)context;
+	check_rows(expected_64, ARRAY_SIZE(expected_64), rows_64, 64);
+	check_rows(expected_32, ARRAY_SIZE(expected_32), rows_32, 32);
+	check_rows(expected_16, ARRAY_SIZE(expected_16), rows_16, 16);
+}
+
+/* What tables 2-2 and 2-3 of the SDM, vol. 2, say; written out apart from the decoder. */
+static struct insn address_of(uint8_t modrm, uint8_t sib, unsigned rex, unsigned bits)
+{
+	struct insn insn = {.base = NONE, .index = NONE, .segment = TL_DS};
+	unsigned mod = modrm / 64, rm = modrm % 8;
+	unsigned disp_bytes = mod == 1 ? 1 : mod == 2 ? 4 : 0;
+	unsigned low_base = rm;
+
+	insn.length = 2;
+	if (rm == 4) {
+		insn.length = 3;
+		low_base = sib % 8;
+		if (sib / 8 % 8 != 4 || rex & 2) {
+			insn.index = (uint8_t)(sib / 8 % 8 + (rex & 2 ? 8 : 0));
+			insn.scale = sib / 64;
+		}
+	}
+	if (low_base == 5 && mod == 0) {
+		disp_bytes = 4;
+		insn.rip_relative = rm == 5 && bits == 64;
+	} else {
+		insn.base = (uint8_t)(low_base + (rex & 1 ? 8 : 0));
+		if (insn.base == RSP || insn.base == RBP)
+			insn.segment = TL_SS;
+	}
+	insn.disp = disp_bytes == 1 ? (int8_t)0x81 : disp_bytes == 4 ? (int32_t)0x84838281 : 0;
+	insn.length = (uint8_t)(insn.length + disp_bytes);
+	return insn;
+}
+
+static void check_modrm_sib(unsigned modrm, unsigned sib, unsigned rex, unsigned bits)
+{
+	uint8_t bytes[16] = {0};
+	unsigned at = 0;
+	struct insn insn, wanted = address_of((uint8_t)modrm, (uint8_t)sib, rex, bits);
+	enum decode_status status;
+
+	if (rex)
+		bytes[at++] = (uint8_t)rex;
+	bytes[at++] = 0x8b;
+	bytes[at++] = (uint8_t)modrm;
+	if (modrm % 8 == 4)
+		bytes[at++] = (uint8_t)sib;
+	memcpy(bytes + at, "\x81\x82\x83\x84", 4);
+	status = insn_decode(bytes, sizeof(bytes), bits, &insn);
+	if (modrm >= 0xc0) {
+		assert_int_equal(status, DECODE_UNSUPPORTED);
+		return;
+	}
+	wanted.op = INSN_LOAD;
+	wanted.length = (uint8_t)(wanted.length + (rex != 0));
+	wanted.register_size = wanted.memory_size = rex & 8 ? 8 : 4;
+	wanted.reg = (uint8_t)(modrm / 8 % 8 + (rex & 4 ? 8 : 0));
+	wanted.address_size = (uint8_t)(bits / 8);
+	assert_int_equal(status, DECODE_OK);
+	/* One comparison for a million cases; field by field only to show what differs. */
+	if (memcmp(&insn, &wanted, sizeof(insn)) != 0)
+		assert_same_insn(&insn, &wanted);
+}
+
+static void decodes_every_modrm_and_sib(void **context)
+{
+	(void)context;
+	for (unsigned modrm = 0; modrm < 256; modrm++) {
+		for (unsigned sib = 0; sib < 256; sib++) {
+			check_modrm_sib(modrm, sib, 0, 32);
+			check_modrm_sib(modrm, sib, 0, 64);
+			for (unsigned rex = 0x40; rex < 0x50; rex++)
+				check_modrm_sib(modrm, sib, rex, 64);
+		}
+	}
+}
+
+static void decodes_every_16_bit_modrm(void **context)
+{
+	static const struct {
+		uint8_t base, index, segment;
+	} table[8] = {
+		{RBX, RSI, TL_DS},  {RBX, RDI, TL_DS},	{RBP, RSI, TL_SS},  {RBP, RDI, TL_SS},
+		{RSI, NONE, TL_DS}, {RDI, NONE, TL_DS}, {RBP, NONE, TL_SS}, {RBX, NONE, TL_DS},
+	};
+
+	(void)context;
+	for (unsigned modrm = 0; modrm < 256; modrm++) {
+		const uint8_t bytes[16] = {0x8b, (uint8_t)modrm, 0x90, 0x91};
+		unsigned mod = modrm >> 6, rm = modrm & 7;
+		bool absolute = mod == 0 && rm == 6;
+		struct insn insn, wanted = {
+			.op = INSN_LOAD,
+			.length = (uint8_t)(2 + (absolute ? 2 : mod)),
+			.memory_size = 2,
+			.register_size = 2,
+			.reg = modrm >> 3 & 7,
+			.base = absolute ? NONE : table[rm].base,
+			.index = absolute ? NONE : table[rm].index,
+			.segment = absolute ? TL_DS : table[rm].segment,
+			.address_size = 2,
+			.disp = absolute || mod == 2 ? (int16_t)0x9190 : mod == 1 ? (int8_t)0x90 : 0,
+		};
+		enum decode_status status = insn_decode(bytes, sizeof(bytes), 16, &insn);
+
+		assert_int_equal(status, mod == 3 ? DECODE_UNSUPPORTED : DECODE_OK);
+		if (mod != 3)
+			assert_same_insn(&insn, &wanted);
+	}
+}
+
+static void prefixes_do_what_they_should(void **context)
+{
+	static const struct {
+		unsigned bits;
+		uint8_t length, bytes[10];
+		uint8_t memory_size, address_size, segment, reg;
+	} cases[] = {
+		{64, 3, {0x66, 0x8b, 0x03}, 2, 8, TL_DS, RAX},
+		{64, 4, {0x66, 0x48, 0x8b, 0x03}, 8, 8, TL_DS, RAX},	    /* REX.W is stronger */
+		{64, 4, {0x48, 0x66, 0x8b, 0x03}, 2, 8, TL_DS, RAX},	    /* a REX too early counts for nothing */
+		{64, 4, {0x44, 0x48, 0x8b, 0x03}, 8, 8, TL_DS, RAX},	    /* of two the last counts */
+		{64, 4, {0x66, 0x66, 0x8b, 0x03}, 2, 8, TL_DS, RAX},	    /* no toggle */
+		{64, 3, {0x67, 0x8b, 0x03}, 4, 4, TL_DS, RAX},
+		{64, 3, {0xf2, 0x8b, 0x03}, 4, 8, TL_DS, RAX},
+		{64, 3, {0xf3, 0x89, 0x03}, 4, 8, TL_DS, RAX},
+		{64, 3, {0x26, 0x8b, 0x03}, 4, 8, TL_DS, RAX},		    /* ES does nothing here */
+		{64, 4, {0x64, 0x2e, 0x8b, 0x03}, 4, 8, TL_FS, RAX},	    /* nor does CS undo FS */
+		{64, 4, {0x64, 0x65, 0x8b, 0x03}, 4, 8, TL_GS, RAX},
+		{64, 7, {0x67, 0x46, 0xa1, 1, 2, 3, 4}, 4, 4, TL_DS, RAX}, /* REX.R does not reach moffs */
+		{32, 3, {0x66, 0x8b, 0x03}, 2, 4, TL_DS, RAX},
+		{32, 3, {0x67, 0x8b, 0x07}, 4, 2, TL_DS, RAX},
+		{32, 4, {0x64, 0x2e, 0x8b, 0x03}, 4, 4, TL_CS, RAX},
+		{32, 3, {0x36, 0x8b, 0x03}, 4, 4, TL_SS, RAX},
+		{32, 4, {0x3e, 0x8b, 0x45, 0x00}, 4, 4, TL_DS, RAX},
+		{16, 3, {0x66, 0x8b, 0x07}, 4, 2, TL_DS, RAX},
+		{16, 3, {0x67, 0x8b, 0x03}, 2, 4, TL_DS, RAX},
+		{16, 4, {0x66, 0x67, 0x8b, 0x03}, 4, 4, TL_DS, RAX},
+		{16, 3, {0x26, 0x8b, 0x07}, 2, 2, TL_ES, RAX},
+	};
+	struct insn insn;
+
+	(void)context;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		unsigned length = cases[i].length;
+
+		assert_int_equal(decode_exactly(cases[i].bytes, length, cases[i].bits, &insn), DECODE_OK);
+		assert_int_equal(insn.length, length);
+		assert_int_equal(insn.memory_size, cases[i].memory_size);
+		assert_int_equal(insn.address_size, cases[i].address_size);
+		assert_int_equal(insn.segment, cases[i].segment);
+		assert_int_equal(insn.reg, cases[i].reg);
+	}
+}
+
+static void refuses_what_it_should(void **context)
+{
+	static const struct {
+		unsigned bits;
+		uint8_t length, bytes[8];
+		enum decode_status status;
+	} cases[] = {
+		{64, 3, {0xf0, 0x8b, 0x03}, DECODE_INVALID},	   /* LOCK */
+		{64, 3, {0xf0, 0x89, 0x03}, DECODE_INVALID},
+		{64, 3, {0xf0, 0x8b, 0xc3}, DECODE_INVALID},
+		{64, 4, {0xf0, 0xc6, 0x03, 0x00}, DECODE_INVALID},
+		{32, 6, {0xf0, 0xa1, 0, 0, 0, 0}, DECODE_INVALID},
+		{64, 4, {0xf0, 0x0f, 0xb6, 0x03}, DECODE_INVALID},
+		{64, 3, {0xc6, 0x0b, 0x00}, DECODE_INVALID},	   /* C6 /1 */
+		{64, 6, {0xc7, 0x3b, 0, 0, 0, 0}, DECODE_INVALID}, /* C7 /7 */
+		{64, 4, {0x66, 0x0f, 0xc3, 0x03}, DECODE_INVALID}, /* MOVNTI with prefixes, with a register */
+		{64, 4, {0xf2, 0x0f, 0xc3, 0x03}, DECODE_INVALID},
+		{64, 4, {0xf3, 0x0f, 0xc3, 0x03}, DECODE_INVALID},
+		{64, 3, {0x0f, 0xc3, 0xc3}, DECODE_INVALID},
+		{64, 2, {0x8b, 0xc3}, DECODE_UNSUPPORTED},	   /* registers only */
+		{64, 3, {0xc6, 0xf8, 0x00}, DECODE_UNSUPPORTED},   /* XABORT */
+		{32, 2, {0x63, 0x03}, DECODE_UNSUPPORTED},	   /* ARPL */
+		{64, 2, {0x01, 0x03}, DECODE_UNSUPPORTED},	   /* ADD */
+		{64, 3, {0xf0, 0x01, 0x03}, DECODE_UNSUPPORTED},
+		{64, 2, {0x0f, 0x0b}, DECODE_UNSUPPORTED},
+		{32, 1, {0x40}, DECODE_UNSUPPORTED},		   /* INC EAX: no REX here */
+		{64, 3, {0xc5, 0xf8, 0x10}, DECODE_UNSUPPORTED},   /* VEX */
+	};
+	struct insn insn;
+
+	(void)context;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
+		assert_int_equal(decode_exactly(cases[i].bytes, cases[i].length, cases[i].bits, &insn), cases[i].status);
+}
+
+/* Prefixes that change nothing before each kind of field: the limit is met in every one of them. */
+static void keeps_to_15_bytes(void **context)
+{
+	static const uint8_t tails[][10] = {
+		{0x8b, 0x03}, {0x8b, 0x43, 1}, {0x8b, 0x04, 0x24}, {0x8b, 0x83, 1, 2, 3, 4}, {0x0f, 0xb6, 0x03},
+		{0xc7, 0x83, 1, 2, 3, 4, 5, 6, 7, 8}, {0xc6, 0x03, 1}, {0xa0, 1, 2, 3, 4, 5, 6, 7, 8},
+	};
+	static const uint8_t lengths[] = {2, 3, 3, 6, 3, 10, 3, 9};
+	uint8_t bytes[32];
+	struct insn insn;
+
+	(void)context;
+	for (size_t i = 0; i < ARRAY_SIZE(tails); i++) {
+		for (unsigned prefixes = 0; prefixes <= 16; prefixes++) {
+			unsigned length = prefixes + lengths[i];
+
+			memset(bytes, 0xf3, sizeof(bytes));
+			memcpy(bytes + prefixes, tails[i], sizeof(tails[i]));
+			for (unsigned available = 0; available <= 20; available++) {
+				enum decode_status status = decode_exactly(bytes, available, 64, &insn);
+
+				if (length <= 15 && available >= length)
+					assert_int_equal(status, DECODE_OK);
+				else if (available >= 15)
+					assert_int_equal(status, DECODE_TOO_LONG);
+				else
+					assert_true(status == DECODE_MORE || (status == DECODE_TOO_LONG && length > 15));
+				if (status == DECODE_OK)
+					assert_int_equal(insn.length, length);
+			}
+		}
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(decodes_what_the_assembler_emits),
+		cmocka_unit_test(decodes_every_modrm_and_sib),
+		cmocka_unit_test(decodes_every_16_bit_modrm),
+		cmocka_unit_test(prefixes_do_what_they_should),
+		cmocka_unit_test(refuses_what_it_should),
+		cmocka_unit_test(keeps_to_15_bytes),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
