@@ -156,7 +156,7 @@ $(B)/guests/%.elf: $(B)/obj/guest/stubs/%.o $(call obj,$(stub_lib)) guest/stubs/
 $(B)/guests/%.bin: guest/stubs/%.asm $(rebuild)
 	$(call say,NASM,$<)
 	@mkdir -p $(@D)
-	$(Q)$(NASM) -f bin -Werror -Iguest/stubs/ -I./ -MD $@.d -MP -MT $@ -o $@ $<
+	$(Q)$(NASM) -f bin -Werror -Iguest/stubs/ -I./ -MD $(@:$(B)/guests/%=$(B)/obj/guest/stubs/%.d) -MP -MT $@ -o $@ $<
 
 # ---- Running and testing ---------------------------------------------------------------------------------------------
 
@@ -232,5 +232,5 @@ help:
 #:   TIMEOUT=     run: seconds of wall time      CC=clang       build with another compiler
 #:   V=1          show the commands              B=folder       build there instead of build/
 
--include $(patsubst %.o,%.d,$(lib_obj) $(host_obj)) $(wildcard $(B)/obj/guest/stubs/*.d $(B)/guests/*.d) \
+-include $(patsubst %.o,%.d,$(lib_obj) $(host_obj)) $(wildcard $(B)/obj/guest/stubs/*.d) \
 	$(wildcard $(B)/hosted/*/*.d $(B)/hosted/*/*/*.d)

@@ -34,7 +34,7 @@ static void print_place(uint64_t address, uint64_t seek)
 
 	if (name)
 		host_print("  %016llx %s+0x%llx\n", (unsigned long long)address, name,
-			   (unsigned long long)(offset + (address - seek)));
+			   (unsigned long long)offset + (address - seek));
 	else
 		host_print("  %016llx\n", (unsigned long long)address);
 }

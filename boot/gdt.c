@@ -26,8 +26,8 @@ struct table_register {
 
 static struct tss tss;
 static uint64_t gdt[5] __attribute__((aligned(16))) = {
-    [GDT_CODE / 8] = 0x00AF9B000000FFFF, /* 64-bit, execute and read, accessed */
-    [GDT_DATA / 8] = 0x00CF93000000FFFF, /* read and write, accessed */
+	[GDT_CODE / 8] = 0x00AF9B000000FFFF, /* 64-bit, execute and read, accessed */
+	[GDT_DATA / 8] = 0x00CF93000000FFFF, /* read and write, accessed */
 };
 
 static void gdt_set_tss(void)

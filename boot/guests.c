@@ -48,10 +48,10 @@ static bool take_module(const struct boot_module *from, char *reason, size_t siz
 	}
 	memcpy(guest_names[nr_guests], name, length);
 	guests[nr_guests] = (struct guest_module){
-	    .name = guest_names[nr_guests],
-	    .arguments = arguments,
-	    .image = (const void *)from->start,
-	    .size = from->end - from->start,
+		.name = guest_names[nr_guests],
+		.arguments = arguments,
+		.image = (const void *)from->start,
+		.size = from->end - from->start,
 	};
 	nr_guests++;
 	return true;
@@ -160,15 +160,15 @@ static void print_row(const char *name, const struct guest_report *report)
 void guests_run(const struct boot_options *options, unsigned *passed, unsigned *failed)
 {
 	const struct guest_services services = {
-	    .alloc_pages = host_hooks.alloc_pages,
-	    .free_pages = host_hooks.free_pages,
-	    .print = host_print,
-	    .tag_bits = (unsigned)options->tag_bits,
-	    .mmio_level = (unsigned)options->mmio_level,
-	    .first_generation = options->generation,
-	    .trace = options->trace,
-	    .quiet = options->quiet,
-	    .tsc_hz = tsc_measure(),
+		.alloc_pages = host_hooks.alloc_pages,
+		.free_pages = host_hooks.free_pages,
+		.print = host_print,
+		.tag_bits = (unsigned)options->tag_bits,
+		.mmio_level = (unsigned)options->mmio_level,
+		.first_generation = options->generation,
+		.trace = options->trace,
+		.quiet = options->quiet,
+		.tsc_hz = tsc_measure(),
 	};
 
 	*passed = *failed = 0;

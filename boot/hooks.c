@@ -47,11 +47,11 @@ static void kick(unsigned cpu)
 }
 
 const struct tl_hooks host_hooks = {
-    .alloc_pages = memory_alloc,
-    .free_pages = free_pages,
-    .direct_offset = 0, /* boot/paging.c maps memory one to one */
-    .log = log_line,
-    .panic = panic,
-    .cpu_index = cpu_index,
-    .kick = kick,
+	.alloc_pages = memory_alloc,
+	.free_pages = free_pages,
+	.direct_offset = 0, /* boot/paging.c maps memory one to one */
+	.log = log_line,
+	.panic = panic,
+	.cpu_index = cpu_index,
+	.kick = kick,
 };

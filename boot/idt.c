@@ -35,19 +35,25 @@ static struct gate idt[VECTORS] __attribute__((aligned(16)));
 static void idt_set(unsigned vector, uint64_t entry, enum host_stack_name stack)
 {
 	idt[vector] = (struct gate){
-	    .offset_low = (uint16_t)entry,
-	    .selector = GDT_CODE,
-	    .ist = (uint8_t)stack, /* HOST_STACK_BOOT: 0, the stack in use */
-	    .type = GATE_INTERRUPT,
-	    .offset_middle = (uint16_t)(entry >> 16),
-	    .offset_high = (uint32_t)(entry >> 32),
+		.offset_low = (uint16_t)entry,
+		.selector = GDT_CODE,
+		.ist = (uint8_t)stack, /* HOST_STACK_BOOT: 0, the stack in use */
+		.type = GATE_INTERRUPT,
+		.offset_middle = (uint16_t)(entry >> 16),
+		.offset_high = (uint32_t)(entry >> 32),
 	};
 }
 
 /* Away from the exceptions' vectors, where the BIOS has them, and all lines masked. */
 static void pic_silence(void)
 {
-	static const uint8_t words[][2] = {{0x11, 0x11}, {0x20, 0x28}, {0x04, 0x02}, {0x01, 0x01}, {0xFF, 0xFF}};
+	static const uint8_t words[][2] = {
+		{0x11, 0x11},
+		      {0x20, 0x28},
+		    {0x04, 0x02},
+		  {0x01, 0x01},
+		{0xFF, 0xFF}
+	    };
 
 	for (unsigned i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
 		io_write8(i ? PIC1 + PIC_DATA : PIC1, words[i][0]);

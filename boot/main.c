@@ -28,7 +28,7 @@ static char refusal[1024];
 /* Physical memory as the early tables map it. Page 0 holds nothing of a loader's. */
 static const void *early_memory(uint64_t physical, uint64_t size)
 {
-	if (physical < PAGE_SIZE || size > PAGING_EARLY_REACH || physical > PAGING_EARLY_REACH - size)
+	if (physical < HOST_PAGE || size > PAGING_EARLY_REACH || physical > PAGING_EARLY_REACH - size)
 		return NULL;
 	return (const void *)physical;
 }

@@ -129,7 +129,7 @@ static size_t find_one(struct zone *z)
 
 static struct boot_range whole_pages(uint64_t start, uint64_t end)
 {
-	return (struct boot_range){start & ~(PAGE_SIZE - 1ull), (end + PAGE_SIZE - 1) & ~(PAGE_SIZE - 1ull)};
+	return (struct boot_range){start & ~(HOST_PAGE - 1ull), (end + HOST_PAGE - 1) & ~(HOST_PAGE - 1ull)};
 }
 
 /* What no page may be taken from; the last row is left for the bitmap. Returns the number of rows. */
@@ -180,7 +180,7 @@ static void add_zone(uint64_t start, uint64_t end, uint64_t **bitmap)
 {
 	struct zone *z = &zones[nr_zones++];
 
-	*z = (struct zone){.start = start, .pages = (end - start) / PAGE_SIZE};
+	*z = (struct zone){.start = start, .pages = (end - start) / HOST_PAGE};
 	z->free = *bitmap;
 	z->some = *bitmap + words_for(z->pages);
 	*bitmap += zone_words(z->pages);
@@ -213,7 +213,7 @@ bool memory_init(const struct boot_info *info, uint64_t reach)
 	uint64_t *bitmap;
 
 	for (size_t i = 0; i < info->nr_memory; i++)
-		size += zone_words((info->memory[i].end - info->memory[i].start) / PAGE_SIZE) * sizeof(*bitmap);
+		size += zone_words((info->memory[i].end - info->memory[i].start) / HOST_PAGE) * sizeof(*bitmap);
 	place = find_place(info, reserved, nr_reserved, size, reach);
 	if (!place)
 		return false;
@@ -239,7 +239,7 @@ static void *take(size_t count)
 			continue;
 		bits_set(z, page, count, false);
 		nr_free -= count;
-		return (void *)(z->start + page * PAGE_SIZE);
+		return (void *)(z->start + page * HOST_PAGE);
 	}
 	return NULL;
 }
@@ -253,7 +253,7 @@ void *memory_alloc(size_t count)
 		pages = take(count);
 	unlock();
 	if (pages)
-		memset(pages, 0, count * PAGE_SIZE);
+		memset(pages, 0, count * HOST_PAGE);
 	return pages;
 }
 
@@ -261,7 +261,7 @@ static bool give_back(uint64_t start, size_t count)
 {
 	for (size_t i = 0; i < nr_zones; i++) {
 		struct zone *z = &zones[i];
-		size_t page = (start - z->start) / PAGE_SIZE;
+		size_t page = (start - z->start) / HOST_PAGE;
 
 		if (start < z->start || page >= z->pages)
 			continue;
@@ -280,7 +280,7 @@ bool memory_free(void *pages, size_t count)
 
 	if (!pages)
 		return true;
-	if (!count || (uintptr_t)pages % PAGE_SIZE)
+	if (!count || (uintptr_t)pages % HOST_PAGE)
 		return false;
 	lock();
 	done = give_back((uintptr_t)pages, count);

@@ -12,8 +12,6 @@
 
 #include "boot/multiboot.h"
 
-enum { PAGE_SIZE = 4096 };
-
 /*
  * Takes over all usable memory but the first MiB (firmware, and start-up code of other CPUs), the image and the
  * modules. The bitmap goes to the lowest place where it fits below `reach`, the end of what is mapped at the time.

@@ -7,8 +7,6 @@
 #include "boot/multiboot_spec.h"
 #include "boot/print.h"
 
-enum { PAGE = 4096 };
-
 struct parser {
 	const struct boot_view *view;
 	struct boot_info *info;
@@ -317,8 +315,8 @@ static bool collect_memory(const struct parser *p)
 	/* Rounding comes last: two entries may meet inside a page. */
 	size_t kept = 0;
 	for (size_t i = 0; i < info->nr_memory; i++) {
-		struct boot_range r = {(info->memory[i].start + PAGE - 1) & ~(PAGE - 1ull),
-				       info->memory[i].end & ~(PAGE - 1ull)};
+		struct boot_range r = {(info->memory[i].start + HOST_PAGE - 1) & ~(HOST_PAGE - 1ull),
+				       info->memory[i].end & ~(HOST_PAGE - 1ull)};
 
 		if (r.start >= r.end)
 			continue;

@@ -19,6 +19,8 @@ enum {
 	BOOT_RSDP_MAX = 36,
 };
 
+enum { HOST_PAGE = 4096 };
+
 /* Addresses are physical, `end` is the first byte behind. */
 struct boot_range {
 	uint64_t start, end;

@@ -102,13 +102,13 @@ static bool set(uint64_t start, uint64_t end, uint64_t protection)
 static bool set_between(const char *start, const char *end, uint64_t protection)
 {
 	/* Linker symbols: the ends are rounded to pages, and the next part starts on a page of its own. */
-	return set((uintptr_t)start, ((uintptr_t)end + PAGE_SIZE - 1) & ~(PAGE_SIZE - 1ull), protection);
+	return set((uintptr_t)start, ((uintptr_t)end + HOST_PAGE - 1) & ~(HOST_PAGE - 1ull), protection);
 }
 
 /* Page 0 is unmapped, though it is usable memory: there a null pointer points. */
 static bool map_low_memory(void)
 {
-	return set(0, PAGE_SIZE, PAGE_NONE) && set(PAGE_SIZE, LOW_SCREEN, PAGE_DATA) &&
+	return set(0, HOST_PAGE, PAGE_NONE) && set(HOST_PAGE, LOW_SCREEN, PAGE_DATA) &&
 	       set(LOW_SCREEN, LOW_ROM, PAGE_DEVICE) && set(LOW_ROM, LOW_END, PAGE_READ);
 }
 
@@ -149,11 +149,11 @@ bool paging_init(const struct boot_info *info, char *reason, size_t size)
 
 volatile void *paging_map_device(uint64_t physical, uint64_t size)
 {
-	uint64_t start = physical & ~(PAGE_SIZE - 1ull), end;
+	uint64_t start = physical & ~(HOST_PAGE - 1ull), end;
 
-	if (!size || size > UINT64_MAX - physical - PAGE_SIZE)
+	if (!size || size > UINT64_MAX - physical - HOST_PAGE)
 		return NULL;
-	end = (physical + size + PAGE_SIZE - 1) & ~(PAGE_SIZE - 1ull);
+	end = (physical + size + HOST_PAGE - 1) & ~(HOST_PAGE - 1ull);
 	if (start < LOW_END || end > paging_limit())
 		return NULL;
 	for (size_t i = 0; i < paging_info->nr_memory; i++)

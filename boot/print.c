@@ -225,23 +225,23 @@ static void buffer_put(void *context, char c)
 	buffer->length++;
 }
 
-size_t print_to_buffer_v(char *text, size_t size, const char *format, va_list arguments)
+size_t print_to_buffer_v(char *buffer, size_t size, const char *format, va_list arguments)
 {
-	struct buffer buffer = {text, size, 0};
+	struct buffer to = {buffer, size, 0};
 
-	print_format(buffer_put, &buffer, format, arguments);
+	print_format(buffer_put, &to, format, arguments);
 	if (size)
-		text[buffer.length < size ? buffer.length : size - 1] = '\0';
-	return buffer.length;
+		buffer[to.length < size ? to.length : size - 1] = '\0';
+	return to.length;
 }
 
-size_t print_to_buffer(char *text, size_t size, const char *format, ...)
+size_t print_to_buffer(char *buffer, size_t size, const char *format, ...)
 {
 	va_list arguments;
 	size_t length;
 
 	va_start(arguments, format);
-	length = print_to_buffer_v(text, size, format, arguments);
+	length = print_to_buffer_v(buffer, size, format, arguments);
 	va_end(arguments);
 	return length;
 }

@@ -216,6 +216,18 @@ static enum tl_status apply_resize(struct map *map, struct tl_edit *edit, struct
 	return TL_OK;
 }
 
+/*
+ * Whether the id names a range to this transaction: one of the published map that it has not removed. A range that it
+ * added has no id yet, whatever slot it got.
+ */
+static bool is_known(const struct map *map, const struct tl_vm *vm, uint32_t id)
+{
+	/* relaxed: under the writer lock nobody else publishes. */
+	const struct map *now = atomic_load_explicit(&vm->map, memory_order_relaxed);
+
+	return id < now->nr_slots && now->ranges[id].kind != MAP_FREE && map->ranges[id].kind != MAP_FREE;
+}
+
 enum tl_status map_apply(struct map *map, struct tl_edit *edit, struct edit_step *step)
 {
 	step->zap_first = 1;
@@ -223,8 +235,7 @@ enum tl_status map_apply(struct map *map, struct tl_edit *edit, struct edit_step
 	step->release = NULL;
 	if (step->kind == EDIT_ADD)
 		return apply_add(map, edit, step);
-	/* A range that was there when the edit was noted, and is not now, was removed by another writer. */
-	if (step->id >= map->nr_slots || map->ranges[step->id].kind == MAP_FREE)
+	if (!is_known(map, edit->vm, step->id))
 		return TL_NO_RANGE;
 	switch (step->kind) {
 	case EDIT_REMOVE:

@@ -3,6 +3,7 @@
 #include "mmu/vm.h"
 #include "vmx/asm.h"
 #include "vmx/cr.h"
+#include "vmx/extended_state.h"
 #include "vmx/msr.h"
 #include "vmx/vcpu.h"
 #include <stdatomic.h>
@@ -129,6 +130,7 @@ static enum tl_status set_fixed_bits(struct vmx_cpu *cpu)
 	cpu->had_vmxe = cr4 & CR4_VMXE;
 	write_cr0(cr0 | msr->cr0_fixed0);
 	write_cr4(cr4 | msr->cr4_fixed0 | CR4_VMXE);
+	extended_state_enable();
 	return TL_OK;
 }
 

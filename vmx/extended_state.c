@@ -8,6 +8,16 @@
 
 enum { FXSAVE_FCW = 0, FXSAVE_MXCSR = 24, FCW_AFTER_RESET = 0x40, MXCSR_AFTER_RESET = 0x1f80 };
 
+void extended_state_enable(void)
+{
+	uint64_t cr4 = CR4_OSFXSR | CR4_OSXMMEXCPT;
+
+	if (vmx_capability.xsave)
+		cr4 |= CR4_OSXSAVE;
+	write_cr0((read_cr0() & ~(CR0_EM | CR0_TS)) | CR0_MP);
+	write_cr4(read_cr4() | cr4);
+}
+
 size_t extended_state_pages(void)
 {
 	/* Of all components that XCR0 may enable: CPUID.0DH.0:ECX. FXSAVE's 512 bytes fit in a page. */

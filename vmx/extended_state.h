@@ -5,6 +5,9 @@
 
 #include "vmx/vcpu.h"
 
+/* Lets the calling CPU save and load all of it: CR0.TS and EM off; CR4.OSFXSR, OSXMMEXCPT and OSXSAVE on. */
+void extended_state_enable(void);
+
 /* Pages of a vCPU's save area. */
 size_t extended_state_pages(void);
 

@@ -34,7 +34,8 @@
 %define PAE_TABLE  0x24000
 %define LONG_PML4  0x25000
 %define LONG_PDPT  0x26000
-%define STACK_TOP  0x7c00
+%define ORIGIN     0x7c00
+%define STACK_TOP  ORIGIN
 
 ; Where paging shows the bank: through a small and through a large page.
 %define SMALL32    0x40000000
@@ -75,18 +76,18 @@
 	mov eax, 0x12345678
 	movsx ax, byte [%1 + 1]
 	EXPECT 0x1234ff82
-	mov eax, 0x9abcdef0 + step
+	mov eax, 0x9abcdef0
 	mov [%1 + 4], eax
 	mov ecx, 0
 	mov cx, [%1 + 4]
 	mov eax, ecx
-	EXPECT (0x9abcdef0 + step - 8) & 0xffff
+	EXPECT 0xdef0
 	mov ax, 0x5544
 	mov [%1 + 5], ah
 	mov [%1 + 6], ax
 	mov dword [%1 + 8], 0xcafebabe
 	mov eax, [%1 + 4]
-	EXPECT 0x554455f0 + (0)
+	EXPECT 0x554455f0
 	mov eax, [%1 + 8]
 	EXPECT 0xcafebabe
 %endmacro
@@ -111,7 +112,7 @@
 %%begin:
 %endmacro
 
-org 0x7c00
+org ORIGIN
 
 bits 16
 start:
@@ -261,14 +262,14 @@ bits 64
 long_mode:
 	MODE "long mode"
 	mov rbx, HIGH_HALF + SMALL_PAE + REGISTER
-	mov r9, HIGH_HALF + LARGE_PAE + REGISTER
+	mov rdi, HIGH_HALF + LARGE_PAE + REGISTER
 	ACCESSES rbx
-	ACCESSES r9
+	ACCESSES rdi
 	ACCESSES abs SMALL_PAE + REGISTER
-	ACCESSES rel SMALL_PAE + REGISTER
+	ACCESSES rel start + (SMALL_PAE + REGISTER - ORIGIN)
 	mov rax, 0x0123456789abcdef
 	mov [rbx], rax
-	mov rax, [r9]
+	mov rax, [rdi]
 	ror rax, 32
 	EXPECT 0x01234567
 	movsxd rax, dword [rbx]

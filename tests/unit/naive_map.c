@@ -213,7 +213,7 @@ static enum tl_status apply_step(struct naive_map *map, struct naive_map *added,
 		if (!is_free(map, step->new.start, step->new.last, TL_HOLE) ||
 		    !is_free(added, step->new.start, step->new.last, TL_HOLE))
 			return TL_OVERLAP;
-		added->range[added->nr_ranges++] = step->new;
+		added->range[++added->nr_ranges] = step->new; /* 0 is the hole */
 		return TL_OK;
 	}
 	if (!range->used)

@@ -3,10 +3,10 @@
  * The page allocator over a mapping of this process, against a model that keeps one byte a page. The allocator's own
  * source is included: the tests look into its bitmaps.
  */
-#include "boot/memory.c"
+#include "boot/memory.c" /* NOLINT(bugprone-suspicious-include) */
+#include "tests/unit/hosted.h"
 #include <setjmp.h>
 #include <stdarg.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -20,20 +20,20 @@ static uint8_t model[ARENA_PAGES]; /* 0: not the allocator's, 1: free, 2: out */
 
 static uint64_t place(size_t page)
 {
-	return (uintptr_t)arena + page * PAGE_SIZE;
+	return (uintptr_t)arena + page * HOST_PAGE;
 }
 
 static int map_arena(void **context)
 {
 	(void)context;
-	arena = mmap(NULL, (size_t)ARENA_PAGES * PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	arena = mmap(NULL, (size_t)ARENA_PAGES * HOST_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	return arena == MAP_FAILED;
 }
 
 static int unmap_arena(void **context)
 {
 	(void)context;
-	return munmap(arena, (size_t)ARENA_PAGES * PAGE_SIZE);
+	return munmap(arena, (size_t)ARENA_PAGES * HOST_PAGE);
 }
 
 static void add_memory_range(size_t first, size_t end)
@@ -60,13 +60,13 @@ static int set_up(void **context)
 	add_module_at(place(300) + 5, place(303) + 1);
 	add_module_at(place(304), place(304) + 7);
 	add_module_at(place(19990), place(20000));
-	memset(arena, 0xEE, (size_t)ARENA_PAGES * PAGE_SIZE);
+	memset(arena, 0xEE, (size_t)ARENA_PAGES * HOST_PAGE);
 	return !memory_init(&info, UINT64_MAX);
 }
 
 static bool reserved_page(size_t page)
 {
-	uint64_t start = place(page), end = start + PAGE_SIZE;
+	uint64_t start = place(page), end = start + HOST_PAGE;
 
 	if (start < info.image.end && info.image.start < end)
 		return true;
@@ -86,7 +86,7 @@ static bool usable_page(size_t page)
 
 static size_t page_of(const void *pages)
 {
-	return ((uintptr_t)pages - (uintptr_t)arena) / PAGE_SIZE;
+	return ((uintptr_t)pages - (uintptr_t)arena) / HOST_PAGE;
 }
 
 /* The summary and the hint say what the bits say. */
@@ -133,12 +133,12 @@ static void zeroes_pages(void **context)
 	uint8_t *pages = memory_alloc(70);
 
 	(void)context;
-	for (size_t i = 0; i < (size_t)70 * PAGE_SIZE; i++)
+	for (size_t i = 0; i < (size_t)70 * HOST_PAGE; i++)
 		assert_int_equal(pages[i], 0);
-	memset(pages, 0xEE, (size_t)70 * PAGE_SIZE);
+	memset(pages, 0xEE, (size_t)70 * HOST_PAGE);
 	assert_true(memory_free(pages, 70));
 	pages = memory_alloc(1);
-	for (size_t i = 0; i < PAGE_SIZE; i++)
+	for (size_t i = 0; i < HOST_PAGE; i++)
 		assert_int_equal(pages[i], 0);
 }
 
@@ -170,10 +170,10 @@ static void refuses_wrong_frees(void **context)
 	assert_false(memory_free((void *)place(150), 1)); /* a hole */
 	assert_false(memory_free((void *)(place(ARENA_PAGES)), 1));
 	assert_int_equal(memory_free_pages(), before);
-	assert_true(memory_free(pages + 3 * PAGE_SIZE, 2));
+	assert_true(memory_free(pages + 3 * HOST_PAGE, 2));
 	assert_false(memory_free(pages, 8)); /* two of them are free already */
 	assert_true(memory_free(pages, 3));
-	assert_true(memory_free(pages + 5 * PAGE_SIZE, 3));
+	assert_true(memory_free(pages + 5 * HOST_PAGE, 3));
 	assert_false(memory_free(pages, 1));
 	assert_true(memory_free(NULL, 5));
 	check_zones();
@@ -210,14 +210,14 @@ static void agrees_with_the_model(void **context)
 	size_t nr_held = 0, fullest = 0;
 
 	(void)context;
-	srand(7);
+	random_seed(7);
 	model_learn();
 	for (unsigned round = 0; round < 20000; round++) {
 		/* Waves: for a while more is taken than given back, then the other way round. */
-		bool take_more = round / 2000 % 2 == 0 ? rand() % 4 != 0 : rand() % 4 == 0;
+		bool take_more = round / 2000 % 2 == 0 ? random_below(4) != 0 : random_below(4) == 0;
 
 		if (take_more && nr_held < 400) {
-			size_t count = rand() % 3 ? 1 : 1 + (size_t)rand() % 200;
+			size_t count = random_below(3) ? 1 : 1 + random_below(200);
 			size_t expected = model_first_fit(count);
 			uint8_t *pages = memory_alloc(count);
 
@@ -227,10 +227,10 @@ static void agrees_with_the_model(void **context)
 			}
 			assert_int_equal(page_of(pages), expected);
 			memset(model + expected, 2, count);
-			memset(pages, 0xEE, PAGE_SIZE);
+			memset(pages, 0xEE, HOST_PAGE);
 			held[nr_held++] = (struct holding){pages, count};
 		} else if (nr_held) {
-			size_t which = (size_t)rand() % nr_held;
+			size_t which = random_below(nr_held);
 
 			assert_true(memory_free(held[which].pages, held[which].count));
 			memset(model + page_of(held[which].pages), 1, held[which].count);
@@ -267,7 +267,7 @@ static void leaves_the_first_mib(void **context)
 	size_t count = list_reserved(&info, reserved);
 
 	(void)context;
-	assert_ptr_equal(first_reserved(reserved, count, 0, PAGE_SIZE), &reserved[0]);
+	assert_ptr_equal(first_reserved(reserved, count, 0, HOST_PAGE), &reserved[0]);
 	assert_ptr_equal(first_reserved(reserved, count, 0xFF000, 0x100000), &reserved[0]);
 	assert_null(first_reserved(reserved, count, 0x100000, 0x101000));
 }
