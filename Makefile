@@ -78,21 +78,16 @@ ld_flags := -m elf_x86_64 -nostdlib -static -z noexecstack -z max-page-size=4096
 
 # ---- Images ----------------------------------------------------------------------------------------------------------
 
-.PHONY: all run test test-unit test-system test-fresh lint format clean help run-image run-console tools-build tools-run tools-test tools-lint FORCE
+.PHONY: all run test test-unit test-system test-fresh lint format clean help run-image run-console tools FORCE
 all: $(B)/libtrapline.a $(if $(host_src),$(B)/trapline.elf $(B)/trapline32.elf $(B)/trapline.iso)
 
-# Tools that are missing are installed before the first compilation. Order-only: it makes nothing out of date.
-tools-build:
-	$(Q)CC='$(CC)' tools/setup build
-tools-run: | tools-build
-	$(Q)tools/setup run
-tools-test: | tools-build
-	$(Q)tools/setup test
-tools-lint: | tools-build
-	$(Q)tools/setup lint
+# Programs that are missing are installed before the first compilation. Order-only: it makes nothing out of date.
+tools:
+	$(Q)CC='$(CC)' tools/setup build $(if $(filter run run-image,$(MAKECMDGOALS)),run) \
+		$(if $(filter test test-unit test-system,$(MAKECMDGOALS)),test) $(if $(filter lint format,$(MAKECMDGOALS)),lint)
 
 # Objects are made again when the compiler or its flags change.
-$(B)/flags: FORCE | tools-build
+$(B)/flags: FORCE | tools
 	@mkdir -p $(@D)
 	@printf '%s\n' '$(CC) $(foreach f,mmu mmio vmx boot guest,$(std_$(f))) $(common) $(freestanding) $(hosted_cflags)' \
 		'$(NASM) $(nasm_flags) $(LD) $(ld_flags)' | cmp -s - $@ || \
@@ -165,7 +160,7 @@ export B BACKEND MODEL MEM CPUS TIMEOUT GUEST CMDLINE
 # A failed recipe makes GNU make end with 2, whatever the recipe's status was. `make run` has to tell 1 (a guest failed)
 # from 2 (it could not run), so it asks make a question (-q): then make ends with 1, and prints nothing, if a line is left
 # to be executed; lines with a + are executed all the same. Among other goals, `run` is an ordinary one.
-run-image: $(B)/trapline.iso | tools-run
+run-image: $(B)/trapline.iso
 ifeq ($(MAKECMDGOALS)$(dry_run),run)
 MAKEFLAGS += -q
 run_status = $(shell cat $(B)/run/status)
@@ -180,7 +175,7 @@ run: run-image
 	@tools/run
 endif
 
-$(B)/hosted/%.o: %.c $(rebuild) | tools-test
+$(B)/hosted/%.o: %.c $(rebuild)
 	$(call say,HOSTCC,$<)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(hosted_cflags) -MMD -MP -c -o $@ $<
@@ -194,19 +189,19 @@ $(B)/unit/%: $(B)/hosted/tests/unit/%.o $(B)/hosted/hosted.a
 	$(Q)$(CC) $(hosted_cflags) -o $@ $^ -lcmocka $(unit_libs_$*)
 .SECONDARY:
 
-test: $(unit_tests) all $(guests) | tools-test
+test: $(unit_tests) all $(guests)
 	@tools/test unit system
-test-unit: $(unit_tests) | tools-test
+test-unit: $(unit_tests)
 	@tools/test unit
-test-system: all $(guests) | tools-test
+test-system: all $(guests)
 	@tools/test system
 test-fresh:
 	@tools/setup fresh
 	@tools/fresh
 
-lint: | tools-lint
+lint: | tools
 	@CFLAGS='$(common) $(freestanding)' HOSTED_CFLAGS='$(common)' tools/lint
-format: | tools-lint
+format: | tools
 	@tools/lint --format
 
 clean:

@@ -80,6 +80,11 @@ static inline uint64_t cr4_read(void)
 	return value;
 }
 
+static inline void cr4_write(uint64_t value)
+{
+	__asm__ volatile("mov %0, %%cr4" : : "r"(value) : "memory");
+}
+
 static inline void cpu_relax(void)
 {
 	__asm__ volatile("pause" : : : "memory");

@@ -7,6 +7,7 @@
 
 enum { VECTORS = 256, EXCEPTIONS = 32, VECTOR_NMI = 2, VECTOR_DOUBLE_FAULT = 8, VECTOR_MACHINE_CHECK = 18 };
 enum { GATE_INTERRUPT = 0x8E /* present, DPL 0, 64-bit interrupt gate */ };
+enum { CR4_MCE = 1 << 6 };
 enum { PIC1 = 0x20, PIC2 = 0xA0, PIC_DATA = 1 };
 
 /* SDM vol. 3, figure 6-8. */
@@ -74,4 +75,6 @@ void idt_init(void)
 	idt_set(VECTOR_MACHINE_CHECK, idt_exceptions[VECTOR_MACHINE_CHECK], HOST_STACK_MACHINE_CHECK);
 	pic_silence();
 	__asm__ volatile("lidt %0" : : "m"(idtr));
+	/* Without it a machine check resets the machine instead of being reported. Every 64-bit CPU has it. */
+	cr4_write(cr4_read() | CR4_MCE);
 }

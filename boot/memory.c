@@ -47,8 +47,7 @@ static size_t zone_words(size_t pages)
 	return words_for(pages) + words_for(words_for(pages));
 }
 
-/* ---- Bits ----------------------------------------------------------------------------------------------------------
- */
+/* ---- Bits ------------------------------------------------------------------------------------------------- */
 
 /* The bits of word `index` that lie in pages first to first + count - 1. */
 static uint64_t word_mask(size_t index, size_t first, size_t count)
@@ -124,8 +123,7 @@ static size_t find_one(struct zone *z)
 	return word * WORD + (size_t)__builtin_ctzll(z->free[word]);
 }
 
-/* ---- Start ---------------------------------------------------------------------------------------------------------
- */
+/* ---- Start ------------------------------------------------------------------------------------------------ */
 
 static struct boot_range whole_pages(uint64_t start, uint64_t end)
 {
@@ -226,8 +224,7 @@ bool memory_init(const struct boot_info *info, uint64_t reach)
 	return nr_free > 0;
 }
 
-/* ---- Use
- * ------------------------------------------------------------------------------------------------------------- */
+/* ---- Use -------------------------------------------------------------------------------------------------- */
 
 static void *take(size_t count)
 {

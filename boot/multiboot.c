@@ -61,7 +61,7 @@ static bool fetch_loader(const struct parser *p, uint64_t from, uint64_t most)
 	return true;
 }
 
-/* ---- What both forms tell ---------------------------------------------------------------------------------------- */
+/* ---- What both forms tell --------------------------------------------------------------------------------- */
 
 static bool add_memory(const struct parser *p, uint64_t base, uint64_t length, uint32_t type)
 {
@@ -112,8 +112,7 @@ static void drop_own_path(struct boot_info *info)
 	memmove(info->line, info->line + skip, strlen(info->line + skip) + 1);
 }
 
-/* ---- Multiboot 1 ----------------------------------------------------------------------------------------------------
- */
+/* ---- Multiboot 1 ------------------------------------------------------------------------------------------ */
 
 static bool mb1_read_map(const struct parser *p, const struct mb1_info *mb)
 {
@@ -173,8 +172,7 @@ static bool mb1_parse(const struct parser *p, uint32_t address)
 	return !(mb.flags & MB1_HAS_MODULES) || mb1_read_modules(p, &mb);
 }
 
-/* ---- Multiboot 2 ----------------------------------------------------------------------------------------------------
- */
+/* ---- Multiboot 2 ------------------------------------------------------------------------------------------ */
 
 static bool mb2_read_map(const struct parser *p, uint64_t at, uint32_t size)
 {
@@ -272,8 +270,7 @@ static bool mb2_parse(const struct parser *p, uint32_t address)
 	}
 }
 
-/* ---- Checks
- * ------------------------------------------------------------------------------------------------------------ */
+/* ---- Checks ----------------------------------------------------------------------------------------------- */
 
 static bool check_contradictions(const struct parser *p)
 {

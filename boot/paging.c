@@ -149,13 +149,13 @@ bool paging_init(const struct boot_info *info, char *reason, size_t size)
 
 volatile void *paging_map_device(uint64_t physical, uint64_t size)
 {
-	uint64_t start = physical & ~(HOST_PAGE - 1ull), end;
+	uint64_t limit = paging_limit();
+	uint64_t start, end;
 
-	if (!size || size > UINT64_MAX - physical - HOST_PAGE)
+	if (!size || physical < LOW_END || physical >= limit || size > limit - physical)
 		return NULL;
+	start = physical & ~(HOST_PAGE - 1ull);
 	end = (physical + size + HOST_PAGE - 1) & ~(HOST_PAGE - 1ull);
-	if (start < LOW_END || end > paging_limit())
-		return NULL;
 	for (size_t i = 0; i < paging_info->nr_memory; i++)
 		if (start < paging_info->memory[i].end && paging_info->memory[i].start < end)
 			return NULL;

@@ -84,7 +84,7 @@ enum abi_device_id {
 #define DEVICE(name, kind, address, size) DEVICE_##name,
 	ABI_DEVICES(DEVICE)
 #undef DEVICE
-	    ABI_NR_DEVICES
+		ABI_NR_DEVICES
 };
 
 enum abi_device_address {

@@ -50,10 +50,10 @@ static uint64_t calls_device(struct platform *platform, uint64_t index, uint64_t
 	if (index >= ABI_NR_DEVICES)
 		return HC_FAILED;
 	device = &platform->device[index];
-	answer = (struct abi_device){.reads = device->reads,
-				     .writes = device->writes,
-				     .bytes_read = device->bytes_read,
-				     .bytes_written = device->bytes_written,
+	answer = (struct abi_device){.reads = device_count(device, false),
+				     .writes = device_count(device, true),
+				     .bytes_read = device_bytes(device, false),
+				     .bytes_written = device_bytes(device, true),
 				     .address = device->address,
 				     .size = device->size,
 				     .live_ranges = device->live_ranges,

@@ -9,77 +9,136 @@ static void device_fault(const struct device *device, const struct tl_mmio *acce
 		       access->write ? "write" : "read", access->size, access->gpa, access->offset, what);
 }
 
-/* What the library promises of an access, whatever the guest did. */
-static bool device_check(const struct device *device, const struct tl_mmio *access)
+/* Whether the access is what the library promises of one, whatever the guest did. Short: a million of them pass. */
+static inline bool device_proper(const struct device *device, const struct tl_mmio *access)
 {
-	const char *wrong = NULL;
+	return access->offset < device->size && access->size <= device->size - access->offset &&
+	       access->gpa - access->offset == device->address;
+}
 
-	if (access->size - 1 > 7)
-		wrong = "has no such size";
+static __attribute__((noinline)) enum tl_status device_improper(const struct device *device,
+								const struct tl_mmio *access)
+{
+	const char *wrong = "has data above its size";
+
+	if (!device->live_ranges)
+		wrong = "comes after the device was released";
 	else if (access->offset >= device->size || access->size > device->size - access->offset)
 		wrong = "leaves the range";
-	else if (access->gpa != device->address + access->offset)
+	else if (access->gpa - access->offset != device->address)
 		wrong = "has an offset that is not its address's";
-	else if (access->write && access->size < 8 && access->data >> (access->size * 8))
-		wrong = "has data above its size";
-	else if (!device->live_ranges)
-		wrong = "comes after the device was released";
-	if (!wrong)
-		return true;
+	else if (access->size - 1 > 7)
+		wrong = "has no such size";
 	device_fault(device, access, wrong);
-	return false;
+	return TL_DEVICE_ERROR;
 }
 
-static void device_bank(struct device *device, struct tl_mmio *access)
+/* Halves of split accesses have odd sizes. */
+static __attribute__((noinline)) enum tl_status device_odd(struct device *device, struct tl_mmio *access)
 {
 	uint8_t *at = device->registers + access->offset;
+	unsigned bits = 8 * access->size;
 
-	if (access->size == 4 && access->write)
-		__builtin_memcpy(at, &access->data, 4);
-	else if (access->size == 4)
-		__builtin_memcpy(&access->data, at, 4);
-	else if (access->write)
-		for (unsigned i = 0; i < access->size; i++)
+	if (access->size - 1 > 7 || (access->write && access->data >> bits))
+		return device_improper(device, access);
+	device->accesses[access->write][access->size]++;
+	if (!access->write)
+		access->data = 0;
+	for (unsigned i = 0; i < access->size; i++)
+		if (access->write)
 			at[i] = (uint8_t)(access->data >> (8 * i));
-	else
-		for (unsigned i = 0; i < access->size; i++)
-			((uint8_t *)&access->data)[i] = at[i];
+		else
+			access->data |= (uint64_t)at[i] << (8 * i);
+	return TL_OK;
 }
 
-static void device_pattern(const struct device *device, struct tl_mmio *access)
+/* The number of accesses until a planned commit, or one to a device that is gone. */
+static __attribute__((noinline)) enum tl_status device_watched(struct device *device, const struct tl_mmio *access)
 {
-	uint64_t data = 0;
+	if (!device->live_ranges)
+		return device_improper(device, access);
+	if (device->platform->plan_countdown && device->kind != DEVICE_KIND_EMBEDDER)
+		scenario_count(device->platform);
+	return TL_OK;
+}
 
+#define DEVICE_SERVE(type)                                               \
+	do {                                                             \
+		type *at = (type *)(device->registers + access->offset); \
+                                                                         \
+		if (!access->write)                                      \
+			access->data = *at;                              \
+		else if (access->data == (type)access->data)             \
+			*at = (type)access->data;                        \
+		else                                                     \
+			return device_improper(device, access);          \
+		device->accesses[access->write][sizeof(type)]++;         \
+	} while (0)
+
+static enum tl_status device_bank(struct tl_mmio *access)
+{
+	struct device *device = access->context;
+
+	if (!device_proper(device, access))
+		return device_improper(device, access);
+	if (access->size == 4)
+		DEVICE_SERVE(uint32_t);
+	else if (access->size == 1)
+		DEVICE_SERVE(uint8_t);
+	else if (access->size == 8)
+		DEVICE_SERVE(uint64_t);
+	else if (access->size == 2)
+		DEVICE_SERVE(uint16_t);
+	else if (device_odd(device, access) != TL_OK)
+		return TL_DEVICE_ERROR;
+	return device->watched ? device_watched(device, access) : TL_OK;
+}
+
+static enum tl_status device_pattern(struct tl_mmio *access)
+{
+	struct device *device = access->context;
+	uint64_t data = 0, mask;
+
+	if (!device_proper(device, access) || access->size - 1 > 7)
+		return device_improper(device, access);
+	mask = UINT64_MAX >> (64 - 8 * access->size);
 	for (unsigned i = 0; i < access->size; i++)
 		data |= (uint64_t)abi_pattern(access->offset + i) << (8 * i);
 	if (!access->write)
 		access->data = data;
-	else if ((access->data ^ data) != UINT64_MAX >> (64 - 8 * access->size))
+	else if ((access->data ^ data) != mask)
 		device_fault(device, access, "does not carry the complement of the pattern");
+	device->accesses[access->write][access->size]++;
+	return device->watched ? device_watched(device, access) : TL_OK;
 }
 
-enum tl_status device_access(struct tl_mmio *access)
+static enum tl_status device_broken(struct tl_mmio *access)
 {
-	struct device *device = access->context;
+	(void)access;
+	return TL_DEVICE_ERROR;
+}
 
-	if (device->kind == DEVICE_KIND_BROKEN || !device_check(device, access))
-		return TL_DEVICE_ERROR;
-	if (access->write) {
-		device->writes++;
-		device->bytes_written += access->size;
-	} else {
-		device->reads++;
-		device->bytes_read += access->size;
-		access->data = 0;
-	}
-	if (device->kind == DEVICE_KIND_PATTERN)
-		device_pattern(device, access);
-	else
-		device_bank(device, access);
-	/* The embedder's device is no callback, so it counts down to no commit made in one. */
-	if (device->platform->plan_countdown && device->kind != DEVICE_KIND_EMBEDDER)
-		scenario_count(device->platform);
-	return TL_OK;
+enum tl_status device_complete(struct tl_mmio *access)
+{
+	return device_bank(access);
+}
+
+uint64_t device_count(const struct device *device, bool writes)
+{
+	uint64_t sum = 0;
+
+	for (unsigned size = 1; size <= 8; size++)
+		sum += device->accesses[writes][size];
+	return sum;
+}
+
+uint64_t device_bytes(const struct device *device, bool writes)
+{
+	uint64_t sum = 0;
+
+	for (unsigned size = 1; size <= 8; size++)
+		sum += device->accesses[writes][size] * size;
+	return sum;
 }
 
 static void device_release(void *context)
@@ -90,17 +149,32 @@ static void device_release(void *context)
 		platform_fault(device->platform, "device %s was released more often than removed", device->name);
 	else
 		device->live_ranges--;
+	device->watched |= !device->live_ranges;
 	device->releases++;
+}
+
+static tl_mmio_fn device_callback(enum device_kind kind)
+{
+	switch (kind) {
+	case DEVICE_KIND_PATTERN:
+		return device_pattern;
+	case DEVICE_KIND_EMBEDDER:
+		return NULL;
+	case DEVICE_KIND_BROKEN:
+		return device_broken;
+	default:
+		return device_bank;
+	}
 }
 
 struct tl_range device_range(struct device *device, uint64_t address)
 {
 	return (struct tl_range){
-	    .kind = TL_RANGE_MMIO,
-	    .start = address,
-	    .size = device->size,
-	    .access = device->kind == DEVICE_KIND_EMBEDDER ? NULL : device_access,
-	    .context = device,
-	    .release = device_release,
+		.kind = TL_RANGE_MMIO,
+		.start = address,
+		.size = device->size,
+		.access = device_callback(device->kind),
+		.context = device,
+		.release = device_release,
 	};
 }

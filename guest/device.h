@@ -24,13 +24,18 @@ struct device {
 	uint64_t address, size; /* its range, as last committed */
 	tl_range_id id;
 	unsigned live_ranges; /* added and not released yet */
-	uint64_t reads, writes, bytes_read, bytes_written, releases;
+	bool watched;	      /* its accesses count down to a planned commit, or none should come at all */
+	uint64_t releases;
+	uint64_t accesses[2][9]; /* reads and writes, by size */
 	uint8_t registers[ABI_BANK_SIZE];
 };
 
-/* Serves one access to any device; its context is the struct device. The callback of the ranges, and of TL_EXIT_MMIO.
- */
-enum tl_status device_access(struct tl_mmio *access);
+/* The access that TL_EXIT_MMIO brings, to a device of DEVICE_KIND_EMBEDDER. Context: host. */
+enum tl_status device_complete(struct tl_mmio *access);
+
+/* All its reads, or all its writes, and their bytes. */
+uint64_t device_count(const struct device *device, bool writes);
+uint64_t device_bytes(const struct device *device, bool writes);
 
 /* The range that puts the device at `address`. */
 struct tl_range device_range(struct device *device, uint64_t address);

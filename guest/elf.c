@@ -63,12 +63,12 @@ static bool elf_read_layout(const uint8_t *image, size_t size, struct elf_layout
 		return false;
 	if (layout->is_64) {
 		__builtin_memcpy(&h64, image, sizeof(h64));
-		*layout =
-		    (struct elf_layout){true, h64.entry, h64.phoff, h64.type, h64.machine, h64.phentsize, h64.phnum};
+		*layout = (struct elf_layout){true,	   h64.entry,	  h64.phoff, h64.type,
+					      h64.machine, h64.phentsize, h64.phnum};
 	} else {
 		__builtin_memcpy(&h32, image, sizeof(h32));
-		*layout =
-		    (struct elf_layout){false, h32.entry, h32.phoff, h32.type, h32.machine, h32.phentsize, h32.phnum};
+		*layout = (struct elf_layout){false,	   h32.entry,	  h32.phoff, h32.type,
+					      h32.machine, h32.phentsize, h32.phnum};
 	}
 	return true;
 }
@@ -167,7 +167,7 @@ bool elf_read(const void *image, size_t size, struct elf_program *program, char 
 			return false;
 		}
 		program->segment[program->nr_segments++] =
-		    (struct elf_segment){header.offset, header.filesz, header.paddr, header.memsz, header.vaddr, i};
+			(struct elf_segment){header.offset, header.filesz, header.paddr, header.memsz, header.vaddr, i};
 	}
 	if (!wrong)
 		wrong = elf_find_entry(layout.entry, program);

@@ -8,7 +8,7 @@ enum {
 	GUEST_PLATFORM_PAGES = (sizeof(struct platform) + GUEST_PAGE - 1) / GUEST_PAGE,
 	GUEST_TRACE_BATCH = 32,
 	GUEST_TRACE_ALL =
-	    1 << TL_TRACE_MARK_MMIO_SPTE | 1 << TL_TRACE_CHECK_MMIO_SPTE | 1 << TL_TRACE_HANDLE_MMIO_PAGE_FAULT,
+		1 << TL_TRACE_MARK_MMIO_SPTE | 1 << TL_TRACE_CHECK_MMIO_SPTE | 1 << TL_TRACE_HANDLE_MMIO_PAGE_FAULT,
 };
 
 /* How a run ended. */
@@ -55,7 +55,7 @@ static bool guest_serve(struct platform *platform, struct tl_exit *exit, struct 
 		calls_serve(platform, &exit->vmcall);
 		return true;
 	case TL_EXIT_MMIO:
-		return device_access(&exit->mmio) == TL_OK;
+		return device_complete(&exit->mmio) == TL_OK;
 	case TL_EXIT_IO:
 		exit->io.data = UINT32_MAX; /* no port is claimed: all ones, and writes go nowhere */
 		return true;
@@ -156,8 +156,8 @@ static bool guest_load(struct platform *platform, const struct guest_module *mod
 	bool loaded;
 
 	loaded = options->is_flat
-		     ? load_flat(&image, &platform->memory, options->flat, options->mode, &state, why, size)
-		     : load_multiboot(&image, &platform->memory, options->command_line, &state, why, size);
+			 ? load_flat(&image, &platform->memory, options->flat, options->mode, &state, why, size)
+			 : load_multiboot(&image, &platform->memory, options->command_line, &state, why, size);
 	if (!loaded)
 		return false;
 	status = tl_vcpu_set(platform->vcpu, &state);

@@ -12,21 +12,21 @@ enum {
 #define OPTIONS_MOST_MEMORY    (2048ull << 20) /* below the devices, which begin at 3 GiB */
 
 static const char *const ending_names[] = {
-    [GUEST_EXIT] = "exit",
-    [GUEST_SHUTDOWN] = "shutdown",
-    [GUEST_HALT] = "halt",
-    [GUEST_TIMEOUT] = "timeout",
-    [GUEST_STOP_FIRST + TL_STOP_UNDECODABLE] = "undecodable",
-    [GUEST_STOP_FIRST + TL_STOP_FETCH] = "fetch",
-    [GUEST_STOP_FIRST + TL_STOP_PAGE_TABLE] = "page-table",
-    [GUEST_STOP_FIRST + TL_STOP_EVENT] = "event",
-    [GUEST_STOP_FIRST + TL_STOP_OPERAND] = "operand",
-    [GUEST_STOP_FIRST + TL_STOP_BUG] = "bug",
-    [GUEST_STOP_FIRST + TL_STOP_SPURIOUS] = "spurious",
-    [GUEST_STOP_FIRST + TL_STOP_DEVICE] = "device",
-    [GUEST_STOP_FIRST + TL_STOP_EXIT] = "unserved-exit",
-    [GUEST_STOP_FIRST + TL_STOP_ENTRY] = "entry",
-    [GUEST_STOP_FIRST + TL_STOP_UNSUPPORTED] = "unsupported",
+	[GUEST_EXIT] = "exit",
+	[GUEST_SHUTDOWN] = "shutdown",
+	[GUEST_HALT] = "halt",
+	[GUEST_TIMEOUT] = "timeout",
+	[GUEST_STOP_FIRST + TL_STOP_UNDECODABLE] = "undecodable",
+	[GUEST_STOP_FIRST + TL_STOP_FETCH] = "fetch",
+	[GUEST_STOP_FIRST + TL_STOP_PAGE_TABLE] = "page-table",
+	[GUEST_STOP_FIRST + TL_STOP_EVENT] = "event",
+	[GUEST_STOP_FIRST + TL_STOP_OPERAND] = "operand",
+	[GUEST_STOP_FIRST + TL_STOP_BUG] = "bug",
+	[GUEST_STOP_FIRST + TL_STOP_SPURIOUS] = "spurious",
+	[GUEST_STOP_FIRST + TL_STOP_DEVICE] = "device",
+	[GUEST_STOP_FIRST + TL_STOP_EXIT] = "unserved-exit",
+	[GUEST_STOP_FIRST + TL_STOP_ENTRY] = "entry",
+	[GUEST_STOP_FIRST + TL_STOP_UNSUPPORTED] = "unsupported",
 };
 
 const char *options_ending_name(unsigned ending)

@@ -10,16 +10,17 @@ enum { PLATFORM_PAGE = 4096 };
 /* From here on HC_GROW adds ranges, one page each with a page between them. */
 #define PLATFORM_FILLER_AT 0x90000000ull
 
-static const struct {
+struct device_place {
 	const char *name;
 	enum device_kind kind;
 	uint64_t address, size;
-} device_table[ABI_NR_DEVICES + 1] = {
-#define DEVICE(name, kind, address, size) {#name, DEVICE_KIND_##kind, address, size},
-    ABI_DEVICES(DEVICE)
-#undef DEVICE
-	{"FILLER", DEVICE_KIND_ABSENT, PLATFORM_FILLER_AT, PLATFORM_PAGE},
 };
+
+#define DEVICE(name, kind, address, size) [DEVICE_##name] = {#name, DEVICE_KIND_##kind, address, size},
+static const struct device_place device_table[ABI_NR_DEVICES] = {ABI_DEVICES(DEVICE)};
+#undef DEVICE
+
+static const struct device_place filler = {"FILLER", DEVICE_KIND_ABSENT, PLATFORM_FILLER_AT, PLATFORM_PAGE};
 
 static bool platform_allocate_ram(struct platform *platform, uint64_t size)
 {
@@ -30,7 +31,7 @@ static bool platform_allocate_ram(struct platform *platform, uint64_t size)
 	platform->memory.nr_regions = size > PLATFORM_HIGH_RAM ? 2 : 1;
 	platform->memory.region[0] = (struct load_region){0, low, platform->ram};
 	platform->memory.region[1] =
-	    (struct load_region){PLATFORM_HIGH_RAM, size - PLATFORM_HIGH_RAM, platform->ram + PLATFORM_HIGH_RAM};
+		(struct load_region){PLATFORM_HIGH_RAM, size - PLATFORM_HIGH_RAM, platform->ram + PLATFORM_HIGH_RAM};
 	return platform->ram;
 }
 
@@ -41,20 +42,21 @@ static enum tl_status platform_add_ranges(struct platform *platform, struct tl_e
 	for (unsigned i = 0; status == TL_OK && i < platform->memory.nr_regions; i++) {
 		const struct load_region *region = &platform->memory.region[i];
 		struct tl_range range = {
-		    .kind = TL_RANGE_RAM, .start = region->start, .size = region->size, .host = region->host};
+			.kind = TL_RANGE_RAM, .start = region->start, .size = region->size, .host = region->host};
 
 		status = tl_map_add(edit, &range, NULL);
 		platform->nr_ranges++;
 	}
 	for (unsigned i = 0; i <= PLATFORM_FILLER; i++) {
+		const struct device_place *place = i == PLATFORM_FILLER ? &filler : &device_table[i];
 		struct device *device = &platform->device[i];
 		struct tl_range range;
 
 		device->platform = platform;
-		device->name = device_table[i].name;
-		device->kind = device_table[i].kind;
-		device->address = device_table[i].address;
-		device->size = device_table[i].size;
+		device->name = place->name;
+		device->kind = place->kind;
+		device->address = place->address;
+		device->size = place->size;
 		if (status != TL_OK || device->kind == DEVICE_KIND_ABSENT)
 			continue;
 		range = device_range(device, device->address);
@@ -129,6 +131,6 @@ uint64_t platform_accesses(const struct platform *platform)
 	uint64_t sum = 0;
 
 	for (unsigned i = 0; i <= PLATFORM_FILLER; i++)
-		sum += platform->device[i].reads + platform->device[i].writes;
+		sum += device_count(&platform->device[i], false) + device_count(&platform->device[i], true);
 	return sum;
 }

@@ -7,6 +7,13 @@ enum { SCENARIO_MOST_RANGES = 4096 };
 /* Where a device stands while two change places; nothing else is ever there. */
 #define SCENARIO_PARKING 0xdf000000ull
 
+/* Devices look at a plan, or at a removal, only while they are watched. */
+static void scenario_watch(struct platform *platform)
+{
+	for (unsigned i = 0; i <= PLATFORM_FILLER; i++)
+		platform->device[i].watched = platform->plan_countdown || !platform->device[i].live_ranges;
+}
+
 static enum tl_status scenario_add(struct tl_edit *edit, struct device *device, uint64_t address)
 {
 	struct tl_range range = device_range(device, address);
@@ -108,6 +115,7 @@ static enum tl_status scenario_commit(struct platform *platform, const struct sc
 		scenario_follow(platform, change);
 	else
 		device->live_ranges -= added;
+	scenario_watch(platform);
 	return status;
 }
 
@@ -129,13 +137,16 @@ uint64_t scenario_edit(struct platform *platform, const uint64_t argument[4])
 	platform->plan = change;
 	platform->plan_countdown = argument[3];
 	platform->plan_status = HC_NOT_YET;
+	scenario_watch(platform);
 	return 0;
 }
 
 void scenario_count(struct platform *platform)
 {
-	if (--platform->plan_countdown == 0)
-		platform->plan_status = (uint64_t)(int64_t)scenario_commit(platform, &platform->plan);
+	if (--platform->plan_countdown)
+		return;
+	scenario_watch(platform);
+	platform->plan_status = (uint64_t)(int64_t)scenario_commit(platform, &platform->plan);
 }
 
 uint64_t scenario_grow(struct platform *platform, uint64_t count)

@@ -64,7 +64,8 @@ static inline int64_t take_signed(struct decoder *d, unsigned size)
 	return size == 1 ? (int8_t)take_byte(d) : take_number(d, size);
 }
 
-/* Prefixes of one kind: the last counts, but those of ES, CS, SS and DS do nothing in 64-bit mode (SDM vol. 1, 3.4.2.1). */
+/* Prefixes of one kind: the last counts, but those of ES, CS, SS and DS do nothing in 64-bit mode (SDM vol.
+ * 1, 3.4.2.1). */
 static inline void apply_prefix(struct decoder *d, uint8_t prefix)
 {
 	switch (prefix) {

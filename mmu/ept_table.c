@@ -27,42 +27,57 @@ static void table_free(struct tl_vm *vm, ept_slot_t *table)
 	atomic_fetch_sub_explicit(&vm->nr_ept_pages, 1, memory_order_relaxed);
 }
 
-/* What SDM 29.3.3.1 calls a misconfiguration, of a present entry that is not an MMIO entry. */
-static bool is_malformed(ept_entry_t entry, unsigned level)
+/* Address bits that this CPU does not have. */
+static ept_entry_t reserved_address(void)
 {
-	ept_entry_t reserved = (BIT(52) - 1) & ~(BIT(mmu_cpu.maxphyaddr) - 1);
+	return EPT_ADDRESS & ~(BIT(mmu_cpu.maxphyaddr) - 1);
+}
+
+/* A pointer that may be followed: one that was corrupted leads anywhere. */
+static bool leads_down(ept_entry_t entry, unsigned level)
+{
+	return ept_is_table(entry, level) && !(entry & reserved_address());
+}
+
+/* What SDM 29.3.3.1 calls a misconfiguration, of the entry that ends a walk: neither a table nor an MMIO entry. */
+static bool is_malformed_leaf(ept_entry_t entry, unsigned level)
+{
 	ept_entry_t type = entry & EPT_MEMORY_TYPE;
-	bool leaf = level == 1 || (entry & EPT_LARGE);
 
 	if ((entry & EPT_RWX) == 0)
 		return false;
-	if (!(entry & EPT_READ) || (entry & reserved))
-		return true;
-	if (!leaf)
-		return (entry & (EPT_MEMORY_TYPE | EPT_IGNORE_PAT)) != 0;
-	if (level == 4 || level > mmu_cpu.ept_level)
+	if (!(entry & EPT_READ) || (entry & reserved_address()) || level > mmu_cpu.ept_level)
 		return true;
 	if (entry & EPT_ADDRESS & (EPT_SPAN(level) - 1))
 		return true;
 	return type == (2ull << 3) || type == (3ull << 3) || type == (7ull << 3);
 }
 
+/* The same of the tables on the way, all ORed together: each is readable, since the walk went through it. */
+static bool is_malformed_table(ept_entry_t entries)
+{
+	return entries & (EPT_MEMORY_TYPE | EPT_IGNORE_PAT);
+}
+
 void ept_walk(const struct tl_vm *vm, gpa_t gpa, struct ept_walk *walk)
 {
-	ept_slot_t *table = vm->root;
+	ept_slot_t *slot = &vm->root[ept_index(gpa, EPT_LEVELS)];
 	unsigned level = EPT_LEVELS;
+	ept_entry_t entry, tables = 0;
 
-	for (;;) {
-		walk->slot = &table[ept_index(gpa, level)];
-		walk->level = level;
-		/* acquire: the table behind the pointer was zeroed, or filled, before it was linked. */
-		walk->entry = atomic_load_explicit(walk->slot, memory_order_acquire);
-		walk->malformed = !is_mmio_spte(walk->entry) && is_malformed(walk->entry, level);
-		if (!ept_is_table(walk->entry, level) || unlikely(walk->malformed))
-			return;
-		table = table_at(walk->entry);
-		level--;
+	/* acquire: the table behind the pointer was zeroed, or filled, before it was linked. */
+	for (;; level--) {
+		entry = atomic_load_explicit(slot, memory_order_acquire);
+		if (!leads_down(entry, level))
+			break;
+		tables |= entry;
+		slot = &table_at(entry)[ept_index(gpa, level - 1)];
 	}
+	walk->slot = slot;
+	walk->entry = entry;
+	walk->level = level;
+	walk->malformed =
+		is_malformed_table(tables) || (!is_mmio_spte(entry) && unlikely(is_malformed_leaf(entry, level)));
 }
 
 /* The leaf that covers part `index` of what the leaf `entry` at `level` covers. */
@@ -113,12 +128,6 @@ enum ept_install ept_install(struct tl_vm *vm, gpa_t gpa, struct ept_walk *walk,
 		return EPT_RACED;
 	walk->entry = entry;
 	return EPT_INSTALLED;
-}
-
-/* A pointer that may be followed: one that was corrupted leads anywhere. */
-static bool leads_down(ept_entry_t entry, unsigned level)
-{
-	return ept_is_table(entry, level) && !is_malformed(entry, level);
 }
 
 /* False: the slot changed meanwhile, and is to be looked at again. */

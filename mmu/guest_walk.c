@@ -37,12 +37,12 @@ struct walker {
 	const struct guest_paging *paging;
 	struct guest_walk *walk;
 	unsigned access;
-	bool user;	     /* a user-mode access */
+	bool user; /* a user-mode access */
 	bool lma;
-	unsigned size;	     /* of an entry, 4 or 8 bytes */
-	uint64_t reserved;   /* bits that are reserved in every entry */
-	uint64_t all;	     /* AND of the entries that carry rights */
-	uint64_t any;	     /* OR of them */
+	unsigned size;	   /* of an entry, 4 or 8 bytes */
+	uint64_t reserved; /* bits that are reserved in every entry */
+	uint64_t all;	   /* AND of the entries that carry rights */
+	uint64_t any;	   /* OR of them */
 	uint64_t leaf;
 	gpa_t at[GUEST_WALK_MAX]; /* where the entries stand */
 };
@@ -50,8 +50,8 @@ struct walker {
 /* The error code but for its P and PK bits. SDM vol. 3, 4.7. */
 static enum guest_walk_status fault(const struct walker *w, uint64_t error_code)
 {
-	bool fetch_is_told = (w->paging->cr4 & CR4_SMEP) ||
-			     ((w->paging->cr4 & CR4_PAE) && (w->paging->efer & EFER_NXE));
+	bool fetch_is_told =
+		(w->paging->cr4 & CR4_SMEP) || ((w->paging->cr4 & CR4_PAE) && (w->paging->efer & EFER_NXE));
 
 	if (w->access & GUEST_WRITE)
 		error_code |= FAULT_WRITE;

@@ -41,10 +41,10 @@ struct guest_walk {
 	uint32_t error_code;
 	uint32_t count; /* of the entries read */
 	/*
-	 * The trace of a walk that was GUEST_WALK_OK: the words of guest RAM it rests on, and what they held when it was
-	 * done. As long as they hold the same, and map->ram_generation and the struct guest_paging are the same, so is
-	 * the result. Slots from `count` on repeat the last (or name a constant), so that a verifier may compare a fixed
-	 * number of them. Always whole aligned 8 bytes: with 4-byte entries the neighbour is in it, too.
+	 * The trace of a walk that was GUEST_WALK_OK: the words of guest RAM it rests on, and what they held when it
+	 * was done. As long as they hold the same, and map->ram_generation and the struct guest_paging are the same, so
+	 * is the result. Slots from `count` on repeat the last (or name a constant), so that a verifier may compare a
+	 * fixed number of them. Always whole aligned 8 bytes: with 4-byte entries the neighbour is in it, too.
 	 */
 	const uint64_t *entry[GUEST_WALK_MAX];
 	uint64_t value[GUEST_WALK_MAX];

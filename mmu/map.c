@@ -22,16 +22,21 @@ const struct map_range *map_find(const struct map *map, gpa_t gpa)
 	return gpa <= range->last ? range : &map->ranges[MAP_HOLE_ID];
 }
 
-bool map_span_is_one_range(const struct map *map, gpa_t first, gpa_t last, const struct map_range **range)
+const struct map_range *map_find_extent(const struct map *map, gpa_t gpa, gpa_t *first, gpa_t *last)
 {
-	const struct map_range *end;
+	uint32_t place = map_place_of(map, gpa);
+	const struct map_range *range = &map->ranges[map->places[place].id];
+	const struct map_range *hole = &map->ranges[MAP_HOLE_ID];
 
-	*range = map_find(map, first);
-	if ((*range)->id != MAP_HOLE_ID)
-		return last <= (*range)->last;
-	/* In the hole: whatever begins last at or below the span's end must end before the span. */
-	end = &map->ranges[map->places[map_place_of(map, last)].id];
-	return end->id == MAP_HOLE_ID || end->last < first;
+	*first = range->start;
+	*last = range->last;
+	if (place && gpa <= range->last)
+		return range;
+	/* The hole begins where the range before it ends, and ends where the next one begins. */
+	if (place)
+		*first = range->last + 1;
+	*last = place + 1 < map->nr_places ? map->places[place + 1].start - 1 : hole->last;
+	return hole;
 }
 
 COLD uint8_t *map_host_search(const struct map *map, gpa_t gpa)

@@ -77,8 +77,8 @@ uint32_t map_place_of(const struct map *map, gpa_t gpa);
 /* The range that holds `gpa`, the hole if none does. Concurrency: none needed, the snapshot is immutable. */
 const struct map_range *map_find(const struct map *map, gpa_t gpa);
 
-/* Whether all of [first, last] lies in the range that holds `first`; that range in *range. */
-bool map_span_is_one_range(const struct map *map, gpa_t first, gpa_t last, const struct map_range **range);
+/* The same, with the bounds of what it holds around `gpa` without a gap: a range's own, or the hole's between ranges. */
+const struct map_range *map_find_extent(const struct map *map, gpa_t gpa, gpa_t *first, gpa_t *last);
 
 COLD uint8_t *map_host_search(const struct map *map, gpa_t gpa);
 

@@ -13,9 +13,15 @@ void map_retag(const struct tl_vm *vm, struct map *map, uint32_t id)
 
 void map_retag_all(const struct tl_vm *vm, struct map *map)
 {
-	for (uint32_t id = 0; id < map->nr_slots; id++)
-		if (map->ranges[id].kind != MAP_FREE)
-			map_retag(vm, map, id);
+	uint64_t generation = map->generation;
+	ept_entry_t fresh = mmio_spte_make(0, vm_tag(vm, generation));
+	ept_entry_t off = map->stamping ? 0 : MAP_NO_SPTE;
+
+	for (struct map_range *range = map->ranges, *end = range + map->nr_slots; range < end; range++) {
+		range->generation = generation;
+		range->fresh = range->kind == MAP_FREE ? MAP_NO_SPTE : fresh | off;
+		fresh += BIT(MMIO_SPTE_ID_LOW);
+	}
 }
 
 void map_choose_ram_hint(struct map *map)
@@ -208,7 +214,7 @@ static enum tl_status apply_resize(struct map *map, struct tl_edit *edit, struct
 	}
 	if (last < range->last)
 		take_away(range, edit, step, last + 1, range->last);
-	else
+	if (last > range->last)
 		map_retag(edit->vm, map, MAP_HOLE_ID);
 	range_changed(map, edit, step->id);
 	range->last = last;

@@ -12,11 +12,11 @@ enum mmio_verdict mmu_examine(const struct map *map, const struct ept_walk *walk
 	return check_mmio_spte(map, walk->entry, range);
 }
 
-/* Leaves "which range is this page?" in the EPT, as high as one range fills the span. */
-static enum mmu_fault mark_mmio_spte(struct tl_vm *vm, const struct map *map, gpa_t gpa, struct ept_walk *walk)
+/* Leaves "which range is this page?" in the EPT, as high as [first, last], all of one range, fills the span. */
+static enum mmu_fault mark_mmio_spte(struct tl_vm *vm, const struct map *map, gpa_t gpa, const struct map_range *range,
+				     gpa_t first, gpa_t last, struct ept_walk *walk)
 {
 	unsigned level = walk->level < vm->mmio_level ? walk->level : vm->mmio_level;
-	const struct map_range *range;
 	enum ept_install status;
 	ept_entry_t entry;
 
@@ -24,9 +24,9 @@ static enum mmu_fault mark_mmio_spte(struct tl_vm *vm, const struct map *map, gp
 	if (ept_is_present(walk->entry))
 		return MMU_SERVE;
 	for (;; level--) {
-		gpa_t first = gpa & ~(EPT_SPAN(level) - 1);
+		gpa_t span = gpa & ~(EPT_SPAN(level) - 1);
 
-		if (map_span_is_one_range(map, first, first + (EPT_SPAN(level) - 1), &range))
+		if (first <= span && span + (EPT_SPAN(level) - 1) <= last)
 			break;
 		if (level == 1) {
 			range = &map->ranges[MAP_SHARED_ID];
@@ -92,12 +92,14 @@ static enum mmu_fault map_memory(struct tl_vm *vm, const struct map_range *range
 enum mmu_fault mmu_fault(struct tl_vm *vm, const struct map *map, gpa_t gpa, enum mmu_access access,
 			 struct ept_walk *walk, const struct map_range **range)
 {
+	gpa_t first, last;
+
 	if (walk->malformed)
 		return MMU_CORRUPT;
-	*range = map_find(map, gpa);
+	*range = map_find_extent(map, gpa, &first, &last);
 	if ((*range)->kind == MAP_RAM || ((*range)->kind == MAP_ROM && access != MMU_WRITE))
 		return map_memory(vm, *range, gpa, access, walk);
 	if ((*range)->kind == MAP_ROM || !map->stamping)
 		return MMU_SERVE;
-	return mark_mmio_spte(vm, map, gpa, walk);
+	return mark_mmio_spte(vm, map, gpa, *range, first, last, walk);
 }

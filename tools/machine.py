@@ -25,14 +25,14 @@ BOCHS_LAST_WORDS = re.compile(r"exiting with the following message:\n\[.*?\] (.*
 BOCHS_TRIPLE_FAULT = "3rd (13) exception with no resolution"
 
 # ips sets how fast emulated time passes beside the instructions: the BIOS waits three seconds of it for a missing disk.
-# The TSC counts instructions whatever it is.
+# The TSC counts instructions whatever it is. Of a large memory Bochs holds what is touched.
 BOCHSRC = """\
 plugin_ctrl: speaker=0
 config_interface: textconfig
 display_library: rfb, options="timeout=0"
 romimage: file=/usr/share/bochs/BIOS-bochs-latest
 vgaromimage: file=/usr/share/bochs/VGABIOS-lgpl-latest
-memory: guest={memory}, host={memory}
+memory: guest={memory}, host={host_memory}
 cpu: model={model}, count={cpus}, ips=20000000, reset_on_triple_fault=0
 clock: sync=none, time0=1700000000
 ata0-master: type=cdrom, path="{iso}", status=inserted
@@ -44,6 +44,9 @@ error: action=report
 info: action=report
 debug: action=ignore
 """
+
+
+BOCHS_MOST_HOST_MEMORY = 1024  # MiB
 
 
 class CannotRun(Exception):
@@ -81,7 +84,8 @@ def choose_backend():
 
 def bochs_command(iso, settings, folder):
     with open(folder + "/bochsrc", "w", encoding="utf-8") as file:
-        file.write(BOCHSRC.format(iso=os.path.abspath(iso), **dataclasses.asdict(settings)))
+        host_memory = min(settings.memory, BOCHS_MOST_HOST_MEMORY)
+        file.write(BOCHSRC.format(iso=os.path.abspath(iso), host_memory=host_memory, **dataclasses.asdict(settings)))
     # Debian's Bochs has its debugger built in and waits for a command: "c" makes it go on.
     with open(folder + "/commands", "w", encoding="ascii") as file:
         file.write("c\n")

@@ -20,7 +20,17 @@ typedef struct {
 } vmcs_field_t;
 
 /* Rule 10: a VMCS access that fails is a bug of ours. Dumps what can be read and panics. Defined in vmcs_dump.c. */
-_Noreturn void vmcs_access_failed(vmcs_field_t field, bool write) __attribute__((cold, noinline));
+_Noreturn void vmcs_access_failed(vmcs_field_t field, bool write) __attribute__((cold, noinline, force_align_arg_pointer));
+
+/*
+ * Calls it behind the compiler's back: for a call that it knew of it would align the stack in each function of the fast
+ * path, which otherwise need no frame at all.
+ */
+#define VMCS_ACCESS_FAILED(field, write)                                                                               \
+	do {                                                                                                           \
+		__asm__ volatile("call vmcs_access_failed" : : "D"((field).encoding), "S"((uint32_t)(write)));         \
+		__builtin_unreachable();                                                                               \
+	} while (0)
 
 /*
  * Reads a field of the current VMCS; VMfail of either kind (CF or ZF set: JNA) leaves for vmcs_access_failed().
@@ -41,7 +51,7 @@ VMX_INLINE uint64_t vmcs_read(vmcs_field_t field)
 	__asm__ volatile("");
 	return value;
 failed:
-	vmcs_access_failed(field, false);
+	VMCS_ACCESS_FAILED(field, false);
 }
 
 /* Writes a field of the current VMCS; fails like vmcs_read(). */
@@ -55,7 +65,7 @@ VMX_INLINE void vmcs_write(vmcs_field_t field, uint64_t value)
 			      : failed);
 	return;
 failed:
-	vmcs_access_failed(field, true);
+	VMCS_ACCESS_FAILED(field, true);
 }
 
 /* The same for a dump: false if the field cannot be read, which is no error there. */

@@ -83,7 +83,7 @@ void data_cache_fill(struct tl_vcpu *vcpu, gva_t linear, uint64_t cr3, uint64_t 
 				 .ram_generation = vcpu->exit_map->ram_generation,
 				 .cs_access = cs_access,
 				 .gpa_page = walk->gpa & ~(PAGE_SIZE - 1),
-				 .write = write};
+				 .allows = write ? PLAIN_STORE_IMM : PLAIN_LOAD};
 	keep_walk(&t->walk, walk);
 }
 

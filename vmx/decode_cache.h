@@ -51,11 +51,11 @@ ALWAYS_INLINE bool decoded_holds(const struct decoded *d, const struct map *map,
 
 /* Whether `linear` translates to `gpa` for this access, by what was walked before. */
 ALWAYS_INLINE bool translated_holds(const struct translated *t, const struct map *map, gva_t linear, uint64_t cr3,
-				    uint64_t cs_access, bool write, gpa_t gpa)
+				    uint64_t cs_access, enum decoded_plain plain, gpa_t gpa)
 {
 	return likely(t->page == linear >> PAGE_SHIFT) && likely(t->cr3 == cr3) &&
 	       likely(t->ram_generation == map->ram_generation) && likely(t->cs_access == cs_access) &&
-	       likely(t->write >= write) && likely((t->gpa_page | (linear & (PAGE_SIZE - 1))) == gpa) &&
+	       likely(plain <= t->allows) && likely((t->gpa_page | (linear & (PAGE_SIZE - 1))) == gpa) &&
 	       likely(walk_holds(&t->walk));
 }
 

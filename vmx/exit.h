@@ -35,18 +35,17 @@ ALWAYS_INLINE enum vcpu_action vcpu_before_entry(struct tl_vcpu *vcpu)
 	return VCPU_RESUME;
 }
 
-COLD enum vcpu_action exit_skip_slow(struct tl_vcpu *vcpu, const struct skip *skip, uint64_t length);
+COLD enum vcpu_action exit_skip_slow(struct tl_vcpu *vcpu, uint64_t rip, uint64_t length);
 
 /* Completes the instruction at `rip` of `length` bytes and goes on. */
 ALWAYS_INLINE enum vcpu_action exit_skip(struct tl_vcpu *vcpu, uint64_t rip, uint64_t length)
 {
-	struct skip skip = {.rip = rip,
-			    .rflags = vmcs_read(VMCS_GUEST_RFLAGS),
-			    .interruptibility = vmcs_read(VMCS_GUEST_INTERRUPTIBILITY)};
+	uint64_t next = rip + length;
 
-	if (unlikely(!skip_is_simple(&skip, rip + length, vcpu->rflags_slow)))
-		return exit_skip_slow(vcpu, &skip, length);
-	vmcs_write(VMCS_GUEST_RIP, rip + length);
+	if (unlikely(!skip_is_simple(rip, next, vmcs_read(VMCS_GUEST_RFLAGS) & vcpu->rflags_slow,
+				     vmcs_read(VMCS_GUEST_INTERRUPTIBILITY))))
+		return exit_skip_slow(vcpu, rip, length);
+	vmcs_write(VMCS_GUEST_RIP, next);
 	return vcpu_before_entry(vcpu);
 }
 

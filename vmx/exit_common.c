@@ -2,12 +2,14 @@
 /* How exits end: the slow skip, an exception in the guest, a return to the embedder. */
 #include "vmx/exit.h"
 
-enum vcpu_action exit_skip_slow(struct tl_vcpu *vcpu, const struct skip *skip, uint64_t length)
+enum vcpu_action exit_skip_slow(struct tl_vcpu *vcpu, uint64_t rip, uint64_t length)
 {
 	bool code_64 = vcpu_code_bits(vcpu, vmcs_read(VMCS_GUEST_CS_ACCESS_RIGHTS)) == 64;
-	struct skip next = *skip;
+	struct skip next = {.rip = rip,
+			    .rflags = vmcs_read(VMCS_GUEST_RFLAGS),
+			    .interruptibility = vmcs_read(VMCS_GUEST_INTERRUPTIBILITY),
+			    .pending_debug = vmcs_read(VMCS_GUEST_PENDING_DEBUG_EXCEPTIONS)};
 
-	next.pending_debug = vmcs_read(VMCS_GUEST_PENDING_DEBUG_EXCEPTIONS);
 	skip_slow(&next, length, code_64, vmcs_read(VMCS_GUEST_DEBUGCTL));
 	vmcs_write(VMCS_GUEST_RIP, next.rip);
 	vmcs_write(VMCS_GUEST_RFLAGS, next.rflags);

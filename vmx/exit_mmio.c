@@ -191,12 +191,28 @@ static __attribute__((noinline)) enum vcpu_action serve_decoded(struct tl_vcpu *
 	return serve_general(vcpu, &insn, &code, rip, d->cr3, d->cs_access);
 }
 
-static COLD enum vcpu_action device_failed(struct tl_vcpu *vcpu)
+/* The access itself: everything is known. In a function of its own, so that exit_mmio() needs no frame. */
+static __attribute__((noinline)) enum vcpu_action perform(struct tl_vcpu *vcpu, const struct decoded *d,
+							  const struct map_range *range, uint64_t rip)
 {
-	return exit_stop(vcpu, TL_STOP_DEVICE, 0);
+	struct tl_mmio *access = &vcpu->access;
+
+	access->gpa = vcpu->exit_gpa;
+	access->offset = vcpu->exit_gpa - range->start;
+	access->size = d->insn.memory_size;
+	access->context = range->context;
+	access->write = d->plain != PLAIN_LOAD;
+	access->data = d->plain == PLAIN_STORE ? vcpu->gpr[d->insn.reg] & d->mask_of_operand : d->insn.imm;
+	if (unlikely(range->access(access) != TL_OK))
+		return exit_stop(vcpu, TL_STOP_DEVICE, 0);
+	if (d->plain == PLAIN_LOAD)
+		vcpu->gpr[d->insn.reg] = access->data & d->mask_of_operand;
+	return exit_skip(vcpu, rip, d->insn.length);
 }
 
-/* An MMIO access, with all registers saved: exit_gpa, exit_map and exit_range say where. */
+/*
+ * An MMIO access, with all registers saved: exit_gpa, exit_map and exit_range say where. Each way out is a tail call.
+ */
 enum vcpu_action exit_mmio(struct tl_vcpu *vcpu)
 {
 	uint64_t rip = vmcs_read(VMCS_GUEST_RIP);
@@ -204,8 +220,6 @@ enum vcpu_action exit_mmio(struct tl_vcpu *vcpu)
 	uint64_t cs_access = vmcs_read(VMCS_GUEST_CS_ACCESS_RIGHTS);
 	const struct map_range *range = vcpu->exit_range;
 	const struct decoded *d = decode_cache_find(vcpu, rip);
-	struct tl_mmio *access = &vcpu->access;
-	gpa_t gpa = vcpu->exit_gpa;
 	gva_t linear;
 
 	if (unlikely(!decoded_holds(d, vcpu->exit_map, rip, cr3, cs_access)))
@@ -214,24 +228,7 @@ enum vcpu_action exit_mmio(struct tl_vcpu *vcpu)
 	if (unlikely(!d->plain) || unlikely(range->kind != MAP_MMIO) || unlikely(!range->access) ||
 	    unlikely((linear & (PAGE_SIZE - 1)) + d->insn.memory_size > PAGE_SIZE) ||
 	    unlikely(!translated_holds(data_cache_find(vcpu, linear), vcpu->exit_map, linear, cr3, cs_access,
-				       d->plain != PLAIN_LOAD, gpa)))
+				       d->plain, vcpu->exit_gpa)))
 		return serve_decoded(vcpu, d, rip);
-
-	access->gpa = gpa;
-	access->offset = gpa - range->start;
-	access->size = d->insn.memory_size;
-	access->context = range->context;
-	if (d->plain == PLAIN_LOAD) {
-		access->write = false;
-		access->data = 0;
-		if (unlikely(range->access(access) != TL_OK))
-			return device_failed(vcpu);
-		vcpu->gpr[d->insn.reg] = access->data & d->mask_of_operand;
-	} else {
-		access->write = true;
-		access->data = d->plain == PLAIN_STORE ? vcpu->gpr[d->insn.reg] & d->mask_of_operand : d->insn.imm;
-		if (unlikely(range->access(access) != TL_OK))
-			return device_failed(vcpu);
-	}
-	return exit_skip(vcpu, rip, d->insn.length);
+	return perform(vcpu, d, range, rip);
 }

@@ -25,14 +25,13 @@ struct skip {
 };
 
 /*
- * Whether RIP alone changes. `rflags_slow`: RFLAGS.TF, and RFLAGS.RF too while a breakpoint is armed. RF is saved as
- * 1 on an EPT misconfiguration (SDM vol. 3, 28.3.1, table 28-? "saving RFLAGS") and does nothing without breakpoints.
- * A carry out of the low half of RIP is looked at by skip_slow(), where the mode is known.
+ * Whether RIP alone changes. `rflags_slow`: what of RFLAGS makes it more: TF, and RF too while a breakpoint is armed. RF
+ * is saved as 1 on an EPT misconfiguration (SDM vol. 3, 28.3.3) and does nothing without breakpoints. A carry into the
+ * upper half of RIP is for skip_slow(), where the mode is known.
  */
-ALWAYS_INLINE bool skip_is_simple(const struct skip *s, uint64_t next, uint64_t rflags_slow)
+ALWAYS_INLINE bool skip_is_simple(uint64_t rip, uint64_t next, uint64_t rflags_slow, uint64_t interruptibility)
 {
-	return likely(((next ^ s->rip) >> 32) == 0) && likely(!(s->rflags & rflags_slow)) &&
-	       likely(!(s->interruptibility & INTERRUPTIBILITY_SHADOW));
+	return ((next ^ rip) >> 32 | rflags_slow | (interruptibility & INTERRUPTIBILITY_SHADOW)) == 0;
 }
 
 /* The general case. Outside 64-bit mode RIP is 32 bits wide; it does not wrap at 64 KiB. */

@@ -32,7 +32,7 @@ struct walk_check {
 	uint64_t value[4];
 };
 
-/* How short a way a decoded instruction may be emulated. */
+/* How short a way a decoded instruction may be emulated; everything above PLAIN_LOAD writes. */
 enum decoded_plain { PLAIN_NOT, PLAIN_LOAD, PLAIN_STORE, PLAIN_STORE_IMM };
 
 /* An instruction decoded before, verified at each use by the guest's page-table entries and by its bytes. */
@@ -56,7 +56,7 @@ struct translated {
 	uint64_t ram_generation;
 	uint64_t cs_access; /* with it the CPL */
 	uint64_t gpa_page;
-	uint64_t write; /* walked for a write: good for a read too */
+	enum decoded_plain allows; /* walked for a write: good for everything */
 	struct walk_check walk;
 } __attribute__((aligned(128)));
 

@@ -14,10 +14,7 @@ enum { DEFAULT_ACCESSES = 1000000 };
  */
 #define FIXED_OFFSET 0x128
 #define FIXED_AT     (DEVICE_LOW_AT + FIXED_OFFSET)
-#define TEXT(x)	     #x
-#define STRING(x)    TEXT(x)
-__asm__(".set fixed_place, 0xd0128");
-_Static_assert(FIXED_AT == 0xd0128, "as the assembler knows it");
+_Static_assert(FIXED_AT == 0xd0128, "as the forms below spell it");
 
 enum result { WHOLE, ZERO, SIGN, HIGH_BYTE };
 
@@ -73,12 +70,12 @@ LOAD(sign8to64, "movsbq (%%rbx), %%rax")
 LOAD(sign16to32, "movswl (%%rbx), %%eax")
 LOAD(sign16to64, "movswq (%%rbx), %%rax")
 LOAD(sign32to64, "movslq (%%rbx), %%rax")
-LOAD(moffs8, "movabsb " STRING(0xd0128) ", %%al")
-LOAD(moffs16, "movabsw " STRING(0xd0128) ", %%ax")
-LOAD(moffs32, "movabsl " STRING(0xd0128) ", %%eax")
-LOAD(moffs64, "movabsq " STRING(0xd0128) ", %%rax")
+LOAD(moffs8, "movabsb 0xd0128, %%al")
+LOAD(moffs16, "movabsw 0xd0128, %%ax")
+LOAD(moffs32, "movabsl 0xd0128, %%eax")
+LOAD(moffs64, "movabsq 0xd0128, %%rax")
 LOAD(absolute32, "movl 0xd0128, %%eax")
-LOAD(relative32, "movl fixed_place(%%rip), %%eax")
+LOAD(relative32, "movl device_low+0x128(%%rip), %%eax")
 
 STORE(store8, "movb %%al, (%%rbx)")
 STORE(store16, "movw %%ax, (%%rbx)")
@@ -98,7 +95,7 @@ STORE(store_moffs8, "movabsb %%al, 0xd0128")
 STORE(store_moffs16, "movabsw %%ax, 0xd0128")
 STORE(store_moffs32, "movabsl %%eax, 0xd0128")
 STORE(store_moffs64, "movabsq %%rax, 0xd0128")
-STORE(store_relative_immediate, "movl $0x9abcdef7, fixed_place(%%rip)")
+STORE(store_relative_immediate, "movl $0x9abcdef7, device_low+0x128(%%rip)")
 
 #define L(name, size, wide, result)                           \
 	{                                                     \

@@ -23,6 +23,7 @@ struct naive_range {
 struct naive_map {
 	struct naive_range range[NAIVE_MAX_IDS]; /* by id */
 	unsigned nr_ranges;
+	uint64_t touched; /* the ids, a bit each, whose entries the edits since it was cleared made stale */
 };
 
 enum naive_kind { NAIVE_ADD, NAIVE_REMOVE, NAIVE_MOVE, NAIVE_RESIZE };
@@ -44,9 +45,13 @@ struct naive_edit {
 extern uint8_t naive_released[NAIVE_MAX_TOKENS];
 extern unsigned naive_nr_tokens;
 
-/* The size of the address space that naive_random_edit() uses: pages from 0, around 1 GiB, and below the end. */
-enum { NAIVE_ZONE_PAGES = 48, NAIVE_NR_ZONES = 3 };
+/*
+ * Where naive_random_edit() puts its ranges: on pages from 0, around 1 GiB, and below the end; and some large ones on
+ * spans of an EPT entry at level 2 and 3.
+ */
+enum { NAIVE_ZONE_PAGES = 48, NAIVE_NR_ZONES = 3, NAIVE_LARGE_SPANS = 8 };
 uint64_t naive_zone(unsigned zone);
+uint64_t naive_large_zone(unsigned level);
 
 /* The id of the range that holds `gpa`, TL_HOLE if none does. */
 tl_range_id naive_owner(const struct naive_map *map, uint64_t gpa);
@@ -66,7 +71,7 @@ enum tl_status naive_apply(struct naive_map *map, const struct naive_edit *edit)
 /* Puts the additions of a committed edit where the library put them. Checks that the ids were free. */
 void naive_place_additions(struct naive_map *map, const struct naive_edit *edit);
 
-/* Compares every slot, every boundary and some random addresses and spans; fails the test at a difference. */
+/* Compares every slot, every boundary and some random addresses with their extents; fails the test at a difference. */
 void naive_compare(const struct naive_map *naive, const struct map *map);
 
 /* Fails the test unless exactly the ranges of `before` that are not in `now` have been released, each once. */

@@ -19,7 +19,7 @@ struct machine {
 };
 
 static const struct machine machines[] = {
-	{ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64, 64},
+	{ZYDIS_MACHINE_MODE_LONG_64,   ZYDIS_STACK_WIDTH_64, 64},
 	{ZYDIS_MACHINE_MODE_LEGACY_32, ZYDIS_STACK_WIDTH_32, 32},
 	{ZYDIS_MACHINE_MODE_LEGACY_16, ZYDIS_STACK_WIDTH_16, 16},
 };
@@ -77,8 +77,8 @@ static unsigned register_number(ZydisRegister reg)
 	return reg == ZYDIS_REGISTER_NONE ? INSN_NO_REGISTER : (unsigned)ZydisRegisterGetId(reg);
 }
 
-static const ZydisDecodedOperand *find_operand(const ZydisDecodedInstruction *zydis, const ZydisDecodedOperand *operands,
-					       ZydisOperandType type)
+static const ZydisDecodedOperand *find_operand(const ZydisDecodedInstruction *zydis,
+					       const ZydisDecodedOperand *operands, ZydisOperandType type)
 {
 	for (unsigned i = 0; i < zydis->operand_count_visible; i++) {
 		if (operands[i].type == type)
@@ -154,8 +154,8 @@ static void compare_register(const struct insn *insn, const ZydisDecodedOperand 
 	if (insn->high_byte)
 		assert_int_equal(insn->reg, reg - ZYDIS_REGISTER_AH);
 	else if (insn->register_size == 1)
-		assert_int_equal(insn->reg, reg >= ZYDIS_REGISTER_SPL ? reg - ZYDIS_REGISTER_SPL + 4
-									: reg - ZYDIS_REGISTER_AL);
+		assert_int_equal(insn->reg,
+				 reg >= ZYDIS_REGISTER_SPL ? reg - ZYDIS_REGISTER_SPL + 4 : reg - ZYDIS_REGISTER_AL);
 	else
 		assert_int_equal(insn->reg, register_number(reg));
 }
@@ -259,7 +259,8 @@ static void agrees_with_zydis(void **context)
 			check_string(&decoder, &machines[m], bytes);
 		}
 	}
-	print_message("%lu decoded alike, %lu refused by both, %lu not emulated\n", counts.same, counts.refused, counts.other);
+	print_message("%lu decoded alike, %lu refused by both, %lu not emulated\n", counts.same, counts.refused,
+		      counts.other);
 	/* A generator that no longer makes instructions must not pass. */
 	assert_true(counts.same > STRINGS);
 	assert_true(counts.refused > STRINGS / 20);

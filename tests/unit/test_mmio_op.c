@@ -310,8 +310,8 @@ static void lay_out_three(bool of_embedder)
 			.access = i == 1 && of_embedder ? NULL : device,
 		};
 
-		owners[1 + i] = (struct owner){
-			.kind = TL_RANGE_MMIO, .start = range.start, .callback = range.access != NULL};
+		owners[1 + i] =
+			(struct owner){.kind = TL_RANGE_MMIO, .start = range.start, .callback = range.access != NULL};
 		memset(owner_of + bounds[i], (int)(1 + i), range.size);
 		assert_int_equal(tl_map_add(edit, &range, NULL), TL_OK);
 	}
@@ -322,7 +322,11 @@ static void lay_out_three(bool of_embedder)
 }
 
 static const struct insn load_8 = {
-	.op = INSN_LOAD, .memory_size = 8, .register_size = 8, .base = INSN_NO_REGISTER, .index = INSN_NO_REGISTER,
+	.op = INSN_LOAD,
+	.memory_size = 8,
+	.register_size = 8,
+	.base = INSN_NO_REGISTER,
+	.index = INSN_NO_REGISTER,
 };
 
 static void a_device_error_stops_it(void **context)
