@@ -78,12 +78,12 @@ ld_flags := -m elf_x86_64 -nostdlib -static -z noexecstack -z max-page-size=4096
 
 # ---- Images ----------------------------------------------------------------------------------------------------------
 
-.PHONY: all run test test-unit test-system test-fresh lint format clean help run-image run-console tools FORCE
+.PHONY: all run bench test test-unit test-system test-fresh lint format clean help run-image run-console tools FORCE
 all: $(B)/libtrapline.a $(if $(host_src),$(B)/trapline.elf $(B)/trapline32.elf $(B)/trapline.iso)
 
 # Programs that are missing are installed before the first compilation. Order-only: it makes nothing out of date.
 tools:
-	$(Q)CC='$(CC)' tools/setup build $(if $(filter run run-image,$(MAKECMDGOALS)),run) \
+	$(Q)CC='$(CC)' tools/setup build $(if $(filter run run-image bench,$(MAKECMDGOALS)),run) \
 		$(if $(filter test test-unit test-system,$(MAKECMDGOALS)),test) $(if $(filter lint format,$(MAKECMDGOALS)),lint)
 
 # Objects are made again when the compiler or its flags change.
@@ -155,7 +155,7 @@ $(B)/guests/%.bin: guest/stubs/%.asm $(rebuild)
 
 # ---- Running and testing ---------------------------------------------------------------------------------------------
 
-export B BACKEND MODEL MEM CPUS TIMEOUT GUEST CMDLINE
+export B BACKEND MODEL MEM CPUS TIMEOUT LOG GUEST CMDLINE
 
 # A failed recipe makes GNU make end with 2, whatever the recipe's status was. `make run` has to tell 1 (a guest failed)
 # from 2 (it could not run), so it asks make a question (-q): then make ends with 1, and prints nothing, if a line is left
@@ -199,6 +199,9 @@ test-fresh:
 	@tools/setup fresh
 	@tools/fresh
 
+bench: $(B)/trapline.iso
+	@tools/bench
+
 lint: | tools
 	@CFLAGS='$(common) $(freestanding)' HOSTED_CFLAGS='$(common)' tools/lint
 format: | tools
@@ -216,6 +219,7 @@ help:
 #:   test         unit tests, then system tests; ends with `N passed, N failed`
 #:   test-unit    the hosted unit tests alone (cmocka, address and undefined-behaviour sanitizers)
 #:   test-system  the system tests alone (the image in Bochs and in QEMU)
+#:   bench        measures exits in Bochs: a table, $(B)/bench.json and bench.md
 #:   test-fresh   `make run` and `make test` from a fresh clone in a minimal Debian below build/; needs root
 #:   lint         layers, headers, licence lines, file lengths, clang-format and clang-tidy
 #:   format       runs clang-format over the sources
@@ -224,8 +228,9 @@ help:
 #:   GUEST=name   run: this guest only           CMDLINE="..."  run: the kernel's command line
 #:   BACKEND=     run: bochs, kvm, kvm-in-bochs; by default kvm where it offers VMX, else bochs
 #:   MODEL=       run: Bochs' CPU model          MEM= CPUS=     run: memory in MiB, number of CPUs
-#:   TIMEOUT=     run: seconds of wall time      CC=clang       build with another compiler
-#:   V=1          show the commands              B=folder       build there instead of build/
+#:   TIMEOUT=     run: seconds of wall time      LOG=1          run: Bochs logs every VM exit that is an error to it
+#:   V=1          show the commands              CC=clang       build with another compiler
+#:   B=folder     build there instead of build/
 
 -include $(patsubst %.o,%.d,$(lib_obj) $(host_obj)) $(wildcard $(B)/obj/guest/stubs/*.d) \
 	$(wildcard $(B)/hosted/*/*.d $(B)/hosted/*/*/*.d)

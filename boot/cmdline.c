@@ -28,13 +28,13 @@ static const char *const crash_choices[] = {"ud", "null", "text", "data", "stack
 #define FIELD(name) offsetof(struct boot_options, name)
 
 static const struct word words[] = {
-	{"guest",	  WORD_NAMES,  0,		 0, 0,	       NULL,	     "run only these guests"			    },
-	{"quiet",	  WORD_FLAG,   FIELD(quiet),	   0, 0,		 NULL,	       "print only the table and what went wrong"	 },
-	{"trace",	  WORD_FLAG,   FIELD(trace),	   0, 0,		 NULL,	       "print the trace events of each guest"	     },
-	{"mmio-level", WORD_NUMBER, FIELD(mmio_level), 1, 3,	     NULL,	   "largest MMIO entry: 4 KiB, 2 MiB or 1 GiB" },
-	{"tag-bits",   WORD_NUMBER, FIELD(tag_bits),   1, 19,	  NULL,		"width of the tag in an MMIO entry"	   },
-	{"generation", WORD_NUMBER, FIELD(generation), 1, UINT64_MAX, NULL,	    "first generation of a guest's map"	       },
-	{"crash",	  WORD_CHOICE, FIELD(crash),	     0, 0,	   crash_choices, "check the host's own protection by a fault"},
+	{"guest", WORD_NAMES, 0, 0, 0, NULL, "run only these guests"},
+	{"quiet", WORD_FLAG, FIELD(quiet), 0, 0, NULL, "print only the table and what went wrong"},
+	{"trace", WORD_FLAG, FIELD(trace), 0, 0, NULL, "print the trace events of each guest"},
+	{"mmio-level", WORD_NUMBER, FIELD(mmio_level), 1, 3, NULL, "largest MMIO entry: 4 KiB, 2 MiB or 1 GiB"},
+	{"tag-bits", WORD_NUMBER, FIELD(tag_bits), 1, 19, NULL, "width of the tag in an MMIO entry"},
+	{"generation", WORD_NUMBER, FIELD(generation), 1, UINT64_MAX, NULL, "first generation of a guest's map"},
+	{"crash", WORD_CHOICE, FIELD(crash), 0, 0, crash_choices, "check the host's own protection by a fault"},
 };
 
 enum { NR_WORDS = sizeof(words) / sizeof(words[0]) };

@@ -12,7 +12,7 @@ enum { CMDLINE_GUESTS_MAX = 16, CMDLINE_NAME_MAX = 32 };
 /* Deliberate faults of the host. */
 enum boot_crash {
 	BOOT_CRASH_NONE,
-	BOOT_CRASH_UD,	  /* executes UD2 */
+	BOOT_CRASH_UD,    /* executes UD2 */
 	BOOT_CRASH_NULL,  /* reads through a null pointer */
 	BOOT_CRASH_TEXT,  /* writes to code */
 	BOOT_CRASH_DATA,  /* executes data */
@@ -24,7 +24,7 @@ struct boot_options {
 	size_t nr_guests;
 	bool quiet, trace;
 	uint64_t mmio_level, tag_bits, generation; /* for struct tl_vm_config; 0: not given */
-	uint64_t crash;				   /* enum boot_crash */
+	uint64_t crash;                            /* enum boot_crash */
 };
 
 /*

@@ -55,30 +55,11 @@ static void print_registers(const struct exception_frame *f)
 		const char *name;
 		uint64_t value;
 	} words[] = {
-		{"RAX", f->rax    },
-		     {"RBX", f->rbx	   },
-		  {"RCX", f->rcx	},
-		      {"RDX", f->rdx    },
-		   {"RSI", f->rsi	 },
-		{"RDI", f->rdi    },
-		     {"RBP", f->rbp	   },
-		  {"RSP", f->rsp	},
-		      {"R8 ", f->r8	   },
-		   {"R9 ", f->r9	},
-		{"R10", f->r10    },
-		     {"R11", f->r11	   },
-		  {"R12", f->r12	},
-		      {"R13", f->r13    },
-		   {"R14", f->r14	 },
-		{"R15", f->r15    },
-		     {"RIP", f->rip	   },
-		  {"RFL", f->rflags },
-		      {"CR0", cr0_read()},
-		   {"CR2", cr2_read()},
-		{"CR3", cr3_read()},
-		     {"CR4", cr4_read()},
-		  {"CS ", f->cs     },
-		      {"SS ", f->ss	   },
+		{"RAX", f->rax},     {"RBX", f->rbx},     {"RCX", f->rcx},    {"RDX", f->rdx},     {"RSI", f->rsi},
+		{"RDI", f->rdi},     {"RBP", f->rbp},     {"RSP", f->rsp},    {"R8 ", f->r8},      {"R9 ", f->r9},
+		{"R10", f->r10},     {"R11", f->r11},     {"R12", f->r12},    {"R13", f->r13},     {"R14", f->r14},
+		{"R15", f->r15},     {"RIP", f->rip},     {"RFL", f->rflags}, {"CR0", cr0_read()}, {"CR2", cr2_read()},
+		{"CR3", cr3_read()}, {"CR4", cr4_read()}, {"CS ", f->cs},     {"SS ", f->ss},
 	};
 	const size_t count = sizeof(words) / sizeof(words[0]);
 

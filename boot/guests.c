@@ -138,7 +138,7 @@ bool guests_init(const struct boot_info *info, const struct boot_options *option
 
 static void print_head(void)
 {
-	host_print("%-12s %10s %10s %8s %8s %8s %8s %6s %12s  %s\n", "guest", "accesses", "fresh", "stale", "retried",
+	host_print("%-18s %9s %9s %8s %8s %8s %8s %6s %12s  %s\n", "guest", "accesses", "fresh", "stale", "retried",
 		   "zapped", "commits", "wraps", "ticks/access", "result");
 }
 
@@ -146,7 +146,7 @@ static void print_row(const char *name, const struct guest_report *report)
 {
 	const struct tl_stats *s = &report->stats;
 
-	host_print("%-12s %10llu %10llu %8llu %8llu %8llu %8llu %6llu %12llu  ", name,
+	host_print("%-18s %9llu %9llu %8llu %8llu %8llu %8llu %6llu %12llu  ", name,
 		   (unsigned long long)report->accesses, (unsigned long long)s->fresh, (unsigned long long)s->stale,
 		   (unsigned long long)s->retried, (unsigned long long)s->zapped, (unsigned long long)s->commits,
 		   (unsigned long long)s->wraps,

@@ -48,13 +48,7 @@ static void idt_set(unsigned vector, uint64_t entry, enum host_stack_name stack)
 /* Away from the exceptions' vectors, where the BIOS has them, and all lines masked. */
 static void pic_silence(void)
 {
-	static const uint8_t words[][2] = {
-		{0x11, 0x11},
-		      {0x20, 0x28},
-		    {0x04, 0x02},
-		  {0x01, 0x01},
-		{0xFF, 0xFF}
-	    };
+	static const uint8_t words[][2] = {{0x11, 0x11}, {0x20, 0x28}, {0x04, 0x02}, {0x01, 0x01}, {0xFF, 0xFF}};
 
 	for (unsigned i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
 		io_write8(i ? PIC1 + PIC_DATA : PIC1, words[i][0]);

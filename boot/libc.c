@@ -3,6 +3,9 @@
 
 #include <stdint.h>
 
+/* Eight bytes of whatever they belong to, wherever they lie. */
+typedef uint64_t any_word __attribute__((may_alias, aligned(1)));
+
 /*
  * Upwards by string instructions: an emulator counts eight bytes of REP MOVSQ as one instruction. The empty asm
  * statements keep a compiler from seeing that a loop is the very function that it stands in, and calling that.
@@ -34,8 +37,8 @@ void *memmove(void *to, const void *from, size_t size)
 		__asm__("" : "+r"(size));
 		d -= 8;
 		s -= 8;
-		word = *(const uint64_t __attribute__((may_alias, aligned(1))) *)s;
-		*(uint64_t __attribute__((may_alias, aligned(1))) *)d = word;
+		word = *(const any_word *)s;
+		*(any_word *)d = word;
 	}
 	for (; size; size--) {
 		__asm__("" : "+r"(size));

@@ -9,13 +9,13 @@
 #include "boot/stack.h"
 
 /* SDM vol. 3, 4.5.5. */
-#define PTE_PRESENT	  (1ull << 0)
-#define PTE_WRITE	  (1ull << 1)
+#define PTE_PRESENT       (1ull << 0)
+#define PTE_WRITE         (1ull << 1)
 #define PTE_WRITE_THROUGH (1ull << 3)
 #define PTE_CACHE_DISABLE (1ull << 4)
-#define PTE_LARGE	  (1ull << 7)
-#define PTE_NO_EXECUTE	  (1ull << 63)
-#define PTE_ADDRESS	  0x000FFFFFFFFFF000ull
+#define PTE_LARGE         (1ull << 7)
+#define PTE_NO_EXECUTE    (1ull << 63)
+#define PTE_ADDRESS       0x000FFFFFFFFFF000ull
 
 /* The protections in use. The PAT is as after reset: PCD and PWT together are UC (SDM vol. 3, 12.12.4). */
 #define PAGE_NONE   0

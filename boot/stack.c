@@ -9,12 +9,12 @@ extern char nmi_stack_guard[], nmi_stack[], nmi_stack_end[];
 extern char machine_check_stack_guard[], machine_check_stack[], machine_check_stack_end[];
 
 const struct host_stack host_stacks[HOST_STACKS] = {
-	[HOST_STACK_BOOT] = {"boot",	     boot_stack_guard,	       boot_stack,	   boot_stack_end},
-	[HOST_STACK_DOUBLE_FAULT] = {"double fault",  double_fault_stack_guard,  double_fault_stack,
-			     double_fault_stack_end							   },
-	[HOST_STACK_NMI] = {"NMI",	   nmi_stack_guard,	    nmi_stack,	       nmi_stack_end },
+	[HOST_STACK_BOOT] = {"boot", boot_stack_guard, boot_stack, boot_stack_end},
+	[HOST_STACK_DOUBLE_FAULT] = {"double fault", double_fault_stack_guard, double_fault_stack,
+				     double_fault_stack_end},
+	[HOST_STACK_NMI] = {"NMI", nmi_stack_guard, nmi_stack, nmi_stack_end},
 	[HOST_STACK_MACHINE_CHECK] = {"machine check", machine_check_stack_guard, machine_check_stack,
-			      machine_check_stack_end							     },
+				      machine_check_stack_end},
 };
 
 const struct host_stack *host_stack_find(uint64_t address)

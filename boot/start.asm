@@ -26,6 +26,8 @@ CR0_EM               equ 1 << 2
 CR0_TS               equ 1 << 3
 CR0_NE               equ 1 << 5
 CR0_WP               equ 1 << 16
+CR0_NW               equ 1 << 29
+CR0_CD               equ 1 << 30
 CR0_PG               equ 1 << 31
 CR4_PAE              equ 1 << 5
 MSR_EFER             equ 0xC0000080
@@ -41,7 +43,7 @@ DATA64               equ 16
 BOOT_STACK_SIZE      equ 32768
 IST_STACK_SIZE       equ 8192
 
-; ---- Headers: both must stand in the first 8 KiB of the file -----------------------------------------------------------
+; ---- Headers: both must stand in the first 8 KiB of the file -----------------------------------------------
 
 section .multiboot progbits alloc noexec nowrite align=8
 
@@ -72,7 +74,7 @@ align 4, db 0
 	dd MULTIBOOT1_FLAGS
 	dd -(MULTIBOOT1_MAGIC + MULTIBOOT1_FLAGS)
 
-; ---- Stacks and the first page tables ----------------------------------------------------------------------------------
+; ---- Stacks and the first page tables ----------------------------------------------------------------------
 
 section .bss align=4096
 
@@ -109,7 +111,7 @@ early_gdtr:
 no_long_mode:
 	db "trapline: cannot run: this CPU has no 64-bit mode; use an Intel CPU with VMX and EPT (2010 or later).", 0
 
-; ---- 32 bits -------------------------------------------------------------------------------------------------------------
+; ---- 32 bits -----------------------------------------------------------------------------------------------
 
 section .text
 bits 32
@@ -137,7 +139,8 @@ start:
 	or eax, EFER_LME
 	wrmsr
 	mov eax, cr0
-	and eax, ~(CR0_EM | CR0_TS)
+	; Some firmware leaves the caches off (CD, NW).
+	and eax, ~(CR0_EM | CR0_TS | CR0_CD | CR0_NW)
 	or eax, CR0_PG | CR0_WP | CR0_NE | CR0_MP | CR0_PE
 	mov cr0, eax
 	lgdt [early_gdtr]
@@ -253,7 +256,7 @@ serial_put:
 section .rodata
 shutdown_word:	db "Shutdown"
 
-; ---- 64 bits -------------------------------------------------------------------------------------------------------------
+; ---- 64 bits -----------------------------------------------------------------------------------------------
 
 section .text
 bits 64
@@ -273,7 +276,7 @@ start64:
 	call boot_main
 	ud2
 
-; ---- Interrupts and exceptions ---------------------------------------------------------------------------------------------
+; ---- Interrupts and exceptions -----------------------------------------------------------------------------
 
 extern exception_handle
 

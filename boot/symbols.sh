@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 #
-# Reads the output of `nm -n` and writes the C file with the symbol table that boot/symbols.h declares. No input, for the
-# first of two links, makes an empty table. Of symbols with one address the first global one is kept. The table lies
+# Reads the output of `nm -n` and writes the C file with the symbol table that boot/symbols.h declares. No input, for
+# the first of two links, makes an empty table. Of symbols with one address the first global one is kept. The table lies
 # behind the text, so the second link moves no function.
 set -eu
 LC_ALL=C awk '

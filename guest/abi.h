@@ -19,6 +19,8 @@ enum abi_call {
 	HC_STATS,
 	/* device, struct abi_device *. */
 	HC_DEVICE,
+	/* device. abi_digest() of a bank's registers. */
+	HC_DIGEST,
 	/*
 	 * enum abi_edit, device (and a second one << 32), operand, after. after = 0: commits now, outside of any
 	 * callback, and returns the commit's enum tl_status. after = n: the callback of the n-th device access from now
@@ -32,10 +34,8 @@ enum abi_call {
 	/* name, uint32_t *, count, base. Prints a `bench:` line of the samples less base; returns the median before
 	   that. */
 	HC_SAMPLES,
-	/* live. The host times tl_vm_invalidate_mmio() with exactly `live` MMIO entries and prints a `bench:` line. */
-	HC_TIME_INVALIDATE,
-	/* The host times commits that add and that remove a range, and prints a `bench:` line for each. */
-	HC_TIME_COMMITS,
+	/* enum abi_edit, device, operand. HC_EDIT's ADD, REMOVE, MOVE or INVALIDATE, now; returns the ticks it took. */
+	HC_TIME_EDIT,
 };
 
 #define HC_FAILED  ((uint64_t)-1000) /* an argument that makes no sense, also from HC_EDIT and HC_SAMPLES */
@@ -61,7 +61,8 @@ enum abi_edit {
 /*
  * The devices. A BANK is a file of byte registers, zero at first. A PATTERN answers reads with abi_pattern() of each
  * byte's offset and wants the complement written. EMBEDDER is a bank without a callback: tl_vcpu_run() returns to the
- * platform, which serves it. BROKEN refuses every access. ABSENT is a bank that is not in the map until it is added.
+ * platform, which serves it. BROKEN refuses every access. ABSENT is a bank that is not in the map until it is added,
+ * and so is PLAIN, a bank that neither checks nor counts, for measurements.
  */
 #define ABI_DEVICES(DEVICE)                                                                             \
 	DEVICE(BANK0, BANK, 0xd0000000, 0x1000)                                                         \
@@ -78,7 +79,9 @@ enum abi_edit {
 	DEVICE(LOW, BANK, 0xd0000, 0x1000)		/* in reach of real mode */                     \
 	DEVICE(LARGE, PATTERN, 0xe0000000, 64ull << 20) /* for MMIO entries of 2 MiB */                 \
 	DEVICE(HUGE, PATTERN, 32ull << 30, 2ull << 30)	/* for MMIO entries of 1 GiB */                 \
-	DEVICE(SPARE, ABSENT, 0xd0060000, 0x1000)
+	DEVICE(SPARE, ABSENT, 0xd0060000, 0x1000)                                                       \
+	DEVICE(PLAIN0, PLAIN, 0xd0070000, 0x1000)                                                       \
+	DEVICE(PLAIN1, PLAIN, 0xd0071000, 0x1000)
 
 enum abi_device_id {
 #define DEVICE(name, kind, address, size) DEVICE_##name,
@@ -106,7 +109,6 @@ struct abi_device {
 	uint64_t address, size;
 	uint64_t live_ranges; /* added, and removed ones that are not released yet */
 	uint64_t releases;    /* removed ranges whose release hook was called */
-	uint64_t digest;      /* abi_digest() of a bank's registers */
 };
 
 static inline uint64_t abi_digest(const uint8_t *registers)
@@ -121,6 +123,7 @@ static inline uint64_t abi_digest(const uint8_t *registers)
 struct abi_stats {
 	uint64_t fresh, stale, retried, hole_reads, hole_writes;
 	uint64_t commits, invalidations, wraps, zapped, generation, live_mmio_entries;
+	uint64_t ranges; /* in the map, without the hole */
 };
 
 #endif

@@ -38,7 +38,8 @@ static uint64_t calls_stats(struct platform *platform, uint64_t gpa)
 				    .wraps = stats.wraps,
 				    .zapped = stats.zapped,
 				    .generation = stats.generation,
-				    .live_mmio_entries = stats.live_mmio_entries};
+				    .live_mmio_entries = stats.live_mmio_entries,
+				    .ranges = platform->nr_ranges};
 	return tl_mem_write(platform->vm, gpa, &answer, sizeof(answer)) ? 0 : HC_FAILED;
 }
 
@@ -57,8 +58,7 @@ static uint64_t calls_device(struct platform *platform, uint64_t index, uint64_t
 				     .address = device->address,
 				     .size = device->size,
 				     .live_ranges = device->live_ranges,
-				     .releases = device->releases,
-				     .digest = abi_digest(device->registers)};
+				     .releases = device->releases};
 	return tl_mem_write(platform->vm, gpa, &answer, sizeof(answer)) ? 0 : HC_FAILED;
 }
 
@@ -76,6 +76,10 @@ void calls_serve(struct platform *platform, struct tl_exit_vmcall *call)
 	case HC_DEVICE:
 		call->result = calls_device(platform, argument[0], argument[1]);
 		break;
+	case HC_DIGEST:
+		call->result =
+			argument[0] < ABI_NR_DEVICES ? abi_digest(platform->device[argument[0]].registers) : HC_FAILED;
+		break;
 	case HC_EDIT:
 		call->result = scenario_edit(platform, argument);
 		break;
@@ -88,11 +92,8 @@ void calls_serve(struct platform *platform, struct tl_exit_vmcall *call)
 	case HC_SAMPLES:
 		call->result = bench_samples(platform, argument);
 		break;
-	case HC_TIME_INVALIDATE:
-		call->result = bench_time_invalidate(platform, argument[0]);
-		break;
-	case HC_TIME_COMMITS:
-		call->result = bench_time_commits(platform);
+	case HC_TIME_EDIT:
+		call->result = bench_time_edit(platform, argument);
 		break;
 	default:
 		call->result = HC_FAILED;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "guest/device.h"
+#include "guest/bench.h"
 #include "guest/platform.h"
 #include "guest/scenario.h"
 
@@ -162,6 +163,8 @@ static tl_mmio_fn device_callback(enum device_kind kind)
 		return NULL;
 	case DEVICE_KIND_BROKEN:
 		return device_broken;
+	case DEVICE_KIND_PLAIN:
+		return bench_register;
 	default:
 		return device_bank;
 	}

@@ -57,7 +57,7 @@ static enum tl_status platform_add_ranges(struct platform *platform, struct tl_e
 		device->kind = place->kind;
 		device->address = place->address;
 		device->size = place->size;
-		if (status != TL_OK || device->kind == DEVICE_KIND_ABSENT)
+		if (status != TL_OK || device->kind == DEVICE_KIND_ABSENT || device->kind == DEVICE_KIND_PLAIN)
 			continue;
 		range = device_range(device, device->address);
 		status = tl_map_add(edit, &range, &device->id);

@@ -33,10 +33,10 @@ static ept_entry_t reserved_address(void)
 	return EPT_ADDRESS & ~(BIT(mmu_cpu.maxphyaddr) - 1);
 }
 
-/* A pointer that may be followed: one that was corrupted leads anywhere. */
-static bool leads_down(ept_entry_t entry, unsigned level)
+/* A pointer that may be followed: one that was corrupted leads anywhere. `reserved`: reserved_address(). */
+static bool leads_down(ept_entry_t entry, unsigned level, ept_entry_t reserved)
 {
-	return ept_is_table(entry, level) && !(entry & reserved_address());
+	return level > 1 && (entry & (EPT_READ | EPT_LARGE | reserved)) == EPT_READ;
 }
 
 /* What SDM 29.3.3.1 calls a misconfiguration, of the entry that ends a walk: neither a table nor an MMIO entry. */
@@ -62,13 +62,14 @@ static bool is_malformed_table(ept_entry_t entries)
 void ept_walk(const struct tl_vm *vm, gpa_t gpa, struct ept_walk *walk)
 {
 	ept_slot_t *slot = &vm->root[ept_index(gpa, EPT_LEVELS)];
+	const ept_entry_t reserved = reserved_address();
 	unsigned level = EPT_LEVELS;
 	ept_entry_t entry, tables = 0;
 
 	/* acquire: the table behind the pointer was zeroed, or filled, before it was linked. */
 	for (;; level--) {
 		entry = atomic_load_explicit(slot, memory_order_acquire);
-		if (!leads_down(entry, level))
+		if (!leads_down(entry, level, reserved))
 			break;
 		tables |= entry;
 		slot = &table_at(entry)[ept_index(gpa, level - 1)];
@@ -146,7 +147,7 @@ static void visit_table(ept_slot_t *table, unsigned level, gpa_t base, gpa_t fir
 		do {
 			/* acquire: as in ept_walk(). */
 			entry = atomic_load_explicit(&table[i], memory_order_acquire);
-			if (leads_down(entry, level)) {
+			if (leads_down(entry, level, reserved_address())) {
 				visit_table(table_at(entry), level - 1, base + i * span, first, last, visit, context);
 				break;
 			}
@@ -216,7 +217,7 @@ static void free_table(struct tl_vm *vm, ept_slot_t *table, unsigned level)
 	for (unsigned i = 0; i < EPT_NR_ENTRIES; i++) {
 		ept_entry_t entry = atomic_load_explicit(&table[i], memory_order_relaxed);
 
-		if (leads_down(entry, level))
+		if (leads_down(entry, level, reserved_address()))
 			free_table(vm, table_at(entry), level - 1);
 	}
 	table_free(vm, table);

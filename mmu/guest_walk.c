@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 #include "mmu/guest_walk.h"
 
-#define CR0_WP	 BIT(16)
-#define CR0_PG	 BIT(31)
-#define CR4_PSE	 BIT(4)
-#define CR4_PAE	 BIT(5)
+#define CR0_WP   BIT(16)
+#define CR0_PG   BIT(31)
+#define CR4_PSE  BIT(4)
+#define CR4_PAE  BIT(5)
 #define CR4_LA57 BIT(12)
 #define CR4_SMEP BIT(20)
 #define CR4_SMAP BIT(21)
-#define CR4_PKE	 BIT(22)
-#define CR4_PKS	 BIT(24)
+#define CR4_PKE  BIT(22)
+#define CR4_PKS  BIT(24)
 #define EFER_LMA BIT(10)
 #define EFER_NXE BIT(11)
 
@@ -19,7 +19,7 @@
 #define PTE_ACCESSED BIT(5)
 #define PTE_DIRTY    BIT(6)
 #define PTE_LARGE    BIT(7)
-#define PTE_NX	     BIT(63)
+#define PTE_NX       BIT(63)
 #define PTE_ADDRESS  BITS(51, 12)
 
 #define FAULT_PRESENT  BIT(0)
@@ -36,19 +36,21 @@ struct walker {
 	const struct map *map;
 	const struct guest_paging *paging;
 	struct guest_walk *walk;
+	gva_t linear;
 	unsigned access;
 	bool user; /* a user-mode access */
 	bool lma;
-	unsigned size;	   /* of an entry, 4 or 8 bytes */
+	unsigned size;     /* of an entry, 4 or 8 bytes */
+	unsigned shift;    /* an entry of the first table maps BIT(shift) bytes */
+	gpa_t table;       /* the first */
 	uint64_t reserved; /* bits that are reserved in every entry */
-	uint64_t all;	   /* AND of the entries that carry rights */
-	uint64_t any;	   /* OR of them */
+	uint64_t all;      /* AND of the entries that carry rights */
+	uint64_t any;      /* OR of them */
 	uint64_t leaf;
-	gpa_t at[GUEST_WALK_MAX]; /* where the entries stand */
 };
 
 /* The error code but for its P and PK bits. SDM vol. 3, 4.7. */
-static enum guest_walk_status fault(const struct walker *w, uint64_t error_code)
+static COLD enum guest_walk_status fault(const struct walker *w, uint64_t error_code)
 {
 	bool fetch_is_told =
 		(w->paging->cr4 & CR4_SMEP) || ((w->paging->cr4 & CR4_PAE) && (w->paging->efer & EFER_NXE));
@@ -64,22 +66,21 @@ static enum guest_walk_status fault(const struct walker *w, uint64_t error_code)
 }
 
 /* Whether protection keys forbid the access. SDM vol. 3, 4.6.2. */
-static bool key_forbids(const struct walker *w)
+static inline bool key_forbids(const struct walker *w)
 {
 	bool user_page = w->all & PTE_USER;
 	uint32_t rights = user_page ? w->paging->pkru : w->paging->pkrs;
-	unsigned key = (unsigned)(w->leaf >> 59 & 15);
 
-	if (!w->lma || !(w->paging->cr4 & (user_page ? CR4_PKE : CR4_PKS)) || w->access & GUEST_FETCH)
+	if (!w->lma || !(w->paging->cr4 & (user_page ? CR4_PKE : CR4_PKS)))
 		return false;
-	rights = rights >> (2 * key) & 3;
+	rights = rights >> (2 * (w->leaf >> 59 & 15)) & 3;
 	if (rights & 1)
 		return true;
 	return rights & 2 && w->access & GUEST_WRITE && ((user_page && w->user) || w->paging->cr0 & CR0_WP);
 }
 
 /* Whether U/S, R/W and XD, with WP, SMEP and SMAP, forbid the access. SDM vol. 3, 4.6.1. */
-static bool rights_forbid(const struct walker *w)
+static inline bool rights_forbid(const struct walker *w)
 {
 	const struct guest_paging *paging = w->paging;
 	bool user_page = w->all & PTE_USER;
@@ -95,125 +96,188 @@ static bool rights_forbid(const struct walker *w)
 	return w->access & GUEST_WRITE && !(w->all & PTE_WRITABLE) && (w->user || paging->cr0 & CR0_WP);
 }
 
-static enum guest_walk_status check_rights(const struct walker *w)
+static inline enum guest_walk_status check_rights(const struct walker *w)
 {
-	bool key = key_forbids(w);
+	bool key = !(w->access & GUEST_FETCH) && key_forbids(w);
 
 	if (unlikely(key | rights_forbid(w)))
 		return fault(w, FAULT_PRESENT | (key ? FAULT_KEY : 0));
 	return GUEST_WALK_OK;
 }
 
-/* By how many bits the entry at `gpa` is shifted within its aligned 8 bytes. */
-static inline unsigned half_shift(const struct walker *w, gpa_t gpa)
+/* Where the entry for `linear` stands in the table at `table`. */
+ALWAYS_INLINE gpa_t entry_gpa(gpa_t table, gva_t linear, unsigned shift, unsigned size)
 {
-	return w->size == 4 ? 8 * (unsigned)(gpa & 4) : 0;
+	return table + (linear >> shift & (PAGE_SIZE / size - 1)) * size;
 }
 
-/* Reads the entry at `gpa` once, as part of its aligned 8 bytes, and keeps those as slot `level` of the trace. */
-static inline bool read_entry(struct walker *w, unsigned level, gpa_t gpa, uint64_t *entry)
+/* The entry at `gpa` in its aligned 8 bytes. */
+ALWAYS_INLINE uint64_t entry_in_word(uint64_t word, gpa_t gpa, unsigned size)
 {
-	const uint8_t *host = map_host(w->map, gpa);
-	const uint64_t *word;
-	uint64_t value;
+	return size == 8 ? word : (uint32_t)(word >> (8 * (gpa & 4)));
+}
 
-	if (unlikely(!host)) {
-		w->walk->gpa = gpa;
-		return false;
+/* The largest RAM range, where the tables are as a rule, in registers: map_host() with its look-up done once a walk. */
+struct window {
+	gpa_t start;
+	uint64_t span;
+	uint8_t *host;
+};
+
+ALWAYS_INLINE struct window window_of(const struct map *map)
+{
+	const struct map_range *ram = &map->ranges[map->ram_hint];
+
+	/* No guest-physical address is in this one. */
+	if (unlikely(ram->kind != MAP_RAM))
+		return (struct window){.start = ~0ull};
+	return (struct window){.start = ram->start, .span = ram->last - ram->start, .host = ram->host};
+}
+
+ALWAYS_INLINE const uint8_t *window_host(const struct window *window, const struct map *map, gpa_t gpa)
+{
+	if (likely(gpa - window->start <= window->span))
+		return window->host + (gpa - window->start);
+	return map_host_search(map, gpa);
+}
+
+/*
+ * Whether an entry with PS set that maps BIT(shift) bytes is a leaf; what must be 0 in it is added to *reserved: the
+ * address bits below its size, but for PAT (bit 12), or PS itself. SDM vol. 3, tables 4-4, 4-9, 4-14 to 4-18.
+ */
+ALWAYS_INLINE bool entry_is_large(const struct guest_paging *paging, unsigned shift, unsigned size, uint64_t *reserved)
+{
+	if (size == 4) {
+		if (!(paging->cr4 & CR4_PSE))
+			return false;
+		/* PSE-36: bits 20:13 are address bits 39:32, as far as the CPU has them. */
+		*reserved |= paging->maxphyaddr >= 40 ? BIT(21) : BITS(21, paging->maxphyaddr - 32 + 13);
+		return true;
 	}
-	word = (const uint64_t *)((uintptr_t)host & ~7ull);
-	value = __atomic_load_n(word, __ATOMIC_RELAXED);
-	w->at[level] = gpa;
-	w->walk->entry[level] = word;
-	w->walk->value[level] = value;
-	if (w->size == 4)
-		value = (uint32_t)(value >> half_shift(w, gpa));
-	*entry = value;
+	*reserved |= shift > 30 || (shift == 30 && !paging->pages_1g) ? PTE_LARGE : BIT(shift) - BIT(13);
 	return true;
 }
 
-/* Reserved in a leaf that is larger than 4 KiB: the address bits below its size, but for PAT (bit 12). */
-static uint64_t reserved_in_large(const struct walker *w, unsigned shift)
+ALWAYS_INLINE gpa_t large_frame(uint64_t entry, unsigned shift, unsigned size)
 {
-	if (w->size == 8)
-		return BITS(shift - 1, 13);
-	/* PSE-36: bits 20:13 are address bits 39:32, as far as the CPU has them. SDM vol. 3, table 4-4. */
-	return w->paging->maxphyaddr >= 40 ? BIT(21) : BITS(21, w->paging->maxphyaddr - 32 + 13);
-}
-
-static gpa_t large_frame(const struct walker *w, uint64_t entry, unsigned shift)
-{
-	if (w->size == 8)
+	if (size == 8)
 		return entry & PTE_ADDRESS & ~(BIT(shift) - 1);
 	return (entry & BITS(31, 22)) | (entry & BITS(20, 13)) << 19;
 }
 
-/* Whether an entry that maps BIT(shift) bytes is a leaf by its PS bit; *reserved tells what must be 0 in it. */
-static bool entry_is_large(const struct walker *w, uint64_t entry, unsigned shift, uint64_t *reserved)
+/*
+ * Where a walk is on its way down: the table it is at, the rights so far, the slot of the next entry in the trace. Only
+ * inlined functions see it, so that it lives in registers, with copies of what is needed at each level.
+ */
+struct descent {
+	struct window window;
+	struct guest_walk *walk;
+	gva_t linear;
+	uint64_t reserved;
+	gpa_t table;
+	uint64_t all, any;
+	unsigned level;
+	enum guest_walk_status status;
+};
+
+ALWAYS_INLINE bool end_descent(struct descent *d, enum guest_walk_status status)
 {
-	*reserved = w->reserved;
-	if (!(entry & PTE_LARGE))
-		return false;
-	if (w->size == 4 && !(w->paging->cr4 & CR4_PSE))
-		return false;
-	if (shift > 30 || (shift == 30 && !w->paging->pages_1g)) {
-		*reserved |= PTE_LARGE;
-		return false;
-	}
-	*reserved |= reserved_in_large(w, shift);
-	return true;
+	d->status = status;
+	return false;
+}
+
+ALWAYS_INLINE bool reach_leaf(struct walker *w, struct descent *d, uint64_t entry, gpa_t frame, unsigned shift)
+{
+	d->walk->gpa = frame | (d->linear & (BIT(shift) - 1));
+	d->walk->count = d->level;
+	w->all = d->all;
+	w->any = d->any;
+	w->leaf = entry;
+	return end_descent(d, GUEST_WALK_OK);
 }
 
 /*
- * Goes from the table at `table`, whose entries map BIT(shift) bytes, down to the leaf. Leaves the trace, the rights,
- * the leaf and the address; sets no flag yet.
+ * Reads, once, the entry that maps BIT(shift) bytes. True: it names the next table. Inlined for each level, so that
+ * what depends on the level is decided by the compiler: an instruction met for the first time costs a whole walk.
  */
-static enum guest_walk_status descend(struct walker *w, gpa_t table, unsigned shift, gva_t linear)
+ALWAYS_INLINE bool step_down(struct walker *w, struct descent *d, const unsigned shift, const unsigned size)
 {
-	unsigned index_bits = w->size == 8 ? 9 : 10;
-	unsigned level = 0;
+	gpa_t gpa = entry_gpa(d->table, d->linear, shift, size);
+	const uint8_t *host = window_host(&d->window, w->map, gpa);
+	uint64_t word, entry, reserved = d->reserved;
 
-	for (;;) {
-		gpa_t gpa = table + (linear >> shift & (BIT(index_bits) - 1)) * w->size;
-		uint64_t entry, reserved = w->reserved;
-		bool large = false;
-
-		if (unlikely(!read_entry(w, level, gpa, &entry)))
-			return GUEST_WALK_TABLE_NOT_RAM;
-		if (unlikely(!(entry & PTE_PRESENT)))
-			return fault(w, 0);
-		if (shift > PAGE_SHIFT && entry & PTE_LARGE)
-			large = entry_is_large(w, entry, shift, &reserved);
+	if (unlikely(!host)) {
+		d->walk->gpa = gpa;
+		return end_descent(d, GUEST_WALK_TABLE_NOT_RAM);
+	}
+	host -= gpa & (8 - size);
+	word = __atomic_load_n((const uint64_t *)(const void *)host, __ATOMIC_RELAXED);
+	d->walk->entry[d->level] = (const uint64_t *)(const void *)host;
+	d->walk->value[d->level] = word;
+	d->level++;
+	entry = entry_in_word(word, gpa, size);
+	if (unlikely(!(entry & PTE_PRESENT)))
+		return end_descent(d, fault(w, 0));
+	d->all &= entry;
+	d->any |= entry;
+	if (shift > PAGE_SHIFT && unlikely(entry & PTE_LARGE) && entry_is_large(w->paging, shift, size, &reserved)) {
 		if (unlikely(entry & reserved))
-			return fault(w, FAULT_PRESENT | FAULT_RESERVED);
-		w->all &= entry;
-		w->any |= entry;
-		w->walk->count = ++level;
-		if (shift == PAGE_SHIFT || large) {
-			w->leaf = entry;
-			w->walk->gpa = (large ? large_frame(w, entry, shift) : entry & PTE_ADDRESS) |
-				       (linear & (BIT(shift) - 1));
-			return GUEST_WALK_OK;
-		}
-		table = entry & PTE_ADDRESS;
-		shift -= index_bits;
+			return end_descent(d, fault(w, FAULT_PRESENT | FAULT_RESERVED));
+		return reach_leaf(w, d, entry, large_frame(entry, shift, size), shift);
 	}
+	if (unlikely(entry & reserved))
+		return end_descent(d, fault(w, FAULT_PRESENT | FAULT_RESERVED));
+	d->table = entry & PTE_ADDRESS;
+	return shift > PAGE_SHIFT || reach_leaf(w, d, entry, d->table, shift);
 }
 
 /*
- * Sets flags in one entry of the trace; false if its word is no longer what was read. Tables may name each other (a
- * guest that maps its tables into themselves), so a word can be in the trace twice: both slots follow.
+ * Goes from the first table down to the leaf. Leaves the trace, the rights, the leaf and the address; sets no flag yet.
  */
-static bool set_flags(struct walker *w, unsigned level, uint64_t flags)
+static enum guest_walk_status descend(struct walker *w)
+{
+	struct descent d = {
+		.window = window_of(w->map),
+		.walk = w->walk,
+		.linear = w->linear,
+		.reserved = w->reserved,
+		.table = w->table,
+		.all = ~0ull,
+	};
+
+	if (unlikely(w->size == 4)) {
+		(void)(step_down(w, &d, 22, 4) && step_down(w, &d, 12, 4));
+		return d.status;
+	}
+	switch (w->shift) {
+	case 48:
+		if (!step_down(w, &d, 48, 8))
+			break;
+		/* fall through */
+	case 39:
+		if (!step_down(w, &d, 39, 8) || !step_down(w, &d, 30, 8))
+			break;
+		/* fall through */
+	default:
+		(void)(step_down(w, &d, 21, 8) && step_down(w, &d, 12, 8));
+	}
+	return d.status;
+}
+
+/*
+ * Sets flags in the entry at `gpa`, slot `level` of the trace; false if its word is no longer what was read. Tables may
+ * name each other (a guest that maps its tables into themselves), so a word can be in the trace twice: both slots
+ * follow.
+ */
+static bool set_flags(struct walker *w, unsigned level, gpa_t gpa, uint64_t flags)
 {
 	struct guest_walk *walk = w->walk;
-	gpa_t gpa = w->at[level] & ~7ull;
 	const struct map_range *range = map_find(w->map, gpa);
-	uint64_t *word = (uint64_t *)(void *)(range->host + (gpa - range->start));
+	uint64_t *word = (uint64_t *)(void *)(range->host + ((gpa & ~7ull) - range->start));
 	uint64_t seen = walk->value[level];
-	uint64_t wanted = seen | flags << half_shift(w, w->at[level]);
+	uint64_t wanted = seen | (w->size == 8 ? flags : flags << (8 * (gpa & 4)));
 
-	/* Read-only for the CPU's own walk as well: that drops the flags. */
+	/* ROM is read-only for the CPU's own walk as well: that drops the flags. */
 	if (wanted == seen || range->kind == MAP_ROM)
 		return true;
 	/* Relaxed: the flags order nothing else; the CPU's own updates are as atomic as this. SDM vol. 3, 4.8. */
@@ -226,74 +290,107 @@ static bool set_flags(struct walker *w, unsigned level, uint64_t flags)
 	return true;
 }
 
+/* Goes down again, by the entries that were read. */
 static COLD enum guest_walk_status mark_used(struct walker *w)
 {
-	unsigned leaf = w->walk->count - 1;
-	uint64_t flags = PTE_ACCESSED | (w->access & GUEST_WRITE ? PTE_DIRTY : 0);
+	uint64_t leaf_flags = PTE_ACCESSED | (w->access & GUEST_WRITE ? PTE_DIRTY : 0);
+	unsigned shift = w->shift, leaf = w->walk->count - 1;
+	gpa_t table = w->table;
 
-	for (unsigned level = 0; level < leaf; level++) {
-		if (!set_flags(w, level, PTE_ACCESSED))
+	for (unsigned level = 0; level <= leaf; level++) {
+		gpa_t gpa = entry_gpa(table, w->linear, shift, w->size);
+
+		if (!set_flags(w, level, gpa, level == leaf ? leaf_flags : PTE_ACCESSED))
 			return GUEST_WALK_RETRY;
+		table = entry_in_word(w->walk->value[level], gpa, w->size) & PTE_ADDRESS;
+		shift -= w->size == 8 ? 9 : 10;
 	}
-	return set_flags(w, leaf, flags) ? GUEST_WALK_OK : GUEST_WALK_RETRY;
+	return GUEST_WALK_OK;
 }
 
 /* What depends on the paging mode; then down the tables. SDM vol. 3, 4.1.1. */
-static enum guest_walk_status walk_tables(struct walker *w, gva_t linear)
+static inline enum guest_walk_status walk_tables(struct walker *w)
 {
 	const struct guest_paging *paging = w->paging;
 	uint64_t pdpte;
 
-	if (!w->lma && !(paging->cr4 & CR4_PAE)) {
-		w->size = 4;
-		return descend(w, paging->cr3 & BITS(31, 12), 22, linear);
-	}
 	w->size = 8;
 	w->reserved = (BIT(52) - BIT(paging->maxphyaddr)) | (paging->efer & EFER_NXE ? 0 : PTE_NX);
-	if (w->lma)
-		return descend(w, paging->cr3 & PTE_ADDRESS, paging->cr4 & CR4_LA57 ? 48 : 39, linear);
-	w->reserved |= BITS(62, 52);
-	pdpte = paging->pdpte[linear >> 30];
-	if (!(pdpte & PTE_PRESENT))
-		return fault(w, 0);
-	return descend(w, pdpte & PTE_ADDRESS, 21, linear);
+	if (likely(w->lma)) {
+		w->table = paging->cr3 & PTE_ADDRESS;
+		w->shift = paging->cr4 & CR4_LA57 ? 48 : 39;
+		return descend(w);
+	}
+	if (paging->cr4 & CR4_PAE) {
+		pdpte = paging->pdpte[w->linear >> 30];
+		if (!(pdpte & PTE_PRESENT))
+			return fault(w, 0);
+		w->reserved |= BITS(62, 52);
+		w->table = pdpte & PTE_ADDRESS;
+		w->shift = 21;
+		return descend(w);
+	}
+	w->size = 4;
+	w->reserved = 0;
+	w->table = paging->cr3 & BITS(31, 12);
+	w->shift = 22;
+	return descend(w);
+}
+
+static inline bool is_canonical(const struct guest_paging *paging, gva_t linear)
+{
+	unsigned unused_bits = paging->cr4 & CR4_LA57 ? 64 - 57 : 64 - 48;
+
+	return (uint64_t)((int64_t)(linear << unused_bits) >> unused_bits) == linear;
+}
+
+static inline void fill_trace(struct guest_walk *walk)
+{
+	unsigned i = walk->count;
+
+	if (unlikely(i == 0)) {
+		walk->entry[0] = &no_entry;
+		walk->value[0] = 0;
+		i = 1;
+	}
+	for (; i < GUEST_WALK_MAX; i++) {
+		walk->entry[i] = walk->entry[i - 1];
+		walk->value[i] = walk->value[i - 1];
+	}
 }
 
 enum guest_walk_status guest_walk(const struct map *map, const struct guest_paging *paging, gva_t linear,
 				  unsigned access, struct guest_walk *walk)
 {
-	struct walker w = {
-		.map = map,
-		.paging = paging,
-		.walk = walk,
-		.access = access,
-		.user = paging->cpl == 3 && !(access & GUEST_IMPLICIT),
-		.lma = paging->efer & EFER_LMA,
-		.all = ~0ull,
-	};
-	enum guest_walk_status status = GUEST_WALK_OK;
-	unsigned unused_bits = paging->cr4 & CR4_LA57 ? 64 - 57 : 64 - 48;
+	struct walker w;
+	enum guest_walk_status status;
 
 	walk->count = 0;
+	w.lma = paging->efer & EFER_LMA;
 	if (!w.lma)
 		linear = (uint32_t)linear;
-	else if (unlikely((uint64_t)((int64_t)(linear << unused_bits) >> unused_bits) != linear))
+	else if (unlikely(!is_canonical(paging, linear)))
 		return GUEST_WALK_NON_CANONICAL;
-
-	if (paging->cr0 & CR0_PG) {
-		status = walk_tables(&w, linear);
-		if (likely(status == GUEST_WALK_OK))
-			status = check_rights(&w);
-		if (likely(status == GUEST_WALK_OK) &&
-		    unlikely(!(w.all & PTE_ACCESSED) || (access & GUEST_WRITE && !(w.leaf & PTE_DIRTY))))
-			status = mark_used(&w);
-	} else {
+	if (unlikely(!(paging->cr0 & CR0_PG))) {
 		walk->gpa = linear;
+		fill_trace(walk);
+		return GUEST_WALK_OK;
 	}
-	for (unsigned i = walk->count; i < GUEST_WALK_MAX; i++) {
-		walk->entry[i] = i ? walk->entry[i - 1] : &no_entry;
-		walk->value[i] = i ? walk->value[i - 1] : 0;
-	}
+
+	w.map = map;
+	w.paging = paging;
+	w.walk = walk;
+	w.linear = linear;
+	w.access = access;
+	w.user = paging->cpl == 3 && !(access & GUEST_IMPLICIT);
+	status = walk_tables(&w);
+	if (likely(status == GUEST_WALK_OK))
+		status = check_rights(&w);
+	if (unlikely(status != GUEST_WALK_OK))
+		return status;
+	if (unlikely(!(w.all & PTE_ACCESSED) || (access & GUEST_WRITE && !(w.leaf & PTE_DIRTY))))
+		status = mark_used(&w);
+	fill_trace(walk);
 	return status;
 }
 

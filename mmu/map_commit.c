@@ -127,16 +127,6 @@ static enum tl_status apply_all(struct map *map, struct tl_edit *edit)
 	return TL_OK;
 }
 
-static unsigned count_adds(const struct tl_edit *edit)
-{
-	unsigned adds = 0;
-
-	for (const struct edit_page *page = &edit->first; page; page = page->next)
-		for (unsigned i = 0; i < page->nr_steps; i++)
-			adds += page->step[i].kind == EDIT_ADD;
-	return adds;
-}
-
 static void hand_out_ids(const struct tl_edit *edit)
 {
 	for (const struct edit_page *page = &edit->first; page; page = page->next)
@@ -158,7 +148,7 @@ static void map_unmake(struct tl_vm *vm, struct map *map)
 static enum tl_status publish_edit(struct tl_vm *vm, struct tl_edit *edit)
 {
 	const struct map *now = atomic_load_explicit(&vm->map, memory_order_relaxed);
-	uint32_t capacity = now->nr_slots + count_adds(edit);
+	uint32_t capacity = now->nr_slots + edit->nr_adds;
 	enum tl_status status;
 	struct map *map;
 	bool again;
@@ -178,13 +168,15 @@ static enum tl_status publish_edit(struct tl_vm *vm, struct tl_edit *edit)
 			return TL_CONFLICT;
 		return status;
 	}
-	hand_out_ids(edit);
+	if (edit->nr_adds)
+		hand_out_ids(edit);
 	edit->round = map_publish(vm, map);
 	vm->commits++;
 	return TL_OK;
 }
 
-static enum tl_status invalidate_all(struct tl_vm *vm, struct tl_edit *edit)
+/* The same for tl_vm_invalidate_mmio(). */
+static enum tl_status publish_invalidation(struct tl_vm *vm, uint64_t *round, bool *wraps)
 {
 	const struct map *now = atomic_load_explicit(&vm->map, memory_order_relaxed);
 	struct map *map;
@@ -193,9 +185,9 @@ static enum tl_status invalidate_all(struct tl_vm *vm, struct tl_edit *edit)
 	map = map_copy(vm, now, now->nr_slots, &again);
 	if (!map)
 		return again ? TL_AGAIN : TL_NO_MEMORY;
-	advance_generation(vm, map, &edit->wraps);
+	advance_generation(vm, map, wraps);
 	map_retag_all(vm, map);
-	edit->round = map_publish(vm, map);
+	*round = map_publish(vm, map);
 	vm->invalidations++;
 	return TL_OK;
 }
@@ -222,24 +214,11 @@ static void defer(struct grace_reader *reader, struct tl_edit *edit)
 	reader->entry_round = GRACE_ATTENTION;
 }
 
-static enum tl_status commit(struct tl_edit *edit, enum tl_status (*publish)(struct tl_vm *, struct tl_edit *))
+/* What has to wait is done here, or inside a callback left to the vCPU. */
+static enum tl_status complete_or_defer(struct tl_edit *edit)
 {
 	struct grace_reader *self = grace_current();
-	struct tl_vm *vm = edit->vm;
-	enum tl_status status;
 
-	for (;;) {
-		vm_lock(vm);
-		status = publish(vm, edit);
-		vm_unlock(vm);
-		if (status != TL_AGAIN || self)
-			break;
-		wait_for_retired(vm);
-	}
-	if (status != TL_OK || !(edit->takes || edit->wraps)) {
-		tl_map_discard(edit);
-		return status;
-	}
 	if (self) {
 		defer(self, edit);
 		return TL_PENDING;
@@ -248,16 +227,59 @@ static enum tl_status commit(struct tl_edit *edit, enum tl_status (*publish)(str
 	return TL_OK;
 }
 
+/* Whether a writer that got TL_AGAIN has waited and may try again; inside a callback it may not wait. */
+static bool waited_for_retired(struct tl_vm *vm)
+{
+	if (grace_current())
+		return false;
+	wait_for_retired(vm);
+	return true;
+}
+
 enum tl_status tl_map_commit(struct tl_edit *edit)
 {
-	return commit(edit, publish_edit);
+	struct tl_vm *vm = edit->vm;
+	enum tl_status status;
+
+	do {
+		vm_lock(vm);
+		status = publish_edit(vm, edit);
+		vm_unlock(vm);
+	} while (unlikely(status == TL_AGAIN) && waited_for_retired(vm));
+	if (status == TL_OK && (edit->takes || edit->wraps))
+		return complete_or_defer(edit);
+	tl_map_discard(edit);
+	return status;
+}
+
+/* The wrap is finished by a transaction of no edits. Without memory for one, the next commit finishes it. */
+static enum tl_status finish_wrap_later(struct tl_vm *vm, uint64_t round)
+{
+	struct tl_edit *edit = tl_map_edit(vm);
+
+	if (!edit) {
+		vm_lock(vm);
+		vm->wrap_owed = true;
+		vm_unlock(vm);
+		return TL_OK;
+	}
+	edit->wraps = true;
+	edit->round = round;
+	return complete_or_defer(edit);
 }
 
 enum tl_status tl_vm_invalidate_mmio(struct tl_vm *vm)
 {
-	struct tl_edit *edit = tl_map_edit(vm);
+	enum tl_status status;
+	uint64_t round = 0;
+	bool wraps = false;
 
-	if (!edit)
-		return TL_NO_MEMORY;
-	return commit(edit, invalidate_all);
+	do {
+		vm_lock(vm);
+		status = publish_invalidation(vm, &round, &wraps);
+		vm_unlock(vm);
+	} while (unlikely(status == TL_AGAIN) && waited_for_retired(vm));
+	if (likely(status != TL_OK || !wraps))
+		return status;
+	return finish_wrap_later(vm, round);
 }

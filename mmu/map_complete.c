@@ -32,6 +32,10 @@ static bool finish_wrap(struct tl_vm *vm)
 	ept_zap_mmio(vm);
 	vm_lock(vm);
 	map = atomic_load_explicit(&vm->map, memory_order_relaxed);
+	if (map->stamping) { /* another commit, that took over an owed wrap, was here first */
+		vm_unlock(vm);
+		return true;
+	}
 	map = map_copy(vm, map, map->nr_slots, &again);
 	if (map) {
 		map->stamping = true;

@@ -16,6 +16,7 @@ struct tl_edit *tl_map_edit(struct tl_vm *vm)
 	edit->last = &edit->first;
 	edit->vm = vm;
 	edit->next = NULL;
+	edit->nr_adds = 0;
 	/* relaxed: only tells TL_CONFLICT from the writer's own mistake. */
 	edit->base = atomic_load_explicit(&vm->publications, memory_order_relaxed);
 	edit->stage = EDIT_WAIT_GRACE;
@@ -103,6 +104,7 @@ enum tl_status tl_map_add(struct tl_edit *edit, const struct tl_range *range, tl
 	step->range = *range;
 	step->id_out = id;
 	edit->last->nr_steps++;
+	edit->nr_adds++;
 	return TL_OK;
 }
 

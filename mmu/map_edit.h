@@ -40,6 +40,7 @@ struct tl_edit {
 	struct edit_page *last;
 	struct tl_vm *vm;
 	struct tl_edit *next; /* in a reader's list of commits to complete */
+	uint32_t nr_adds;
 	uint64_t base;	      /* publications of the VM when the transaction began */
 	uint64_t round;	      /* what completion waits for */
 	enum edit_stage stage;

@@ -24,6 +24,8 @@ BOCHS_PANIC = re.compile(r"p\[(\w+) *\] >>PANIC<< (.*)")
 BOCHS_LAST_WORDS = re.compile(r"exiting with the following message:\n\[.*?\] (.*)")
 BOCHS_TRIPLE_FAULT = "3rd (13) exception with no resolution"
 
+# At its error level Bochs logs a line for every EPT misconfiguration, which is what this project makes by the million:
+# 50 MB a run, and most of its time. They are for the checks of a VM entry that failed.
 # ips sets how fast emulated time passes beside the instructions: the BIOS waits three seconds of it for a missing disk.
 # The TSC counts instructions whatever it is. Of a large memory Bochs holds what is touched.
 BOCHSRC = """\
@@ -39,8 +41,9 @@ ata0-master: type=cdrom, path="{iso}", status=inserted
 boot: cdrom
 com1: enabled=1, mode=file, dev=serial.txt
 log: bochs.log
+magic_break: enabled={magic_break}
 panic: action=fatal
-error: action=report
+error: action={errors}
 info: action=report
 debug: action=ignore
 """
@@ -55,13 +58,15 @@ class CannotRun(Exception):
 
 @dataclasses.dataclass
 class Settings:
-    """What to boot on. Memory in MiB, timeout in seconds of wall time."""
+    """What to boot on. Memory in MiB, timeout in seconds of wall time; log: Bochs' errors go into its log."""
 
     backend: str = "bochs"
     model: str = DEFAULT_MODEL
     memory: int = 256
     cpus: int = 1
-    timeout: float = 120.0
+    timeout: float = 300.0
+    log: bool = False
+    debugger: str = ""  # commands for Bochs' debugger; magic breakpoints (XCHG BX, BX) are on with them
 
 
 @dataclasses.dataclass
@@ -85,10 +90,16 @@ def choose_backend():
 def bochs_command(iso, settings, folder):
     with open(folder + "/bochsrc", "w", encoding="utf-8") as file:
         host_memory = min(settings.memory, BOCHS_MOST_HOST_MEMORY)
-        file.write(BOCHSRC.format(iso=os.path.abspath(iso), host_memory=host_memory, **dataclasses.asdict(settings)))
+        values = dataclasses.asdict(settings) | {
+            "iso": os.path.abspath(iso),
+            "host_memory": host_memory,
+            "magic_break": int(bool(settings.debugger)),
+            "errors": "report" if settings.log else "ignore",
+        }
+        file.write(BOCHSRC.format(**values))
     # Debian's Bochs has its debugger built in and waits for a command: "c" makes it go on.
     with open(folder + "/commands", "w", encoding="ascii") as file:
-        file.write("c\n")
+        file.write(settings.debugger + "c\n")
     return ["bochs-bin", "-q", "-f", "bochsrc", "-rc", "commands"]
 
 

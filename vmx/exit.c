@@ -24,8 +24,11 @@ static enum vcpu_action exit_ept_misconfig(struct tl_vcpu *vcpu)
 		return exit_ept_misconfig_slow(vcpu, map, gpa);
 	/* relaxed: the entry is a value, compared as a whole; nothing is reached through it. */
 	entry = atomic_load_explicit(cached->slot, memory_order_relaxed);
-	if (unlikely(check_mmio_spte(map, entry, &range) != MMIO_EMULATE) || trace_is_on(TL_TRACE_CHECK_MMIO_SPTE))
+	if (trace_is_on(TL_TRACE_CHECK_MMIO_SPTE))
 		return exit_ept_misconfig_slow(vcpu, map, gpa);
+	if (unlikely(check_mmio_spte(map, entry, &range) != MMIO_EMULATE))
+		return is_mmio_spte(entry) ? exit_ept_misconfig_stale(vcpu, map, gpa, cached, entry)
+					   : exit_ept_misconfig_slow(vcpu, map, gpa);
 	vcpu->reader.stats.fresh++;
 	vcpu->exit_gpa = gpa;
 	vcpu->exit_map = map;

@@ -73,6 +73,9 @@ COLD void event_deliver(struct tl_vcpu *vcpu);
 /* exit_ept.c */
 COLD enum vcpu_action exit_ept_misconfig_slow(struct tl_vcpu *vcpu, const struct map *map, gpa_t gpa);
 COLD enum vcpu_action exit_ept_violation(struct tl_vcpu *vcpu);
+/* The MMIO entry that the slot cache led to is stale. */
+enum vcpu_action exit_ept_misconfig_stale(struct tl_vcpu *vcpu, const struct map *map, gpa_t gpa,
+					  const struct ept_slot_cache *cached, ept_entry_t entry);
 
 /* exit_mmio.c: goes on with an access that the embedder has completed a part of. Nothing of the guest was entered. */
 COLD enum vcpu_action mmio_resume(struct tl_vcpu *vcpu);

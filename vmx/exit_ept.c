@@ -31,7 +31,7 @@ static bool same_again(struct tl_vcpu *vcpu, gpa_t gpa, ept_entry_t entry)
 static void cache_slot(struct tl_vcpu *vcpu, gpa_t gpa, const struct ept_walk *walk)
 {
 	vcpu->slots[gpa >> PAGE_SHIFT & (SLOT_CACHE_SIZE - 1)] =
-		(struct ept_slot_cache){.gfn = gpa >> PAGE_SHIFT, .slot = walk->slot};
+		(struct ept_slot_cache){.gfn = gpa >> PAGE_SHIFT, .slot = walk->slot, .level = walk->level};
 }
 
 static void found(struct tl_vcpu *vcpu, const struct map *map, const struct map_range *range)
@@ -56,23 +56,11 @@ static enum vcpu_action retry(struct tl_vcpu *vcpu, gpa_t gpa, const struct ept_
 	return vcpu_before_entry(vcpu);
 }
 
-/* Verdict INVALID: the entry is stale. Search the map; what was found is left in the EPT. */
-static enum vcpu_action handle_mmio_page_fault(struct tl_vcpu *vcpu, const struct map *map, gpa_t gpa,
-					       enum mmu_access access, struct ept_walk *walk, bool *serve)
+/* What a fault ended in other than an access to serve. */
+static COLD enum vcpu_action fault_without_access(struct tl_vcpu *vcpu, enum mmu_fault fault, gpa_t gpa,
+						  const struct ept_walk *walk)
 {
-	const struct map_range *range;
-	enum mmu_fault fault = mmu_fault(vcpu->vm, map, gpa, access, walk, &range);
-
-	if (trace_is_on(TL_TRACE_HANDLE_MMIO_PAGE_FAULT))
-		trace_record(TL_TRACE_HANDLE_MMIO_PAGE_FAULT, vcpu->vm, map, gpa, walk->entry, 0);
-	*serve = false;
 	switch (fault) {
-	case MMU_SERVE:
-		*serve = true;
-		vcpu->reader.stats.stale += range->kind != MAP_ROM;
-		cache_slot(vcpu, gpa, walk);
-		found(vcpu, map, range);
-		return VCPU_MMIO;
 	case MMU_MAPPED:
 		return vcpu_before_entry(vcpu);
 	case MMU_SPURIOUS:
@@ -86,15 +74,39 @@ static enum vcpu_action handle_mmio_page_fault(struct tl_vcpu *vcpu, const struc
 	}
 }
 
+/* The entry is stale, or there is none: search the map. What was found is left in the EPT. VCPU_MMIO: to be served. */
+ALWAYS_INLINE enum vcpu_action handle_mmio_page_fault(struct tl_vcpu *vcpu, const struct map *map, gpa_t gpa,
+						      enum mmu_access access, struct ept_walk *walk)
+{
+	const struct map_range *range;
+	enum mmu_fault fault = mmu_fault(vcpu->vm, map, gpa, access, walk, &range);
+
+	if (trace_is_on(TL_TRACE_HANDLE_MMIO_PAGE_FAULT))
+		trace_record(TL_TRACE_HANDLE_MMIO_PAGE_FAULT, vcpu->vm, map, gpa, walk->entry, 0);
+	if (unlikely(fault != MMU_SERVE))
+		return fault_without_access(vcpu, fault, gpa, walk);
+	vcpu->reader.stats.stale += range->kind != MAP_ROM;
+	found(vcpu, map, range);
+	return VCPU_MMIO;
+}
+
+enum vcpu_action exit_ept_misconfig_stale(struct tl_vcpu *vcpu, const struct map *map, gpa_t gpa,
+					  const struct ept_slot_cache *cached, ept_entry_t entry)
+{
+	struct ept_walk walk = {.slot = cached->slot, .entry = entry, .level = cached->level};
+
+	vcpu->exit_gpa = gpa;
+	return handle_mmio_page_fault(vcpu, map, gpa, MMU_READ, &walk);
+}
+
 /* The whole check: the walk, the four verdicts. Called with the callee-saved registers in the CPU. */
 enum vcpu_action exit_ept_misconfig_slow(struct tl_vcpu *vcpu, const struct map *map, gpa_t gpa)
 {
 	bool delivering = vmcs_read(VMCS_IDT_VECTORING_INFORMATION) & EVENT_INFO_VALID;
-	enum vcpu_action action = VCPU_MMIO;
 	const struct map_range *range = NULL;
+	enum vcpu_action action;
 	enum mmio_verdict verdict;
 	struct ept_walk walk;
-	bool serve = true;
 
 	vcpu->exit_gpa = gpa;
 	ept_walk(vcpu->vm, gpa & (EPT_REACH - 1), &walk);
@@ -110,16 +122,17 @@ enum vcpu_action exit_ept_misconfig_slow(struct tl_vcpu *vcpu, const struct map 
 		found(vcpu, map, range);
 		break;
 	case MMIO_INVALID:
-		action = handle_mmio_page_fault(vcpu, map, gpa, MMU_READ, &walk, &serve);
+		action = handle_mmio_page_fault(vcpu, map, gpa, MMU_READ, &walk);
+		if (action != VCPU_MMIO)
+			return action;
+		cache_slot(vcpu, gpa, &walk);
 		break;
 	case MMIO_RETRY:
 		return retry(vcpu, gpa, &walk);
 	default:
 		return stop_bug(vcpu, &walk);
 	}
-	if (serve && delivering)
-		return exit_stop(vcpu, TL_STOP_EVENT, 0);
-	return action;
+	return delivering ? exit_stop(vcpu, TL_STOP_EVENT, 0) : VCPU_MMIO;
 }
 
 static enum mmu_access access_of(uint64_t qualification)
@@ -158,7 +171,6 @@ enum vcpu_action exit_ept_violation(struct tl_vcpu *vcpu)
 	const struct map *map = atomic_load_explicit(&vcpu->vm->map, memory_order_acquire);
 	enum vcpu_action action;
 	struct ept_walk walk;
-	bool serve;
 
 	vcpu->exit_gpa = gpa;
 	block_nmi_again(qualification);
@@ -168,6 +180,9 @@ enum vcpu_action exit_ept_violation(struct tl_vcpu *vcpu)
 		return serve_violation(vcpu, qualification);
 	}
 	ept_walk(vcpu->vm, gpa, &walk);
-	action = handle_mmio_page_fault(vcpu, map, gpa, access_of(qualification), &walk, &serve);
-	return serve ? serve_violation(vcpu, qualification) : action;
+	action = handle_mmio_page_fault(vcpu, map, gpa, access_of(qualification), &walk);
+	if (action != VCPU_MMIO)
+		return action;
+	cache_slot(vcpu, gpa, &walk);
+	return serve_violation(vcpu, qualification);
 }

@@ -21,8 +21,9 @@ enum vcpu_action {
 /* The EPT entry that a page's accesses ended at: saves the walk, not the check. Flushed like a paging-structure cache. */
 struct ept_slot_cache {
 	uint64_t gfn;
-	const ept_slot_t *slot;
-};
+	ept_slot_t *slot;
+	unsigned level;
+} __attribute__((aligned(32)));
 
 enum { SLOT_CACHE_SIZE = 16, DECODE_CACHE_SIZE = 256, DATA_CACHE_SIZE = 16 };
 

@@ -2,11 +2,12 @@
 /*
  * What one exit costs, in ticks between two readings of the time-stamp counter around it, less those of an empty pair.
  * With the word `trace` it brackets single warm exits with magic breakpoints (XCHG BX, BX) instead, for a trace of
- * instructions: after each line `trace: NAME` TRACED pairs of them, of which the last is the warmest.
+ * instructions: after each line `trace: NAME` TRACED pairs of them, of which the last is the warmest. tools/bench reads
+ * both.
  */
 #include "guest/stubs/lib.h"
 
-enum { SAMPLES = 2000, WARM_UP = 64, TRACED = 6, GROWN_RANGES = 1000 };
+enum { SAMPLES = 2000, WARM_UP = 64, TRACED = 6, RANGES = 16, GROWN_RANGES = 1000 };
 
 static uint32_t samples[SAMPLES];
 
@@ -32,87 +33,244 @@ static uint32_t samples[SAMPLES];
 		ticks_;                                                              \
 	})
 
-/* `prepare` comes before each sample and is not measured; `i` counts the samples. Returns the median, base and all. */
-#define MEASURE(name, base, instructions, address, prepare)         \
-	({                                                          \
-		for (uint32_t n = 0; n < WARM_UP + SAMPLES; n++) {  \
-			uint32_t i = n < WARM_UP ? n : n - WARM_UP; \
-                                                                    \
-			prepare;                                    \
-			samples[i] = TICKS(instructions, address);  \
-		}                                                   \
-		report(name, base);                                 \
-	})
-
-#define TRACE(name, instructions, address, prepare)                                           \
-	do {                                                                                  \
-		lib_print("trace: " name);                                                    \
-		for (unsigned i = 0; i < TRACED; i++) {                                       \
-			prepare;                                                              \
-			__asm__ volatile("xor %%eax, %%eax\n\t"                               \
-					 "xchg %%bx, %%bx\n\t" instructions "\n\t"            \
-					 "xchg %%bx, %%bx"                                    \
-					 :                                                    \
-					 : "S"(address)                                       \
-					 : "rax", "rbx", "rcx", "rdx", "r9", "memory", "cc"); \
-		}                                                                             \
+/* `sample` gives the ticks of sample `n`. The first are taken cold: the last ones take their places. */
+#define SAMPLE(sample)                                             \
+	do {                                                       \
+		for (uint32_t n = 0; n < SAMPLES + WARM_UP; n++)   \
+			samples[n % SAMPLES] = (uint32_t)(sample); \
 	} while (0)
 
-static uint64_t report(const char *name, uint64_t base)
+/* The same for accesses: `fresh` says whether the entry's tag has to serve all of them, or none. */
+#define SAMPLE_ACCESS(name, sample, fresh)               \
+	do {                                             \
+		uint64_t before = verdicts(fresh);       \
+                                                         \
+		SAMPLE(sample);                          \
+		check_verdicts(before, verdicts(fresh)); \
+		report(name, rdtsc_pair);                \
+	} while (0)
+
+static uint64_t rdtsc_pair; /* ticks of TICKS(EMPTY, 0) */
+
+/* Prints the first `count` samples less `base`; returns their median, base and all. */
+static uint64_t report_some(const char *name, uint64_t count, uint64_t base)
 {
-	uint64_t median = vmcall(HC_SAMPLES, (uint64_t)name, (uint64_t)samples, SAMPLES, base);
+	uint64_t median = vmcall(HC_SAMPLES, (uint64_t)name, (uint64_t)samples, count, base);
 
 	CHECK(median != HC_FAILED);
 	return median;
 }
 
-static void invalidate(void)
+static uint64_t report(const char *name, uint64_t base)
 {
-	CHECK_EQUAL(lib_edit(EDIT_INVALIDATE, DEVICE_BANK0, 0), 0);
+	return report_some(name, SAMPLES, base);
+}
+
+static uint64_t verdicts(bool fresh)
+{
+	struct abi_stats stats = lib_stats();
+
+	return fresh ? stats.fresh : stats.stale;
+}
+
+static void check_verdicts(uint64_t before, uint64_t after)
+{
+	CHECK_EQUAL(after - before, WARM_UP + SAMPLES);
+}
+
+static uint64_t time_edit(enum abi_edit edit, enum abi_device_id device, uint64_t operand)
+{
+	uint64_t ticks = vmcall(HC_TIME_EDIT, edit, device, operand, 0);
+
+	CHECK(ticks != HC_FAILED);
+	return ticks;
+}
+
+/* The address, after all entries were made stale. */
+static uint64_t invalidated(uint64_t address)
+{
+	CHECK_EQUAL(lib_edit(EDIT_INVALIDATE, DEVICE_PLAIN0, 0), 0);
+	return address;
+}
+
+/* The measured devices take the places of two others in the map, so that it keeps its RANGES. */
+static void add_plain_devices(void)
+{
+	CHECK_EQUAL(lib_edit(EDIT_REMOVE, DEVICE_BANK2, 0), 0);
+	CHECK_EQUAL(lib_edit(EDIT_REMOVE, DEVICE_BANK3, 0), 0);
+	CHECK_EQUAL(lib_edit(EDIT_ADD, DEVICE_PLAIN0, DEVICE_PLAIN0_AT), 0);
+	CHECK_EQUAL(lib_edit(EDIT_ADD, DEVICE_PLAIN1, DEVICE_PLAIN1_AT), 0);
+	CHECK_EQUAL(lib_stats().ranges, RANGES);
+}
+
+/* A device that is measured is a device: registers keep what is written, in every size. */
+static void check_device(uint64_t at)
+{
+	write32(at + 0x10, 0x600df00d);
+	write16(at + 0x12, 0xbeef);
+	write8(at + 0x11, 0x5a);
+	CHECK_EQUAL(read32(at + 0x10), 0xbeef5a0d);
+	write64(at + 0x18, 0x0123456789abcdef);
+	CHECK_EQUAL(read16(at + 0x1c), 0x4567);
+	CHECK_EQUAL(read8(at + 0x1f), 0x01);
+	CHECK_EQUAL(read64(at + 0x18), 0x0123456789abcdef);
+}
+
+/* TICKS(READ, address) as a function, to be copied: each copy is an instruction that was never executed before. */
+__asm__("read_site: rdtsc\n\t"
+	"mov %eax, %r8d\n\t"
+	"mov 0x10(%rsi), %r9d\n\t"
+	"rdtsc\n\t"
+	"sub %r8d, %eax\n\t"
+	"ret\n"
+	"read_site_end:");
+extern const uint8_t read_site[], read_site_end[];
+static uint8_t sites[SAMPLES + WARM_UP][32];
+
+static void make_sites(void)
+{
+	size_t length = (size_t)(read_site_end - read_site);
+
+	CHECK(length <= sizeof(sites[0]));
+	for (unsigned i = 0; i < SAMPLES + WARM_UP; i++)
+		__builtin_memcpy(sites[i], read_site, length);
+}
+
+static uint32_t ticks_at(const uint8_t *site, uint64_t address)
+{
+	uint32_t ticks;
+
+	__asm__ volatile("call *%1" : "=&a"(ticks) : "b"(site), "S"(address) : "rdx", "r8", "r9", "memory", "cc");
+	return ticks;
 }
 
 /* First, while there are no other MMIO entries than those that are asked for. */
 static void measure_invalidation(void)
 {
+	static const char *const name[] = {"invalidate_all_ticks_1", "invalidate_all_ticks_1000",
+					   "invalidate_all_ticks_50000"};
 	static const uint64_t live[] = {1, 1000, 50000};
 	uint64_t touched = 0;
 
 	for (unsigned i = 0; i < sizeof(live) / sizeof(live[0]); i++) {
 		for (; touched < live[i]; touched++)
 			read8(DEVICE_HUGE_AT + (touched << 12));
-		CHECK_EQUAL(vmcall(HC_TIME_INVALIDATE, live[i], 0, 0, 0), 0);
+		CHECK_EQUAL(lib_stats().live_mmio_entries, live[i]);
+		SAMPLE(time_edit(EDIT_INVALIDATE, DEVICE_HUGE, 0));
+		CHECK_EQUAL(lib_stats().live_mmio_entries, live[i]);
+		report(name[i], 0);
 	}
+}
+
+/* A range that is removed has a fresh entry, and all those of measure_invalidation() live on. */
+static void measure_commits(void)
+{
+	static uint32_t adds[SAMPLES];
+
+	for (unsigned i = 0; i < SAMPLES; i++) {
+		adds[i] = (uint32_t)time_edit(EDIT_ADD, DEVICE_SPARE, DEVICE_SPARE_AT);
+		read32(DEVICE_SPARE_AT);
+		samples[i] = (uint32_t)time_edit(EDIT_REMOVE, DEVICE_SPARE, 0);
+	}
+	report("commit_remove_mmio_ticks", 0);
+	__builtin_memcpy(samples, adds, sizeof(samples));
+	report("commit_add_ticks", 0);
+	SAMPLE(time_edit(EDIT_MOVE, DEVICE_BANK1, n & 1 ? DEVICE_BANK1_AT : DEVICE_SPARE_AT));
+	report("commit_move_ticks", 0);
+}
+
+static void measure_exits(void)
+{
+	uint64_t zero_pair;
+
+	SAMPLE(TICKS(EMPTY, 0));
+	rdtsc_pair = report("rdtsc_pair_ticks", 0);
+	SAMPLE(TICKS(ZERO, 0));
+	zero_pair = report("rdtsc_pair_zero_ticks", 0);
+	SAMPLE(TICKS(VMCALL, 0));
+	report("vmcall_ticks", zero_pair);
+	SAMPLE(TICKS(CPUID, 0));
+	report("cpuid_ticks", zero_pair);
+}
+
+static void measure_accesses(void)
+{
+	check_device(DEVICE_PLAIN0_AT);
+	check_device(DEVICE_PLAIN1_AT);
+	read32(DEVICE_BANK0_AT);
+	SAMPLE_ACCESS("mmio_read32_ticks", TICKS(READ, DEVICE_PLAIN0_AT), true);
+	SAMPLE_ACCESS("mmio_write32_ticks", TICKS(WRITE, DEVICE_PLAIN0_AT), true);
+	SAMPLE_ACCESS("mmio_alternating_pages_ticks", TICKS(READ, n & 1 ? DEVICE_PLAIN1_AT : DEVICE_PLAIN0_AT), true);
+	make_sites();
+	SAMPLE_ACCESS("mmio_read32_cold_ticks", ticks_at(sites[n], DEVICE_PLAIN0_AT), true);
+	SAMPLE_ACCESS("mmio_read32_verified_ticks", TICKS(READ, DEVICE_BANK0_AT), true);
+	SAMPLE_ACCESS("stale_total_ticks", TICKS(READ, invalidated(DEVICE_PLAIN0_AT)), false);
+	read32(DEVICE_EMBEDDER_AT);
+	SAMPLE_ACCESS("embedder_read_ticks", TICKS(READ, DEVICE_EMBEDDER_AT), true);
+	SAMPLE_ACCESS("embedder_write_ticks", TICKS(WRITE, DEVICE_EMBEDDER_AT), true);
 }
 
 static void measure(void)
 {
-	uint64_t pair, zero_pair;
-
+	samples[0] = (uint32_t)lib_stats().ranges;
+	report_some("map_ranges", 1, 0);
 	measure_invalidation();
-	pair = MEASURE("rdtsc_pair_ticks", 0, EMPTY, 0, );
-	zero_pair = MEASURE("rdtsc_pair_zero_ticks", 0, ZERO, 0, );
-	MEASURE("vmcall_ticks", zero_pair, VMCALL, 0, );
-	MEASURE("cpuid_ticks", zero_pair, CPUID, 0, );
-	MEASURE("mmio_read32_ticks", pair, READ, DEVICE_BANK0_AT, );
-	MEASURE("mmio_write32_ticks", pair, WRITE, DEVICE_BANK0_AT, );
-	MEASURE("mmio_alternating_pages_ticks", pair, READ, i & 1 ? DEVICE_BANK1_AT : DEVICE_BANK0_AT, );
-	MEASURE("stale_total_ticks", pair, READ, DEVICE_BANK0_AT, invalidate());
-	MEASURE("mmio_embedder_read32_ticks", pair, READ, DEVICE_EMBEDDER_AT, );
-	CHECK_EQUAL(vmcall(HC_TIME_COMMITS, 0, 0, 0, 0), 0);
+	measure_exits();
+	measure_accesses();
+	measure_commits();
 	CHECK_EQUAL(vmcall(HC_GROW, GROWN_RANGES, 0, 0, 0), 0);
-	MEASURE("mmio_read32_1000_ranges_ticks", pair, READ, DEVICE_BANK0_AT, );
+	CHECK_EQUAL(lib_stats().ranges, GROWN_RANGES);
+	read32(DEVICE_PLAIN0_AT);
+	SAMPLE_ACCESS("mmio_read32_1000_ranges_ticks", TICKS(READ, DEVICE_PLAIN0_AT), true);
+	CHECK_EQUAL(lib_stats().wraps, 0);
+}
+
+#define TRACE(name, instructions, number, edit, address)                                            \
+	do {                                                                                        \
+		lib_print("trace: " name);                                                          \
+		for (unsigned i = 0; i < TRACED; i++) {                                             \
+			uint64_t rax = (number), rbx = (edit), rcx = DEVICE_SPARE, rsi = (address); \
+			uint64_t rdx = DEVICE_SPARE_AT;                                             \
+                                                                                                    \
+			__asm__ volatile("xchg %%bx, %%bx\n\t" instructions "\n\t"                  \
+					 "xchg %%bx, %%bx"                                          \
+					 : "+a"(rax), "+b"(rbx), "+c"(rcx), "+d"(rdx)               \
+					 : "S"(rsi)                                                 \
+					 : "r9", "memory", "cc");                                   \
+		}                                                                                   \
+	} while (0)
+
+#define TRACE_EXIT(name, instruction)            TRACE(name, instruction, 0, 0, 0)
+#define TRACE_ACCESS(name, instruction, address) TRACE(name, instruction, 0, 0, address)
+/* The host takes the time of a part of these, between two RDTSC of its own. */
+#define TRACE_EDIT(name, edit, prepare) TRACE(name " timed", "vmcall", HC_TIME_EDIT, edit, prepare)
+
+/* Adds or removes SPARE if it has to be; always 0. */
+static uint64_t spare_is(bool present)
+{
+	if ((lib_device(DEVICE_SPARE).live_ranges != 0) != present)
+		CHECK_EQUAL(lib_edit(present ? EDIT_ADD : EDIT_REMOVE, DEVICE_SPARE, DEVICE_SPARE_AT), 0);
+	if (present)
+		read32(DEVICE_SPARE_AT);
+	return 0;
 }
 
 static void trace(void)
 {
-	TRACE("vmcall", "vmcall", 0, );
-	TRACE("mmio_read32", READ, DEVICE_BANK0_AT, );
-	TRACE("mmio_write32", WRITE, DEVICE_BANK0_AT, );
-	TRACE("stale_read32", READ, DEVICE_BANK0_AT, invalidate());
+	TRACE_EXIT("vmcall", "vmcall");
+	TRACE_EXIT("cpuid", "cpuid");
+	TRACE_ACCESS("mmio_read32", READ, DEVICE_PLAIN0_AT);
+	TRACE_ACCESS("mmio_write32", WRITE, DEVICE_PLAIN0_AT);
+	TRACE_ACCESS("stale_read32", READ, invalidated(DEVICE_PLAIN0_AT));
+	TRACE_ACCESS("embedder_read32", READ, DEVICE_EMBEDDER_AT);
+	TRACE_EDIT("invalidate_all", EDIT_INVALIDATE, 0);
+	TRACE_EDIT("commit_add", EDIT_ADD, spare_is(false));
+	TRACE_EDIT("commit_remove_mmio", EDIT_REMOVE, spare_is(true));
 }
 
 int main(const struct multiboot_info *info)
 {
+	add_plain_devices();
 	if (lib_word(info, "trace"))
 		trace();
 	else

@@ -48,12 +48,10 @@ _Noreturn void lib_failed(const char *file, unsigned line, const char *condition
 	line_end_guest(&text);
 }
 
-void lib_check_equal(uint64_t value, uint64_t wanted, const char *file, unsigned line, const char *expression)
+_Noreturn void lib_differs(uint64_t value, uint64_t wanted, const char *file, unsigned line, const char *expression)
 {
 	struct lib_line text = {.length = 0};
 
-	if (value == wanted)
-		return;
 	line_put_place(&text, file, line);
 	line_put(&text, expression);
 	line_put(&text, " is 0x");

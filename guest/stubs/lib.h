@@ -21,7 +21,14 @@ int main(const struct multiboot_info *info);
 #define CHECK_EQUAL(value, wanted) lib_check_equal((value), (wanted), __FILE__, __LINE__, #value)
 
 _Noreturn void lib_failed(const char *file, unsigned line, const char *condition);
-void lib_check_equal(uint64_t value, uint64_t wanted, const char *file, unsigned line, const char *expression);
+_Noreturn void lib_differs(uint64_t value, uint64_t wanted, const char *file, unsigned line, const char *expression);
+
+static inline void lib_check_equal(uint64_t value, uint64_t wanted, const char *file, unsigned line,
+				   const char *expression)
+{
+	if (__builtin_expect(value != wanted, 0))
+		lib_differs(value, wanted, file, line, expression);
+}
 
 /* One line for the console. */
 void lib_print(const char *text);

@@ -101,15 +101,15 @@ static void check_borders(const struct multiboot_info *info)
 
 	check_border(DEVICE_STRADDLE_AT + PAGE, false, false); /* two pages, one range */
 	check_border(DEVICE_NEIGHBOUR_AT, false, false);       /* one page, two ranges */
-	check_border(DEVICE_BANK1_AT, false, false);	       /* two pages, two ranges */
-	check_border(DEVICE_STRADDLE_AT, true, false);	       /* hole and range, two pages */
+	check_border(DEVICE_BANK1_AT, false, false);           /* two pages, two ranges */
+	check_border(DEVICE_STRADDLE_AT, true, false);         /* hole and range, two pages */
 	check_border(DEVICE_BANK3_AT + PAGE, false, true);     /* range and hole, two pages */
 	check_border(DEVICE_SHARED0_AT + 0x400, false, true);  /* range and hole, one page */
-	check_border(DEVICE_SHARED1_AT, true, false);	       /* hole and range, one page */
-	check_border(ABI_HOLE, true, true);		       /* all hole */
-	check_border(ram_end, false, true);		       /* RAM and hole */
-	check_border(0x100000, true, false);		       /* hole and RAM */
-	check_border(DEVICE_EMBEDDER_AT, true, false);	       /* hole and what the embedder completes */
+	check_border(DEVICE_SHARED1_AT, true, false);          /* hole and range, one page */
+	check_border(ABI_HOLE, true, true);                    /* all hole */
+	check_border(ram_end, false, true);                    /* RAM and hole */
+	check_border(0x100000, true, false);                   /* hole and RAM */
+	check_border(DEVICE_EMBEDDER_AT, true, false);         /* hole and what the embedder completes */
 	check_border(DEVICE_EMBEDDER_AT + PAGE, false, true);
 }
 

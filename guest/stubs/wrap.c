@@ -6,10 +6,11 @@
  */
 #include "guest/stubs/lib.h"
 
-enum { DEFAULT_CROSSINGS = 1, CHANGES_A_ROUND = 48 };
+enum { DEFAULT_CROSSINGS = 1, DEFAULT_TAGS = 48, ROUNDS_A_LOOK = 8 };
 
-#define HOME_AT 0xd0100000ull
-#define AWAY_AT 0xd0200000ull
+/* Pages that do not meet in a small cache, so that a wrongly fresh entry goes the short way to the device. */
+#define HOME_AT 0xd0101000ull
+#define AWAY_AT 0xd0203000ull
 
 static uint32_t written;
 
@@ -27,8 +28,6 @@ static void change(uint64_t i)
 
 	CHECK_EQUAL(vmcall(HC_EDIT, EDIT_INVALIDATE, DEVICE_BANK0, 0, in_callback), 0);
 	write32(DEVICE_BANK0_AT, (uint32_t)i);
-	if (in_callback)
-		CHECK(vmcall(HC_PLAN_STATUS, 0, 0, 0, 0) <= 1);
 	CHECK_EQUAL(read32(DEVICE_BANK0_AT), (uint32_t)i);
 }
 
@@ -40,6 +39,8 @@ static void round_trip(uint64_t changes)
 	CHECK_EQUAL(lib_edit(EDIT_MOVE, DEVICE_MOVER, AWAY_AT), 0);
 	for (uint64_t i = 0; i < changes; i++)
 		change(i);
+	if (changes > 1)
+		CHECK(vmcall(HC_PLAN_STATUS, 0, 0, 0, 0) <= 1);
 	CHECK_EQUAL(read32(HOME_AT + 0x10), UINT32_MAX);
 	CHECK_EQUAL(read32(AWAY_AT + 0x10), written);
 	CHECK_EQUAL(lib_edit(EDIT_MOVE, DEVICE_MOVER, HOME_AT), 0);
@@ -48,12 +49,15 @@ static void round_trip(uint64_t changes)
 int main(const struct multiboot_info *info)
 {
 	uint64_t crossings = lib_number(info, "crossings=", DEFAULT_CROSSINGS);
-	uint64_t tags = lib_number(info, "tags=", CHANGES_A_ROUND);
+	uint64_t tags = lib_number(info, "tags=", DEFAULT_TAGS);
 	uint64_t rounds = 0;
 
 	CHECK_EQUAL(lib_edit(EDIT_MOVE, DEVICE_MOVER, HOME_AT), 0);
-	while (lib_stats().wraps < crossings)
-		round_trip(1 + rounds++ % (2 * tags));
+	/* Statistics take the host longer than a round trip: not after each. */
+	do {
+		for (unsigned i = 0; i < ROUNDS_A_LOOK; i++)
+			round_trip(1 + rounds++ % (2 * tags));
+	} while (lib_stats().wraps < crossings);
 	CHECK(lib_stats().zapped > 0);
 	return 0;
 }

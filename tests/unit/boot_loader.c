@@ -60,25 +60,24 @@ static uint32_t put_text(const char *text)
 	return loader_put(text, strlen(text) + 1);
 }
 
-/* clang-format off */
 const struct loader_machine loader_ordinary = {
 	.name = "GRUB 2.06",
 	.line = "quiet guest=hammer",
-	.map = {
-		{0, 0x9FC00, 1},
-		{0x9FC00, 0xA0000, 2},
-		{0xF0000, 0x100000, 2},
-		{0x100000, 0x3FF0000, 1},
-	},
+	.map =
+		{
+			{0, 0x9FC00, 1},
+			{0x9FC00, 0xA0000, 2},
+			{0xF0000, 0x100000, 2},
+			{0x100000, 0x3FF0000, 1},
+		},
 	.nr_map = 4,
-	.modules = {
-		{0x200000, 0x200123, "hammer manual"},
-		{0x201000, 0x203000, "remap"},
-	},
+	.modules =
+		{
+			{0x200000, 0x200123, "hammer manual"},
+			{0x201000, 0x203000, "remap"},
+		},
 	.nr_modules = 2,
 };
-/* clang-format on */
-
 uint32_t loader_tell1(const struct loader_machine *machine)
 {
 	struct mb1_info mb = {.flags = MB1_HAS_LINE | MB1_HAS_MODULES | MB1_HAS_MAP | MB1_HAS_LOADER};

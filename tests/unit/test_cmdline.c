@@ -64,13 +64,11 @@ static void reads_choices_in_order(void **context)
 	static const struct {
 		const char *line;
 		enum boot_crash crash;
-	} rows[] = {
-		{"crash=ud",    BOOT_CRASH_UD	  },
-		{"crash=null",  BOOT_CRASH_NULL },
-		{"crash=text",  BOOT_CRASH_TEXT },
-		{"crash=data",  BOOT_CRASH_DATA },
-		{"crash=stack", BOOT_CRASH_STACK}
-	 };
+	} rows[] = {{"crash=ud", BOOT_CRASH_UD},
+		    {"crash=null", BOOT_CRASH_NULL},
+		    {"crash=text", BOOT_CRASH_TEXT},
+		    {"crash=data", BOOT_CRASH_DATA},
+		    {"crash=stack", BOOT_CRASH_STACK}};
 
 	(void)context;
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {

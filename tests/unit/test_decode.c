@@ -15,8 +15,9 @@
 /* Each instruction with its length in front. */
 #define EMIT(text, ...) ".byte 2f - 1f\n1: " text "\n2:\n"
 asm(".pushsection .rodata\n"
-    "rows_64: .code64\n" ROWS_64(EMIT) "rows_32: .code32\n" ROWS_32(EMIT) "rows_16: .code16\n" ROWS_16(EMIT) ".code64\n"
-    ".popsection\n");
+    "rows_64: .code64\n" ROWS_64(EMIT) "rows_32: .code32\n" ROWS_32(EMIT) "rows_16: .code16\n" ROWS_16(
+	    EMIT) ".code64\n"
+		  ".popsection\n");
 extern const uint8_t rows_64[], rows_32[], rows_16[];
 
 struct row {
@@ -164,8 +165,14 @@ static void decodes_every_16_bit_modrm(void **context)
 	static const struct {
 		uint8_t base, index, segment;
 	} table[8] = {
-		{RBX, RSI, TL_DS},  {RBX, RDI, TL_DS},	{RBP, RSI, TL_SS},  {RBP, RDI, TL_SS},
-		{RSI, NONE, TL_DS}, {RDI, NONE, TL_DS}, {RBP, NONE, TL_SS}, {RBX, NONE, TL_DS},
+		{RBX, RSI,  TL_DS},
+		    {RBX, RDI,  TL_DS},
+		{RBP, RSI,  TL_SS},
+		    {RBP, RDI,  TL_SS},
+		{RSI, NONE, TL_DS},
+		    {RDI, NONE, TL_DS},
+		{RBP, NONE, TL_SS},
+		    {RBX, NONE, TL_DS},
 	};
 
 	(void)context;
@@ -174,17 +181,19 @@ static void decodes_every_16_bit_modrm(void **context)
 		unsigned mod = modrm >> 6, rm = modrm & 7;
 		bool absolute = mod == 0 && rm == 6;
 		struct insn insn, wanted = {
-			.op = INSN_LOAD,
-			.length = (uint8_t)(2 + (absolute ? 2 : mod)),
-			.memory_size = 2,
-			.register_size = 2,
-			.reg = modrm >> 3 & 7,
-			.base = absolute ? NONE : table[rm].base,
-			.index = absolute ? NONE : table[rm].index,
-			.segment = absolute ? TL_DS : table[rm].segment,
-			.address_size = 2,
-			.disp = absolute || mod == 2 ? (int16_t)0x9190 : mod == 1 ? (int8_t)0x90 : 0,
-		};
+					  .op = INSN_LOAD,
+					  .length = (uint8_t)(2 + (absolute ? 2 : mod)),
+					  .memory_size = 2,
+					  .register_size = 2,
+					  .reg = modrm >> 3 & 7,
+					  .base = absolute ? NONE : table[rm].base,
+					  .index = absolute ? NONE : table[rm].index,
+					  .segment = absolute ? TL_DS : table[rm].segment,
+					  .address_size = 2,
+					  .disp = absolute || mod == 2 ? (int16_t)0x9190
+						  : mod == 1	       ? (int8_t)0x90
+								       : 0,
+				  };
 		enum decode_status status = insn_decode(bytes, sizeof(bytes), 16, &insn);
 
 		assert_int_equal(status, mod == 3 ? DECODE_UNSUPPORTED : DECODE_OK);
@@ -273,27 +282,37 @@ static void refuses_what_it_should(void **context)
 
 	(void)context;
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
-		assert_int_equal(decode_exactly(cases[i].bytes, cases[i].length, cases[i].bits, &insn), cases[i].status);
+		assert_int_equal(decode_exactly(cases[i].bytes, cases[i].length, cases[i].bits, &insn),
+				 cases[i].status);
 }
 
 /* Prefixes that change nothing before each kind of field: the limit is met in every one of them. */
 static void keeps_to_15_bytes(void **context)
 {
-	static const uint8_t tails[][10] = {
-		{0x8b, 0x03}, {0x8b, 0x43, 1}, {0x8b, 0x04, 0x24}, {0x8b, 0x83, 1, 2, 3, 4}, {0x0f, 0xb6, 0x03},
-		{0xc7, 0x83, 1, 2, 3, 4, 5, 6, 7, 8}, {0xc6, 0x03, 1}, {0xa0, 1, 2, 3, 4, 5, 6, 7, 8},
+	/* clang-format off */
+	static const struct {
+		uint8_t length, bytes[10];
+	} tails[] = {
+		{2, {0x8b, 0x03}},
+		{3, {0x8b, 0x43, 1}},
+		{3, {0x8b, 0x04, 0x24}},
+		{6, {0x8b, 0x83, 1, 2, 3, 4}},
+		{3, {0x0f, 0xb6, 0x03}},
+		{10, {0xc7, 0x83, 1, 2, 3, 4, 5, 6, 7, 8}},
+		{3, {0xc6, 0x03, 1}},
+		{9, {0xa0, 1, 2, 3, 4, 5, 6, 7, 8}},
 	};
-	static const uint8_t lengths[] = {2, 3, 3, 6, 3, 10, 3, 9};
+	/* clang-format on */
 	uint8_t bytes[32];
 	struct insn insn;
 
 	(void)context;
 	for (size_t i = 0; i < ARRAY_SIZE(tails); i++) {
 		for (unsigned prefixes = 0; prefixes <= 16; prefixes++) {
-			unsigned length = prefixes + lengths[i];
+			unsigned length = prefixes + tails[i].length;
 
 			memset(bytes, 0xf3, sizeof(bytes));
-			memcpy(bytes + prefixes, tails[i], sizeof(tails[i]));
+			memcpy(bytes + prefixes, tails[i].bytes, sizeof(tails[i].bytes));
 			for (unsigned available = 0; available <= 20; available++) {
 				enum decode_status status = decode_exactly(bytes, available, 64, &insn);
 
@@ -302,7 +321,8 @@ static void keeps_to_15_bytes(void **context)
 				else if (available >= 15)
 					assert_int_equal(status, DECODE_TOO_LONG);
 				else
-					assert_true(status == DECODE_MORE || (status == DECODE_TOO_LONG && length > 15));
+					assert_true(status == DECODE_MORE ||
+						    (status == DECODE_TOO_LONG && length > 15));
 				if (status == DECODE_OK)
 					assert_int_equal(insn.length, length);
 			}
@@ -313,12 +333,9 @@ static void keeps_to_15_bytes(void **context)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(decodes_what_the_assembler_emits),
-		cmocka_unit_test(decodes_every_modrm_and_sib),
-		cmocka_unit_test(decodes_every_16_bit_modrm),
-		cmocka_unit_test(prefixes_do_what_they_should),
-		cmocka_unit_test(refuses_what_it_should),
-		cmocka_unit_test(keeps_to_15_bytes),
+		cmocka_unit_test(decodes_what_the_assembler_emits), cmocka_unit_test(decodes_every_modrm_and_sib),
+		cmocka_unit_test(decodes_every_16_bit_modrm),	    cmocka_unit_test(prefixes_do_what_they_should),
+		cmocka_unit_test(refuses_what_it_should),	    cmocka_unit_test(keeps_to_15_bytes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

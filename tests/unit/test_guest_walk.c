@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The walk of the guest's page tables, case by case: each right, each bit of the error code, each mode, the flags. */
 #include "tests/unit/guest_memory.h"
-#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <string.h>
@@ -353,47 +352,6 @@ static void tells_tables_outside_memory(void **context)
 	assert_int_equal(walk.gpa, RAM_SIZE + 8 * PT_INDEX);
 }
 
-/* Another CPU, which counts in the available bits of an entry and clears its flags, as a guest's kernel does. */
-enum { UPDATES = 1000000 };
-static _Atomic bool updating;
-
-static void *other_cpu(void *argument)
-{
-	(void)argument;
-	for (unsigned i = 0; i < UPDATES; i++) {
-		__atomic_fetch_add(entry_at(PT + 8 * PT_INDEX), BIT(52), __ATOMIC_RELAXED);
-		__atomic_fetch_and(entry_at(PT + 8 * PT_INDEX), ~(uint64_t)(A | D), __ATOMIC_RELAXED);
-	}
-	atomic_store(&updating, false);
-	return NULL;
-}
-
-/* A flag set by a plain read, change and write would take back what the other CPU did between the two. */
-static void loses_no_update_of_another_cpu(void **context)
-{
-	struct guest_paging p = four_levels;
-	unsigned long ok = 0, retries = 0;
-	struct guest_walk walk;
-	pthread_t thread;
-
-	(void)context;
-	make_tables();
-	atomic_store(&updating, true);
-	assert_int_equal(pthread_create(&thread, NULL, other_cpu, NULL), 0);
-	while (atomic_load(&updating)) {
-		enum guest_walk_status status = walk_to(&p, LINEAR, WRITE, &walk);
-
-		assert_true(status == GUEST_WALK_OK || status == GUEST_WALK_RETRY);
-		ok += status == GUEST_WALK_OK;
-		retries += status == GUEST_WALK_RETRY;
-	}
-	pthread_join(thread, NULL);
-	assert_int_equal(*entry_at(PT + 8 * PT_INDEX) >> 52 & 0x7f, UPDATES & 0x7f);
-	/* With nobody in the way it succeeds. */
-	assert_int_equal(walk_to(&p, LINEAR, WRITE, &walk), GUEST_WALK_OK);
-	print_message("%lu walks, %lu to be tried again, against %d updates\n", ok, retries, UPDATES);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -403,7 +361,6 @@ int main(void)
 		cmocka_unit_test(translates_32_bit_paging),
 		cmocka_unit_test(sets_the_flags),
 		cmocka_unit_test(tells_tables_outside_memory),
-		cmocka_unit_test(loses_no_update_of_another_cpu),
 	};
 
 	return cmocka_run_group_tests(tests, guest_memory_start, guest_memory_stop);

@@ -165,7 +165,7 @@ static void refuses_wrong_frees(void **context)
 	assert_false(memory_free(pages, 0));
 	assert_false(memory_free(pages, 9));
 	assert_false(memory_free(pages, SIZE_MAX));
-	assert_false(memory_free((void *)place(4), 1));	  /* the image */
+	assert_false(memory_free((void *)place(4), 1));   /* the image */
 	assert_false(memory_free((void *)place(301), 1)); /* a module */
 	assert_false(memory_free((void *)place(150), 1)); /* a hole */
 	assert_false(memory_free((void *)(place(ARENA_PAGES)), 1));

@@ -32,7 +32,6 @@ static uint8_t *memory;
 /* What the devices saw. */
 static struct {
 	unsigned calls;
-	unsigned fail_at; /* the call that fails, counted from 1; 0: none */
 	unsigned long total, of_embedder, split, crossing;
 } seen;
 
@@ -78,8 +77,6 @@ static void serve(struct tl_mmio *access, bool callback)
 static enum tl_status device(struct tl_mmio *access)
 {
 	seen.calls++;
-	if (seen.calls == seen.fail_at)
-		return TL_DEVICE_ERROR;
 	serve(access, true);
 	return TL_OK;
 }
@@ -199,16 +196,20 @@ static struct insn random_insn(void)
 	return insn;
 }
 
+static enum mmio_progress run_once(struct mmio_operation *op, struct tl_mmio *access, struct tl_stats *stats)
+{
+	return mmio_operation_run(op, atomic_load(&vm->map), (struct tl_vcpu *)&seen, access, stats);
+}
+
 /* Runs the operation to its end, completing what the embedder is asked to. Returns the accesses of devices. */
 static unsigned run_to_the_end(struct mmio_operation *op, struct tl_stats *stats)
 {
-	const struct map *map = atomic_load(&vm->map);
 	unsigned of_embedder = 0;
 	struct tl_mmio access;
 	enum mmio_progress progress;
 
 	seen.calls = 0;
-	while ((progress = mmio_operation_run(op, map, (struct tl_vcpu *)&seen, &access, stats)) == MMIO_EMBEDDER) {
+	while ((progress = run_once(op, &access, stats)) == MMIO_EMBEDDER) {
 		serve(&access, false);
 		of_embedder++;
 		mmio_operation_complete(op, access.data);
@@ -295,95 +296,6 @@ static void splits_at_every_boundary(void **context)
 	assert_true(seen.crossing > 1000 && seen.split > 1000 && seen.of_embedder > 1000);
 }
 
-/* Three devices of 3, 2 and 3 bytes at the start of the space; the one in the middle may be the embedder's. */
-static void lay_out_three(bool of_embedder)
-{
-	static const unsigned bounds[] = {0, 3, 5, 8};
-	struct tl_edit *edit = clear_layout();
-
-	for (unsigned i = 0; i < 3; i++) {
-		struct tl_range range = {
-			.kind = TL_RANGE_MMIO,
-			.start = SPACE_AT + bounds[i],
-			.size = bounds[i + 1] - bounds[i],
-			.context = &owners[1 + i],
-			.access = i == 1 && of_embedder ? NULL : device,
-		};
-
-		owners[1 + i] =
-			(struct owner){.kind = TL_RANGE_MMIO, .start = range.start, .callback = range.access != NULL};
-		memset(owner_of + bounds[i], (int)(1 + i), range.size);
-		assert_int_equal(tl_map_add(edit, &range, NULL), TL_OK);
-	}
-	nr_owners = 4;
-	assert_int_equal(tl_map_commit(edit), TL_OK);
-	memcpy(memory, "\x11\x22\x33\x44\x55\x66\x77\x88", 8);
-	seen.calls = seen.fail_at = 0;
-}
-
-static const struct insn load_8 = {
-	.op = INSN_LOAD,
-	.memory_size = 8,
-	.register_size = 8,
-	.base = INSN_NO_REGISTER,
-	.index = INSN_NO_REGISTER,
-};
-
-static void a_device_error_stops_it(void **context)
-{
-	uint64_t gpr[INSN_NR_GPRS] = {0};
-	const struct map *map;
-	struct mmio_operation op;
-	struct tl_mmio access;
-	struct tl_stats stats = {0};
-
-	(void)context;
-	for (unsigned fail_at = 1; fail_at <= 3; fail_at++) {
-		lay_out_three(false);
-		map = atomic_load(&vm->map);
-		seen.fail_at = fail_at;
-		mmio_operation_start(&op, &load_8, gpr, SPACE_AT, 8, 0);
-		assert_int_equal(mmio_operation_run(&op, map, (struct tl_vcpu *)&seen, &access, &stats),
-				 MMIO_DEVICE_ERROR);
-		assert_int_equal(seen.calls, fail_at);
-		assert_int_equal(access.gpa, SPACE_AT + (fail_at == 1 ? 0 : fail_at == 2 ? 3 : 5));
-	}
-	seen.fail_at = 0;
-}
-
-/* The embedder gets its part, the map changes, what is left goes by the new map. */
-static void goes_on_with_a_new_map(void **context)
-{
-	uint64_t gpr[INSN_NR_GPRS] = {0};
-	struct mmio_operation op, moved;
-	struct tl_mmio access;
-	struct tl_stats stats = {0};
-	struct tl_edit *edit;
-
-	(void)context;
-	lay_out_three(true);
-	mmio_operation_start(&op, &load_8, gpr, SPACE_AT, 8, 0);
-	assert_int_equal(mmio_operation_run(&op, atomic_load(&vm->map), (struct tl_vcpu *)&seen, &access, &stats),
-			 MMIO_EMBEDDER);
-	assert_int_equal(seen.calls, 1);
-	assert_int_equal(access.gpa, SPACE_AT + 3);
-	assert_int_equal(access.size, 2);
-	serve(&access, false);
-
-	edit = clear_layout();
-	assert_int_equal(tl_map_commit(edit), TL_OK);
-	/* Values only: it may be anywhere else by now. */
-	moved = op;
-	memset(&op, 0xa5, sizeof(op));
-	mmio_operation_complete(&moved, access.data);
-	assert_int_equal(mmio_operation_run(&moved, atomic_load(&vm->map), (struct tl_vcpu *)&seen, &access, &stats),
-			 MMIO_DONE);
-	mmio_operation_finish(&moved, gpr);
-	assert_int_equal(gpr[TL_RAX], 0xffffff5544332211);
-	assert_int_equal(seen.calls, 1);
-	assert_int_equal(stats.hole_reads, 1);
-}
-
 static int start(void **context)
 {
 	enum tl_status status;
@@ -406,8 +318,6 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(splits_at_every_boundary),
-		cmocka_unit_test(a_device_error_stops_it),
-		cmocka_unit_test(goes_on_with_a_new_map),
 	};
 
 	return cmocka_run_group_tests(tests, start, stop);

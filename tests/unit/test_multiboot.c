@@ -83,11 +83,11 @@ static void sorts_merges_and_clips(void **context)
 		.line = "",
 		.map = {{0x300000, 0x400000, 1}, /* out of order */
 			{0x100000, 0x180800, 1},
-			{0x180800, 0x300000, 1}, /* meets both neighbours, one inside a page */
-			{0x380000, 0x480000, 1}, /* the same type may overlap */
-			{0x500001, 0x501FFF, 1}, /* less than a whole page is left of it */
-			{0x600000, 0x600000, 1}, /* empty */
-			{0x480000, 0x500000, 7}, /* an unknown type is not usable */
+			{0x180800, 0x300000, 1},         /* meets both neighbours, one inside a page */
+			{0x380000, 0x480000, 1},         /* the same type may overlap */
+			{0x500001, 0x501FFF, 1},         /* less than a whole page is left of it */
+			{0x600000, 0x600000, 1},         /* empty */
+			{0x480000, 0x500000, 7},         /* an unknown type is not usable */
 			{0x7FFFFFF000, 0x8000001000, 1}, /* passes the limit */
 			{0x9000000000, 0x9100000000, 1}, /* lies behind it */
 			{0x10000000000, 0x10000001000, 2}},

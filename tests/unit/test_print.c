@@ -87,7 +87,7 @@ static void prints_null_text(void **context)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(prints_text),	    cmocka_unit_test(prints_numbers),
+		cmocka_unit_test(prints_text),      cmocka_unit_test(prints_numbers),
 		cmocka_unit_test(prints_pointers),  cmocka_unit_test(keeps_what_it_does_not_know),
 		cmocka_unit_test(prints_null_text),
 	};
