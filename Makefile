@@ -67,6 +67,7 @@ freestanding := -m64 -ffreestanding -mno-red-zone -mgeneral-regs-only -fno-pic -
 std_mmu := -std=c11
 std_mmio := -std=c11
 std_vmx := -std=gnu11
+std_tests := -std=c11
 std_boot := -std=gnu11 -fno-omit-frame-pointer
 std_guest := -std=gnu11 -fno-omit-frame-pointer
 folder = $(firstword $(subst /, ,$(patsubst $(B)/obj/%,%,$@)))
@@ -132,6 +133,12 @@ $(B)/trapline.elf: $(image_parts) $(symbols)
 	$(call say,LD,$@)
 	$(Q)$(link)
 
+# The image of the system tests, which can damage EPT entries.
+$(B)/test-image/trapline.elf: $(image_parts) $(symbols) $(B)/obj/tests/system/corrupt_ept.o
+	$(call say,LD,$@)
+	@mkdir -p $(@D)
+	$(Q)$(link)
+
 # QEMU's -kernel takes 32-bit ELF files only.
 $(B)/trapline32.elf: $(B)/trapline.elf
 	$(call say,OBJCOPY,$@)
@@ -189,11 +196,11 @@ $(B)/unit/%: $(B)/hosted/tests/unit/%.o $(B)/hosted/hosted.a
 	$(Q)$(CC) $(hosted_cflags) -o $@ $^ -lcmocka $(unit_libs_$*)
 .SECONDARY:
 
-test: $(unit_tests) all $(guests)
+test: $(unit_tests) all $(guests) $(B)/test-image/trapline.elf
 	@tools/test unit system
 test-unit: $(unit_tests)
 	@tools/test unit
-test-system: all $(guests)
+test-system: all $(guests) $(B)/test-image/trapline.elf
 	@tools/test system
 test-fresh:
 	@tools/setup fresh

@@ -9,6 +9,10 @@
 #include "boot/tsc.h"
 #include "guest/guest.h"
 
+/* Only the image of the system tests has it (tests/system/corrupt_ept.c). */
+extern bool test_corrupt_ept(struct tl_vm *vm, uint64_t gpa, unsigned level, uint64_t keep, uint64_t set)
+	__attribute__((weak));
+
 static struct guest_module guests[BOOT_MODULES_MAX];
 static char guest_names[BOOT_MODULES_MAX][CMDLINE_NAME_MAX];
 static size_t nr_guests;
@@ -169,6 +173,7 @@ void guests_run(const struct boot_options *options, unsigned *passed, unsigned *
 		.trace = options->trace,
 		.quiet = options->quiet,
 		.tsc_hz = tsc_measure(),
+		.corrupt_ept = test_corrupt_ept,
 	};
 
 	*passed = *failed = 0;

@@ -36,25 +36,32 @@ enum abi_call {
 	HC_SAMPLES,
 	/* enum abi_edit, device, operand. HC_EDIT's ADD, REMOVE, MOVE or INVALIDATE, now; returns the ticks it took. */
 	HC_TIME_EDIT,
+	/* address, struct abi_corruption *. Damages an EPT entry; only the image of the system tests can. */
+	HC_CORRUPT,
+};
+
+/* HC_CORRUPT: the entry at `level` on the way to an address becomes (entry & keep) | set. */
+struct abi_corruption {
+	uint64_t level, keep, set;
 };
 
 #define HC_FAILED  ((uint64_t)-1000) /* an argument that makes no sense, also from HC_EDIT and HC_SAMPLES */
 #define HC_NOT_YET ((uint64_t)-1001)
 
 enum {
-	ABI_TEXT = 200,		/* longest text of HC_PRINT */
-	ABI_NAME = 48,		/* longest name of HC_SAMPLES, with its NUL */
-	ABI_SAMPLES = 4096,	/* most samples of HC_SAMPLES */
+	ABI_TEXT = 200,         /* longest text of HC_PRINT */
+	ABI_NAME = 48,          /* longest name of HC_SAMPLES, with its NUL */
+	ABI_SAMPLES = 4096,     /* most samples of HC_SAMPLES */
 	ABI_BANK_SIZE = 0x2000, /* bytes of register file behind a bank, however large its range is */
 };
 
 enum abi_edit {
 	EDIT_ADD, /* operand: address */
 	EDIT_REMOVE,
-	EDIT_MOVE,	 /* operand: address */
-	EDIT_RESIZE,	 /* operand: size */
-	EDIT_REPLACE,	 /* operand: address. Removed and added there in one transaction, as a BAR is moved */
-	EDIT_SWAP,	 /* the two devices change places in one transaction of three moves */
+	EDIT_MOVE,       /* operand: address */
+	EDIT_RESIZE,     /* operand: size */
+	EDIT_REPLACE,    /* operand: address. Removed and added there in one transaction, as a BAR is moved */
+	EDIT_SWAP,       /* the two devices change places in one transaction of three moves */
 	EDIT_INVALIDATE, /* every MMIO entry becomes stale */
 };
 
@@ -76,9 +83,9 @@ enum abi_edit {
 	DEVICE(NEIGHBOUR, BANK, 0xd0031800, 0x800)                                                      \
 	DEVICE(EMBEDDER, EMBEDDER, 0xd0040000, 0x1000)                                                  \
 	DEVICE(BROKEN, BROKEN, 0xd0050000, 0x1000)                                                      \
-	DEVICE(LOW, BANK, 0xd0000, 0x1000)		/* in reach of real mode */                     \
+	DEVICE(LOW, BANK, 0xd0000, 0x1000)              /* in reach of real mode */                     \
 	DEVICE(LARGE, PATTERN, 0xe0000000, 64ull << 20) /* for MMIO entries of 2 MiB */                 \
-	DEVICE(HUGE, PATTERN, 32ull << 30, 2ull << 30)	/* for MMIO entries of 1 GiB */                 \
+	DEVICE(HUGE, PATTERN, 32ull << 30, 2ull << 30)  /* for MMIO entries of 1 GiB */                 \
 	DEVICE(SPARE, ABSENT, 0xd0060000, 0x1000)                                                       \
 	DEVICE(PLAIN0, PLAIN, 0xd0070000, 0x1000)                                                       \
 	DEVICE(PLAIN1, PLAIN, 0xd0071000, 0x1000)

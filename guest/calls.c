@@ -62,6 +62,18 @@ static uint64_t calls_device(struct platform *platform, uint64_t index, uint64_t
 	return tl_mem_write(platform->vm, gpa, &answer, sizeof(answer)) ? 0 : HC_FAILED;
 }
 
+static uint64_t calls_corrupt(struct platform *platform, uint64_t address, uint64_t gpa)
+{
+	struct abi_corruption how;
+
+	if (!platform->services->corrupt_ept || !tl_mem_read(platform->vm, gpa, &how, sizeof(how)))
+		return HC_FAILED;
+	if (how.level < 1 || how.level > 4 ||
+	    !platform->services->corrupt_ept(platform->vm, address, (unsigned)how.level, how.keep, how.set))
+		return HC_FAILED;
+	return 0;
+}
+
 void calls_serve(struct platform *platform, struct tl_exit_vmcall *call)
 {
 	const uint64_t *argument = call->argument;
@@ -94,6 +106,9 @@ void calls_serve(struct platform *platform, struct tl_exit_vmcall *call)
 		break;
 	case HC_TIME_EDIT:
 		call->result = bench_time_edit(platform, argument);
+		break;
+	case HC_CORRUPT:
+		call->result = calls_corrupt(platform, argument[0], argument[1]);
 		break;
 	default:
 		call->result = HC_FAILED;

@@ -25,7 +25,7 @@ struct device {
 	uint64_t address, size; /* its range, as last committed */
 	tl_range_id id;
 	unsigned live_ranges; /* added and not released yet */
-	bool watched;	      /* its accesses count down to a planned commit, or none should come at all */
+	bool watched;         /* its accesses count down to a planned commit, or none should come at all */
 	uint64_t releases;
 	uint64_t accesses[2][9]; /* reads and writes, by size */
 	uint8_t registers[ABI_BANK_SIZE];

@@ -63,11 +63,11 @@ static bool elf_read_layout(const uint8_t *image, size_t size, struct elf_layout
 		return false;
 	if (layout->is_64) {
 		__builtin_memcpy(&h64, image, sizeof(h64));
-		*layout = (struct elf_layout){true,	   h64.entry,	  h64.phoff, h64.type,
+		*layout = (struct elf_layout){true,        h64.entry,     h64.phoff, h64.type,
 					      h64.machine, h64.phentsize, h64.phnum};
 	} else {
 		__builtin_memcpy(&h32, image, sizeof(h32));
-		*layout = (struct elf_layout){false,	   h32.entry,	  h32.phoff, h32.type,
+		*layout = (struct elf_layout){false,       h32.entry,     h32.phoff, h32.type,
 					      h32.machine, h32.phentsize, h32.phnum};
 	}
 	return true;
@@ -114,8 +114,8 @@ static struct elf64_program_header elf_program_header(const uint8_t *image, cons
 		return h64;
 	}
 	__builtin_memcpy(&h32, at, sizeof(h32));
-	return (struct elf64_program_header){h32.type,	h32.flags,  h32.offset, h32.vaddr,
-					     h32.paddr, h32.filesz, h32.memsz,	h32.align};
+	return (struct elf64_program_header){h32.type,  h32.flags,  h32.offset, h32.vaddr,
+					     h32.paddr, h32.filesz, h32.memsz,  h32.align};
 }
 
 static const char *elf_check_segment(const struct elf64_program_header *header, size_t size)

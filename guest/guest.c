@@ -14,7 +14,7 @@ enum {
 /* How a run ended. */
 struct guest_end {
 	unsigned ending; /* enum guest_ending */
-	uint64_t code;	 /* of GUEST_EXIT */
+	uint64_t code;   /* of GUEST_EXIT */
 	char how[160];
 };
 
@@ -143,8 +143,11 @@ static void guest_judge(const struct platform *platform, const struct guest_opti
 			    stats->fresh + stats->stale, report->accesses);
 	else
 		report->passed = true;
-	if (report->passed)
-		text_format(reason, size, "%s", end->how);
+	if (!report->passed)
+		return;
+	text_format(reason, size, "%s", end->how);
+	if (end->ending != GUEST_EXIT && !platform->services->quiet)
+		platform->services->print("  %s: %s, as expected\n", platform->name, end->how);
 }
 
 static bool guest_load(struct platform *platform, const struct guest_module *module,

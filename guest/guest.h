@@ -33,9 +33,12 @@ struct guest_services {
 	/* What every guest's VM starts from, as in struct tl_vm_config; a module's own words come first. */
 	unsigned tag_bits, mmio_level;
 	uint64_t first_generation;
-	bool trace;	 /* record the library's trace events and print them after the guest */
-	bool quiet;	 /* print nothing of what a guest has to say unless it fails */
+	bool trace;      /* record the library's trace events and print them after the guest */
+	bool quiet;      /* print nothing of what a guest has to say unless it fails */
 	uint64_t tsc_hz; /* 0: unknown */
+	/* Replaces the EPT entry at `level` (1 to 4) on the way to `gpa` by (entry & keep) | set, for tests of damage; false if
+	 * there is none. NULL: this image cannot. */
+	bool (*corrupt_ept)(struct tl_vm *vm, uint64_t gpa, unsigned level, uint64_t keep, uint64_t set);
 };
 
 struct guest_report {
@@ -43,7 +46,7 @@ struct guest_report {
 	char reason[160]; /* how the guest ended, in one sentence without a full stop */
 	struct tl_stats stats;
 	uint64_t accesses; /* counted by the devices, and the hole's */
-	uint64_t ticks;	   /* of the host's TSC, over the guest's run */
+	uint64_t ticks;    /* of the host's TSC, over the guest's run */
 };
 
 /*

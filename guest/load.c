@@ -6,7 +6,7 @@
 
 enum {
 	LOAD_PAGE = 4096,
-	LOAD_TABLE_PAGES = 6,	      /* one PML4, one PDPT, four page directories */
+	LOAD_TABLE_PAGES = 6,         /* one PML4, one PDPT, four page directories */
 	LOAD_COMMAND_LINE = 1024,     /* bytes, with the NUL */
 	LOAD_TABLE_FLAGS = 0x03,      /* present, writable */
 	LOAD_LARGE_PAGE_FLAGS = 0x83, /* and a page of 2 MiB */

@@ -19,15 +19,15 @@ enum guest_ending {
 };
 
 struct guest_options {
-	uint64_t memory;	       /* mem=: bytes of RAM, a multiple of 4096 */
-	uint64_t flat;		       /* flat=: where the image goes */
-	bool is_flat;		       /* flat= was given: the image is no Multiboot kernel */
-	enum state_mode mode;	       /* mode=: in which a flat image starts */
+	uint64_t memory;               /* mem=: bytes of RAM, a multiple of 4096 */
+	uint64_t flat;                 /* flat=: where the image goes */
+	bool is_flat;                  /* flat= was given: the image is no Multiboot kernel */
+	enum state_mode mode;          /* mode=: in which a flat image starts */
 	unsigned tag_bits, mmio_level; /* tag-bits=, mmio-level= */
 	uint64_t first_generation;     /* generation= */
-	uint64_t timeout;	       /* timeout=: ticks of guest time; given in millions, 0 for no limit */
-	unsigned expect;	       /* expect=: enum guest_ending */
-	bool exact;		       /* exact: no access is split, fresh + stale must be what the devices counted */
+	uint64_t timeout;              /* timeout=: ticks of guest time; given in millions, 0 for no limit */
+	unsigned expect;               /* expect=: enum guest_ending */
+	bool exact;                    /* exact: no access is split, fresh + stale must be what the devices counted */
 	const char *command_line;      /* behind `--`: the guest's own words */
 };
 

@@ -7,9 +7,9 @@
 #include <trapline.h>
 
 enum state_mode {
-	STATE_REAL,	 /* 16 bits, from CS:IP */
+	STATE_REAL,      /* 16 bits, from CS:IP */
 	STATE_PROTECTED, /* 32 bits, flat segments, no paging */
-	STATE_LONG,	 /* 64 bits, flat, paging on */
+	STATE_LONG,      /* 64 bits, flat, paging on */
 };
 
 /*

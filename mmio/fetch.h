@@ -4,17 +4,17 @@
 #define MMIO_FETCH_H
 
 #include "mmio/decode.h"
-#include "mmu/guest_walk.h"
+#include "mmu/guest_fetch.h"
 
 enum fetch_status {
 	FETCH_OK,
 	FETCH_PAGE_FAULT,    /* #PF with .error_code, CR2 is .linear */
 	FETCH_PROTECTION,    /* #GP(0): longer than 15 bytes, beyond the code segment's limit, or not canonical */
-	FETCH_INVALID,	     /* #UD */
+	FETCH_INVALID,       /* #UD */
 	FETCH_UNSUPPORTED,   /* has no memory operand, or is not emulated; code holds the bytes */
 	FETCH_TABLE_NOT_RAM, /* a page table lies in MMIO or in the hole, at .gpa */
-	FETCH_NOT_RAM,	     /* the code lies there, at .gpa */
-	FETCH_RETRY,	     /* another CPU changed the tables meanwhile: let the guest try again */
+	FETCH_NOT_RAM,       /* the code lies there, at .gpa */
+	FETCH_RETRY,         /* another CPU changed the tables meanwhile: let the guest try again */
 };
 
 struct fetch {

@@ -234,7 +234,7 @@ ALWAYS_INLINE bool step_down(struct walker *w, struct descent *d, const unsigned
 /*
  * Goes from the first table down to the leaf. Leaves the trace, the rights, the leaf and the address; sets no flag yet.
  */
-static enum guest_walk_status descend(struct walker *w)
+ALWAYS_INLINE enum guest_walk_status descend(struct walker *w)
 {
 	struct descent d = {
 		.window = window_of(w->map),
@@ -382,6 +382,7 @@ enum guest_walk_status guest_walk(const struct map *map, const struct guest_pagi
 	w.walk = walk;
 	w.linear = linear;
 	w.access = access;
+	w.all = w.any = w.leaf = 0;
 	w.user = paging->cpl == 3 && !(access & GUEST_IMPLICIT);
 	status = walk_tables(&w);
 	if (likely(status == GUEST_WALK_OK))
@@ -392,36 +393,4 @@ enum guest_walk_status guest_walk(const struct map *map, const struct guest_pagi
 		status = mark_used(&w);
 	fill_trace(walk);
 	return status;
-}
-
-struct unaligned {
-	uint64_t value;
-} __attribute__((packed, may_alias));
-
-enum guest_walk_status guest_fetch(const struct map *map, const struct guest_paging *paging, gva_t linear,
-				   unsigned limit, struct guest_code *code, struct guest_walk *walk)
-{
-	enum guest_walk_status status = guest_walk(map, paging, linear, GUEST_FETCH, walk);
-	unsigned left = (unsigned)(PAGE_SIZE - (linear & (PAGE_SIZE - 1)));
-	const uint8_t *host;
-
-	if (unlikely(status != GUEST_WALK_OK))
-		return status;
-	host = map_host(map, walk->gpa);
-	if (unlikely(!host))
-		return GUEST_WALK_NOT_RAM;
-	if (code->available == 0)
-		code->host = host;
-	if (likely(code->available == 0 && limit >= GUEST_CODE_MAX && left >= GUEST_CODE_MAX)) {
-		uint64_t low = ((const volatile struct unaligned *)host)->value;
-		uint64_t high = ((const volatile struct unaligned *)(host + 7))->value;
-
-		__builtin_memcpy(code->bytes, &low, 8);
-		__builtin_memcpy(code->bytes + 7, &high, 8);
-		code->available = GUEST_CODE_MAX;
-		return GUEST_WALK_OK;
-	}
-	for (; left && code->available < limit && code->available < GUEST_CODE_MAX; left--)
-		code->bytes[code->available++] = *(const volatile uint8_t *)host++;
-	return GUEST_WALK_OK;
 }

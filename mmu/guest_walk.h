@@ -13,7 +13,7 @@ struct guest_paging {
 	uint32_t pkru, pkrs; /* used where CR4.PKE, CR4.PKS is set */
 	uint8_t cpl;
 	bool rflags_ac;
-	bool pages_1g;	    /* the CPU has 1 GiB pages: CPUID 80000001H:EDX.Page1GB */
+	bool pages_1g;      /* the CPU has 1 GiB pages: CPUID 80000001H:EDX.Page1GB */
 	uint8_t maxphyaddr; /* in bits, 32 to 52 */
 };
 
@@ -27,11 +27,11 @@ enum guest_access {
 
 enum guest_walk_status {
 	GUEST_WALK_OK,
-	GUEST_WALK_FAULT,	  /* #PF with .error_code, CR2 is the address */
+	GUEST_WALK_FAULT,         /* #PF with .error_code, CR2 is the address */
 	GUEST_WALK_NON_CANONICAL, /* #GP(0), or #SS(0) for an address in SS */
 	GUEST_WALK_TABLE_NOT_RAM, /* a table lies in MMIO or in the hole; .gpa is that of the entry */
-	GUEST_WALK_NOT_RAM,	  /* guest_fetch() only: the code lies in MMIO or in the hole, at .gpa */
-	GUEST_WALK_RETRY,	  /* another CPU changed an entry during the walk: let the guest try again */
+	GUEST_WALK_NOT_RAM,       /* guest_fetch() only: the code lies in MMIO or in the hole, at .gpa */
+	GUEST_WALK_RETRY,         /* another CPU changed an entry during the walk: let the guest try again */
 };
 
 enum { GUEST_WALK_MAX = 5 };
@@ -68,23 +68,5 @@ static inline bool guest_walk_holds(const struct guest_walk *walk)
 		changed |= __atomic_load_n(walk->entry[i], __ATOMIC_RELAXED) ^ walk->value[i];
 	return changed == 0;
 }
-
-enum { GUEST_CODE_MAX = 15 };
-
-/* Instruction bytes, read once. */
-struct guest_code {
-	uint8_t bytes[GUEST_CODE_MAX];
-	uint8_t available;
-	const uint8_t *host; /* where the first of them stand in guest RAM or ROM; good to the end of that page */
-};
-
-/*
- * Appends to `code` what the page of `linear` holds from there on, up to `limit` bytes in all (more than
- * code->available; at most GUEST_CODE_MAX, less where the code segment ends earlier). `linear` is the address of the
- * first byte appended. Start with available = 0; when the decoder needs more and `limit` is not reached, call again
- * for the next page, with another `walk` if the first is to be kept.
- */
-enum guest_walk_status guest_fetch(const struct map *map, const struct guest_paging *paging, gva_t linear,
-				   unsigned limit, struct guest_code *code, struct guest_walk *walk);
 
 #endif

@@ -48,7 +48,7 @@ def grub_config(command_line, modules, protocol):
     return "\n".join(lines + ["boot", ""])
 
 
-def make_iso(output, build, command_line="", modules=None, protocol=2):
+def make_iso(output, build, command_line="", modules=None, protocol=2, kernel="trapline.elf"):
     """Writes the ISO `output`. Module files without a slash lie in `build`/guests. Raises IsoError."""
     if modules is None:
         modules = read_modules()
@@ -57,7 +57,7 @@ def make_iso(output, build, command_line="", modules=None, protocol=2):
         os.makedirs(tree + "/boot/grub")
         os.makedirs(tree + "/guests")
         try:
-            shutil.copy(build + "/trapline.elf", tree + "/boot/trapline.elf")
+            shutil.copy(f"{build}/{kernel}", tree + "/boot/trapline.elf")
             for file, _ in modules:
                 shutil.copy(file if "/" in file else f"{build}/guests/{file}", tree + "/guests/")
         except OSError as error:

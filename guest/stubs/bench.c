@@ -225,10 +225,11 @@ static void measure(void)
 	CHECK_EQUAL(lib_stats().wraps, 0);
 }
 
+/* `i` is volatile so that no compiler unrolls the loop: each copy of the instruction would be a cold one. */
 #define TRACE(name, instructions, number, edit, address)                                            \
 	do {                                                                                        \
 		lib_print("trace: " name);                                                          \
-		for (unsigned i = 0; i < TRACED; i++) {                                             \
+		for (volatile unsigned i = 0; i < TRACED; i++) {                                    \
 			uint64_t rax = (number), rbx = (edit), rcx = DEVICE_SPARE, rsi = (address); \
 			uint64_t rdx = DEVICE_SPARE_AT;                                             \
                                                                                                     \
@@ -236,7 +237,7 @@ static void measure(void)
 					 "xchg %%bx, %%bx"                                          \
 					 : "+a"(rax), "+b"(rbx), "+c"(rcx), "+d"(rdx)               \
 					 : "S"(rsi)                                                 \
-					 : "r9", "memory", "cc");                                   \
+					 : "r8", "r9", "memory", "cc");                             \
 		}                                                                                   \
 	} while (0)
 
@@ -261,6 +262,8 @@ static void trace(void)
 	TRACE_EXIT("cpuid", "cpuid");
 	TRACE_ACCESS("mmio_read32", READ, DEVICE_PLAIN0_AT);
 	TRACE_ACCESS("mmio_write32", WRITE, DEVICE_PLAIN0_AT);
+	make_sites();
+	TRACE("cold_read32", "call *%%rax", (uint64_t)sites[i], 0, DEVICE_PLAIN0_AT);
 	TRACE_ACCESS("stale_read32", READ, invalidated(DEVICE_PLAIN0_AT));
 	TRACE_ACCESS("embedder_read32", READ, DEVICE_EMBEDDER_AT);
 	TRACE_EDIT("invalidate_all", EDIT_INVALIDATE, 0);

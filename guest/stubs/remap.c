@@ -7,7 +7,7 @@
 #include "guest/stubs/lib.h"
 
 enum {
-	DEFAULT_CHANGES = 300,
+	DEFAULT_CHANGES = 240,
 	ACCESSES_BETWEEN = 200,
 	NR_PLACES = 8,
 	LONGEST_PLAN = 24,

@@ -73,8 +73,8 @@ static void check_split_hole(void)
 }
 
 /*
- * Accesses of 2 to 8 bytes over `border`, one by one byte further. The bytes below it belong to a register file or
- * read as `low` where that is not 0, and so those above it.
+ * Accesses of 2 to 8 bytes across `border`, each one byte further over it. On a side that is a hole the bytes written
+ * are lost and all ones come back.
  */
 static void check_border(uint64_t border, bool hole_below, bool hole_above)
 {

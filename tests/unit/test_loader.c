@@ -52,10 +52,7 @@ static int setup(void **context)
 	(void)context;
 	low = calloc(1, LOW_SIZE);
 	high = calloc(1, HIGH_SIZE);
-	memory = (struct load_memory){
-		{{0, LOW_SIZE, low}, {HIGH_START, HIGH_SIZE, high}},
-		     2
-	      };
+	memory = (struct load_memory){{{0, LOW_SIZE, low}, {HIGH_START, HIGH_SIZE, high}}, 2};
 	memset(&state, 0xee, sizeof(state));
 	memset(why, 0, sizeof(why));
 	return 0;
@@ -91,11 +88,9 @@ static void fill_image(void)
 /* Two segments: 1 MiB with 0x1800 bytes of file and 0x2000 of memory, and 0x8000 with 0x400 of each. */
 static void good32(void)
 {
-	struct ph32 ph[3] = {
-		{1, 0x1000, 0xc0100000, 0x100000, 0x1800,	  0x2000,	  5, 0x1000},
-		{4, 0,      0,	  0,	     0xffffffff, 0xffffffff, 0, 0	 }, /* not PT_LOAD: ignored */
-		{1, 0x2800, 0x8000,	    0x8000,   0x400,	   0x400,	  6, 0x1000}
-	    };
+	struct ph32 ph[3] = {{1, 0x1000, 0xc0100000, 0x100000, 0x1800, 0x2000, 5, 0x1000},
+			     {4, 0, 0, 0, 0xffffffff, 0xffffffff, 0, 0}, /* not PT_LOAD: ignored */
+			     {1, 0x2800, 0x8000, 0x8000, 0x400, 0x400, 6, 0x1000}};
 
 	fill_image();
 	put16(16, 2);
@@ -111,10 +106,8 @@ static void good32(void)
 
 static void good64(void)
 {
-	struct ph64 ph[2] = {
-		{1, 5, 0x1000, 0x100000, 0x100000, 0x1800, 0x2000, 0x1000},
-		{1, 6, 0x2800, 0x8000,   0x8000,   0x400,  0x400,  0x1000}
-	    };
+	struct ph64 ph[2] = {{1, 5, 0x1000, 0x100000, 0x100000, 0x1800, 0x2000, 0x1000},
+			     {1, 6, 0x2800, 0x8000, 0x8000, 0x400, 0x400, 0x1000}};
 
 	fill_image();
 	image[4] = 2;
@@ -251,27 +244,27 @@ static void refuse_each(void (*good)(void), const struct breakage *breakage, siz
 static void refuses_broken_elf32(void **context)
 {
 	static const struct breakage each[] = {
-		{0,	    1, 0,		  "no ELF file"				       },
-		{4,	    1, 3,		  "class"					 },
-		{5,	    1, 2,		  "little-endian"				 },
-		{6,	    1, 0,		  "version"				       },
-		{16,	     2, 3,		   "ET_EXEC"				       },
-		{18,	     2, 62,		    "another machine"				     },
-		{42,	     2, 31,		    "entry size"					},
-		{44,	     2, 0,		   "no program headers"			       },
-		{44,	     2, 0xffff,		"program headers lie outside"		     },
-		{28,	     4, 0xffffffff,	    "program headers lie outside"			 },
-		{28,	     4, IMAGE_SIZE - 95, "program headers lie outside"		      },
-		{P32(offset), 4, IMAGE_SIZE - 1,	 "segment 0 lies outside the image"		   },
-		{P32(offset), 4, 0xffffffff,	     "segment 0 lies outside the image"	       },
-		{P32(filesz), 4, 0x2001,		 "segment 0 is larger in the file"		  },
-		{P32(memsz),  4, 0x100001,	  "lies outside guest memory"		     },
-		{P32(paddr),  4, 0xa0000,	 "segment 0 at 0xa0000 lies outside guest memory"},
-		{P32(paddr),  4, 0x9f000,	 "lies outside guest memory"			    },
-		{P32(paddr),  4, 0x9d001,	 "overlaps the page of the Multiboot information"},
-		{P32(paddr),  4, 0x8200,		"segment 2 at 0x8000 overlaps another segment"  },
-		{24,	     4, 0xc0102000,	    "entry point lies in no segment"		    },
-		{24,	     4, 0,		   "entry point lies in no segment"		   },
+		{0, 1, 0, "no ELF file"},
+		{4, 1, 3, "class"},
+		{5, 1, 2, "little-endian"},
+		{6, 1, 0, "version"},
+		{16, 2, 3, "ET_EXEC"},
+		{18, 2, 62, "another machine"},
+		{42, 2, 31, "entry size"},
+		{44, 2, 0, "no program headers"},
+		{44, 2, 0xffff, "program headers lie outside"},
+		{28, 4, 0xffffffff, "program headers lie outside"},
+		{28, 4, IMAGE_SIZE - 95, "program headers lie outside"},
+		{P32(offset), 4, IMAGE_SIZE - 1, "segment 0 lies outside the image"},
+		{P32(offset), 4, 0xffffffff, "segment 0 lies outside the image"},
+		{P32(filesz), 4, 0x2001, "segment 0 is larger in the file"},
+		{P32(memsz), 4, 0x100001, "lies outside guest memory"},
+		{P32(paddr), 4, 0xa0000, "segment 0 at 0xa0000 lies outside guest memory"},
+		{P32(paddr), 4, 0x9f000, "lies outside guest memory"},
+		{P32(paddr), 4, 0x9d001, "overlaps the page of the Multiboot information"},
+		{P32(paddr), 4, 0x8200, "segment 2 at 0x8000 overlaps another segment"},
+		{24, 4, 0xc0102000, "entry point lies in no segment"},
+		{24, 4, 0, "entry point lies in no segment"},
 	};
 
 	(void)context;
@@ -281,18 +274,18 @@ static void refuses_broken_elf32(void **context)
 static void refuses_broken_elf64(void **context)
 {
 	static const struct breakage each[] = {
-		{18,	     2, 3,		   "another machine"				    },
-		{54,	     2, 32,		    "entry size"					},
-		{32,	     8, UINT64_MAX,	    "program headers lie outside"			 },
-		{32,	     8, UINT64_MAX - 100,	  "program headers lie outside"		       },
-		{P64(offset),  8, UINT64_MAX - 0x17ff, "segment 0 lies outside the image"			},
-		{P64(paddr),   8, UINT64_MAX - 0x1ffe, "segment 0 wraps around"			     },
-		{P64(vaddr),   8, UINT64_MAX - 0x1ffe, "segment 0 wraps around"			     },
-		{P64(memsz),   8, UINT64_MAX,	    "segment 0 wraps around"			    },
-		{P64(paddr),   8, 0x100000000,	     "above 4 GiB"					  },
-		{P64_2(paddr), 8, 0x100000000,	       "segment 1 at 0x100000000 lies outside guest memory"},
-		{P64_2(paddr), 8, 0x101fff,	    "segment 1 at 0x101fff overlaps another segment"    },
-		{P64_2(memsz), 8, 0,		     "entry point"					  }, /* empty: not loaded; the entry is moved into it below */
+		{18, 2, 3, "another machine"},
+		{54, 2, 32, "entry size"},
+		{32, 8, UINT64_MAX, "program headers lie outside"},
+		{32, 8, UINT64_MAX - 100, "program headers lie outside"},
+		{P64(offset), 8, UINT64_MAX - 0x17ff, "segment 0 lies outside the image"},
+		{P64(paddr), 8, UINT64_MAX - 0x1ffe, "segment 0 wraps around"},
+		{P64(vaddr), 8, UINT64_MAX - 0x1ffe, "segment 0 wraps around"},
+		{P64(memsz), 8, UINT64_MAX, "segment 0 wraps around"},
+		{P64(paddr), 8, 0x100000000, "above 4 GiB"},
+		{P64_2(paddr), 8, 0x100000000, "segment 1 at 0x100000000 lies outside guest memory"},
+		{P64_2(paddr), 8, 0x101fff, "segment 1 at 0x101fff overlaps another segment"},
+		{P64_2(memsz), 8, 0, "entry point"}, /* empty: not loaded; the entry is moved into it below */
 	};
 
 	(void)context;
@@ -437,14 +430,14 @@ static void refuses_flat_images(void **context)
 		size_t size;
 		const char *words;
 	} each[] = {
-		{0x7c00,			 STATE_REAL,	     0,	"empty"	       },
-		{0xa0000,			  STATE_REAL,      16, "outside guest memory"},
-		{0x9fff8,			  STATE_REAL,      16, "outside guest memory"},
-		{UINT64_MAX - 7,		 STATE_LONG,	     16, "outside guest memory"},
+		{0x7c00, STATE_REAL, 0, "empty"},
+		{0xa0000, STATE_REAL, 16, "outside guest memory"},
+		{0x9fff8, STATE_REAL, 16, "outside guest memory"},
+		{UINT64_MAX - 7, STATE_LONG, 16, "outside guest memory"},
 		{HIGH_START + HIGH_SIZE - 8, STATE_PROTECTED, 16, "outside guest memory"},
-		{0x100000,		   STATE_REAL,      16, "below 1 MiB"		},
-		{LOW_SIZE - 6 * 4096 - 8,	  STATE_LONG,      16, "page tables"	       },
-		{LOW_SIZE - 8,	       STATE_LONG,	   8,  "page tables"	   },
+		{0x100000, STATE_REAL, 16, "below 1 MiB"},
+		{LOW_SIZE - 6 * 4096 - 8, STATE_LONG, 16, "page tables"},
+		{LOW_SIZE - 8, STATE_LONG, 8, "page tables"},
 	};
 
 	(void)context;

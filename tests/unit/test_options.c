@@ -39,14 +39,14 @@ static void reads_options(void **context)
 static void refuses_options(void **context)
 {
 	static const char *const each[] = {
-		"mem=",	       "mem=0",	       "mem=1",
+		"mem=",        "mem=0",        "mem=1",
 		"mem=4097",    "mem=2049M",    "mem=17179869184G",
 		"mem=16M1",    "mem=-4096",    "flat=",
 		"flat=0x",     "mode=virtual", "tag-bits=0",
 		"tag-bits=20", "tag-bits=6x",  "mmio-level=4",
 		"mmio-level=", "generation=x", "timeout=18446744073709551615",
 		"expect=",     "expect=well",  "generation=18446744073709551616",
-		"memm=4K",     "Exact",	       "mode=real",
+		"memm=4K",     "Exact",        "mode=real",
 	};
 	struct guest_options options = {0};
 
