@@ -104,6 +104,17 @@ static const char *guest_trace_name(uint32_t event)
 	return event < sizeof(names) / sizeof(names[0]) ? names[event] : "unknown event";
 }
 
+static void guest_print_record(const struct guest_services *services, const struct tl_trace_record *record)
+{
+	const char *valid = "";
+
+	if (record->event == TL_TRACE_CHECK_MMIO_SPTE)
+		valid = record->verdict ? " not valid" : " valid";
+	services->print("trace: %lu %s gpa 0x%lx spte 0x%lx range %u tag 0x%x, in the map 0x%x%s\n", record->tsc,
+			guest_trace_name(record->event), record->gpa, record->spte, record->range, record->spte_tag,
+			record->map_tag, valid);
+}
+
 static void guest_print_trace(const struct guest_services *services)
 {
 	struct tl_trace_record record[GUEST_TRACE_BATCH];
@@ -114,9 +125,7 @@ static void guest_print_trace(const struct guest_services *services)
 		if (lost)
 			services->print("trace: %lu older events were overwritten\n", lost);
 		for (size_t i = 0; i < count; i++)
-			services->print("trace: %lu %s gpa 0x%lx spte 0x%lx range %u tag 0x%x map 0x%x verdict %u\n",
-					record[i].tsc, guest_trace_name(record[i].event), record[i].gpa, record[i].spte,
-					record[i].range, record[i].spte_tag, record[i].map_tag, record[i].verdict);
+			guest_print_record(services, &record[i]);
 	}
 }
 

@@ -1,7 +1,7 @@
 ; SPDX-License-Identifier: MIT
-; The same accesses to a device in every mode of the processor: real, real with a 4 GiB segment, protected with 16 and with
-; 32 bits, with 32-bit paging and PAE, long, and compatibility with 32 and 16 bits. A flat image for 0x7c00, started in
-; real mode. The exit code of a failure is the number of its step; the line before it names the mode.
+; The same accesses to a device in every mode of the processor: real, real with a 4 GiB segment, protected with 16 and
+; with 32 bits, with 32-bit paging and with PAE, long, and compatibility with 32 and 16 bits. A flat image for 0x7c00,
+; started in real mode. The exit code of a failure is the number of its step; the line before it names the mode.
 
 %define HC_EXIT    1			; guest/abi.h
 %define HC_PRINT   2
