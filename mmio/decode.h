@@ -26,26 +26,26 @@ enum insn_op {
 
 struct insn {
 	uint8_t length;
-	uint8_t op;	       /* enum insn_op */
+	uint8_t op;            /* enum insn_op */
 	uint8_t memory_size;   /* of the memory operand, in bytes */
 	uint8_t register_size; /* of the register operand, in bytes; 0 without one */
-	uint8_t reg;	       /* INSN_NO_REGISTER without one */
+	uint8_t reg;           /* INSN_NO_REGISTER without one */
 	uint8_t high_byte;     /* reg is 0 to 3 and means AH, CH, DH, BH */
 	uint8_t base, index;
-	uint8_t scale;	      /* the index is shifted left by this, 0 to 3 */
+	uint8_t scale;        /* the index is shifted left by this, 0 to 3 */
 	uint8_t segment;      /* enum tl_segment_name: the override, else SS or DS by the base */
 	uint8_t address_size; /* 2, 4 or 8 bytes */
 	uint8_t rip_relative; /* disp counts from the next instruction; base and index are none */
-	int64_t disp;	      /* sign-extended, but for moffs: there it is the whole address */
-	uint64_t imm;	      /* truncated to memory_size; 0 without one */
+	int64_t disp;         /* sign-extended, but for moffs: there it is the whole address */
+	uint64_t imm;         /* truncated to memory_size; 0 without one */
 };
 
 enum decode_status {
 	DECODE_OK,
 	DECODE_TOO_LONG,    /* more than 15 bytes: #GP(0) */
-	DECODE_INVALID,	    /* #UD */
+	DECODE_INVALID,     /* #UD */
 	DECODE_UNSUPPORTED, /* has no memory operand, or is not emulated */
-	DECODE_MORE,	    /* needs a byte at or beyond `available` */
+	DECODE_MORE,        /* needs a byte at or beyond `available` */
 };
 
 /*

@@ -19,11 +19,11 @@ enum form_size {
 enum form_flags {
 	FORM_PREFIX = 1 << 0,
 	FORM_MODRM = 1 << 1,
-	FORM_MOFFS = 1 << 2,	   /* the operand's address follows the opcode; the register is the accumulator */
-	FORM_ONLY_64 = 1 << 3,	   /* another instruction outside 64-bit mode */
+	FORM_MOFFS = 1 << 2,       /* the operand's address follows the opcode; the register is the accumulator */
+	FORM_ONLY_64 = 1 << 3,     /* another instruction outside 64-bit mode */
 	FORM_MEMORY_ONLY = 1 << 4, /* #UD with a register in the place of the memory operand */
 	FORM_NO_PREFIX = 1 << 5,   /* #UD with 66, F2 or F3: "NP" in the SDM */
-	FORM_INVALID = 1 << 6,	   /* #UD */
+	FORM_INVALID = 1 << 6,     /* #UD */
 };
 
 /* In the place of an operation: insn_groups[row.group], by the reg field of ModRM, has the row. */
@@ -36,8 +36,8 @@ struct insn_form {
 	uint8_t op; /* enum insn_op, or INSN_GROUP */
 	uint8_t flags;
 	uint8_t memory, reg, immediate; /* enum form_size */
-	uint8_t group;			/* enum form_group */
-	uint8_t reserved[2];		/* 8 bytes a row: found without a multiplication */
+	uint8_t group;                  /* enum form_group */
+	uint8_t reserved[2];            /* 8 bytes a row: found without a multiplication */
 };
 
 extern const struct insn_form insn_one_byte[256];

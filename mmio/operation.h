@@ -13,16 +13,16 @@
 
 struct mmio_operation {
 	struct insn insn;
-	gpa_t gpa[2];	 /* of the operand's first byte, and of the first byte on its second page */
-	uint64_t data;	 /* a write: what is stored; a read: what has been read so far */
-	uint8_t first;	 /* bytes on the first page */
-	uint8_t next;	 /* the first byte that is not done */
+	gpa_t gpa[2];    /* of the operand's first byte, and of the first byte on its second page */
+	uint64_t data;   /* a write: what is stored; a read: what has been read so far */
+	uint8_t first;   /* bytes on the first page */
+	uint8_t next;    /* the first byte that is not done */
 	uint8_t pending; /* bytes from `next` on that the embedder is completing */
 };
 
 enum mmio_progress {
 	MMIO_DONE,
-	MMIO_EMBEDDER,	   /* *access is for the embedder: mmio_operation_complete(), then run on */
+	MMIO_EMBEDDER,     /* *access is for the embedder: mmio_operation_complete(), then run on */
 	MMIO_DEVICE_ERROR, /* the callback for *access returned an error */
 };
 

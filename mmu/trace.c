@@ -17,7 +17,9 @@ void trace_record(enum tl_trace_event event, const struct tl_vm *vm, const struc
 		  ept_entry_t entry, uint32_t verdict)
 {
 	struct trace_ring *r = &ring[hooks->cpu_index()];
-	uint32_t id = mmio_spte_id(entry);
+	/* Where the entry is no MMIO entry it names no range and has no tag. */
+	bool mmio = is_mmio_spte(entry);
+	uint32_t id = mmio ? mmio_spte_id(entry) : 0;
 
 	if (!r->records) {
 		r->records = hooks->alloc_pages((TRACE_RING_RECORDS * sizeof(*r->records) + PAGE_SIZE - 1) / PAGE_SIZE);
@@ -30,7 +32,7 @@ void trace_record(enum tl_trace_event event, const struct tl_vm *vm, const struc
 		.verdict = verdict,
 		.gpa = gpa,
 		.spte = entry,
-		.spte_tag = mmio_spte_tag(entry),
+		.spte_tag = mmio ? mmio_spte_tag(entry) : 0,
 		.map_tag = id < map->nr_slots ? vm_tag(vm, map->ranges[id].generation) : 0,
 		.range = id,
 	};

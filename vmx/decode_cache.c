@@ -64,6 +64,8 @@ void decode_cache_fill(struct tl_vcpu *vcpu, uint64_t rip, uint64_t cr3, uint64_
 	insn_bind(&d->insn, rip);
 	d->plain = plain_kind(insn);
 	d->mask_of_operand = insn_mask[insn->memory_size];
+	d->index_factor = BIT(insn->scale);
+	d->end_offset = d->plain == PLAIN_NOT ? 0 : PAGE_SIZE - insn->memory_size + 1;
 }
 
 void data_cache_fill(struct tl_vcpu *vcpu, gva_t linear, uint64_t cr3, uint64_t cs_access, bool write,
@@ -82,7 +84,7 @@ void data_cache_fill(struct tl_vcpu *vcpu, gva_t linear, uint64_t cr3, uint64_t 
 				 .cr3 = cr3,
 				 .ram_generation = vcpu->exit_map->ram_generation,
 				 .cs_access = cs_access,
-				 .gpa_page = walk->gpa & ~(PAGE_SIZE - 1),
+				 .linear_xor_gpa = linear ^ walk->gpa,
 				 .allows = write ? PLAIN_STORE_IMM : PLAIN_LOAD};
 	keep_walk(&t->walk, walk);
 }

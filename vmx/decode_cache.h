@@ -49,14 +49,13 @@ ALWAYS_INLINE bool decoded_holds(const struct decoded *d, const struct map *map,
 	       likely(d->insn.length <= 8 || (code_word(d->host + 8) & d->mask[1]) == d->bytes[1]);
 }
 
-/* Whether `linear` translates to `gpa` for this access, by what was walked before. */
-ALWAYS_INLINE bool translated_holds(const struct translated *t, const struct map *map, gva_t linear, uint64_t cr3,
-				    uint64_t cs_access, enum decoded_plain plain, gpa_t gpa)
+/* Whether `linear` translates to `gpa`, by what was walked before. */
+ALWAYS_INLINE bool translated_holds(const struct translated *t, const struct map *map, gva_t linear, gpa_t gpa,
+				    uint64_t cr3, uint64_t cs_access)
 {
-	return likely(t->page == linear >> PAGE_SHIFT) && likely(t->cr3 == cr3) &&
-	       likely(t->ram_generation == map->ram_generation) && likely(t->cs_access == cs_access) &&
-	       likely(plain <= t->allows) && likely((t->gpa_page | (linear & (PAGE_SIZE - 1))) == gpa) &&
-	       likely(walk_holds(&t->walk));
+	return likely(t->page == linear >> PAGE_SHIFT) && likely(t->linear_xor_gpa == (linear ^ gpa)) &&
+	       likely(t->cr3 == cr3) && likely(t->ram_generation == map->ram_generation) &&
+	       likely(t->cs_access == cs_access) && likely(walk_holds(&t->walk));
 }
 
 /* Remembers an instruction of 64-bit code, if it can be verified cheaply. */

@@ -85,7 +85,10 @@ ALWAYS_INLINE enum vcpu_action handle_mmio_page_fault(struct tl_vcpu *vcpu, cons
 		trace_record(TL_TRACE_HANDLE_MMIO_PAGE_FAULT, vcpu->vm, map, gpa, walk->entry, 0);
 	if (unlikely(fault != MMU_SERVE))
 		return fault_without_access(vcpu, fault, gpa, walk);
-	vcpu->reader.stats.stale += range->kind != MAP_ROM;
+	if (unlikely(range->kind == MAP_ROM))
+		range = &map->ranges[MAP_SHARED_ID]; /* search: it has no callback, and is not counted */
+	else
+		vcpu->reader.stats.stale++;
 	found(vcpu, map, range);
 	return VCPU_MMIO;
 }

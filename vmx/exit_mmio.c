@@ -191,14 +191,24 @@ static __attribute__((noinline)) enum vcpu_action serve_decoded(struct tl_vcpu *
 	return serve_general(vcpu, &insn, &code, rip, d->cr3, d->cs_access);
 }
 
-/* The access itself: everything is known. In a function of its own, so that exit_mmio() needs no frame. */
-static __attribute__((noinline)) enum vcpu_action perform(struct tl_vcpu *vcpu, const struct decoded *d,
-							  const struct map_range *range, uint64_t rip)
+/*
+ * The plain way, in three functions that end in tail calls: split so that none needs more registers than a call may
+ * change, and so no stack frame.
+ */
+
+/* The access itself: everything is known. */
+static __attribute__((noinline)) enum vcpu_action perform(struct tl_vcpu *vcpu, const struct decoded *d, uint64_t rip,
+							  const struct map_range *range)
 {
 	struct tl_mmio *access = &vcpu->access;
 
+	uint64_t offset = vcpu->exit_gpa - range->start;
+
+	/* A fresh entry that named another page's range would be a bug of ours; a callback must not see it. */
+	if (unlikely(offset > range->last - range->start))
+		return serve_decoded(vcpu, d, rip);
 	access->gpa = vcpu->exit_gpa;
-	access->offset = vcpu->exit_gpa - range->start;
+	access->offset = offset;
 	access->size = d->insn.memory_size;
 	access->context = range->context;
 	access->write = d->plain != PLAIN_LOAD;
@@ -210,25 +220,30 @@ static __attribute__((noinline)) enum vcpu_action perform(struct tl_vcpu *vcpu, 
 	return exit_skip(vcpu, rip, d->insn.length);
 }
 
-/*
- * An MMIO access, with all registers saved: exit_gpa, exit_map and exit_range say where. Each way out is a tail call.
- */
+/* The operand of a decoded instruction: where it is, and whether that is where the exit was. */
+static __attribute__((noinline)) enum vcpu_action serve_operand(struct tl_vcpu *vcpu, const struct decoded *d,
+								uint64_t rip, const struct map_range *range,
+								uint64_t cr3, uint64_t cs_access)
+{
+	gva_t linear = vcpu->gpr[d->insn.base] + vcpu->gpr[d->insn.index] * d->index_factor + (uint64_t)d->insn.disp;
+	const struct translated *t = data_cache_find(vcpu, linear);
+
+	if (unlikely(!range->access) || unlikely((linear & (PAGE_SIZE - 1)) >= d->end_offset) ||
+	    unlikely(!translated_holds(t, vcpu->exit_map, linear, vcpu->exit_gpa, cr3, cs_access)) ||
+	    unlikely(d->plain > t->allows))
+		return serve_decoded(vcpu, d, rip);
+	return perform(vcpu, d, rip, range);
+}
+
+/* An MMIO access, with all registers saved: exit_gpa, exit_map and exit_range say where. */
 enum vcpu_action exit_mmio(struct tl_vcpu *vcpu)
 {
 	uint64_t rip = vmcs_read(VMCS_GUEST_RIP);
 	uint64_t cr3 = vmcs_read(VMCS_GUEST_CR3);
 	uint64_t cs_access = vmcs_read(VMCS_GUEST_CS_ACCESS_RIGHTS);
-	const struct map_range *range = vcpu->exit_range;
 	const struct decoded *d = decode_cache_find(vcpu, rip);
-	gva_t linear;
 
 	if (unlikely(!decoded_holds(d, vcpu->exit_map, rip, cr3, cs_access)))
 		return serve_undecoded(vcpu, rip, cr3, cs_access);
-	linear = vcpu->gpr[d->insn.base] + (vcpu->gpr[d->insn.index] << d->insn.scale) + (uint64_t)d->insn.disp;
-	if (unlikely(!d->plain) || unlikely(range->kind != MAP_MMIO) || unlikely(!range->access) ||
-	    unlikely((linear & (PAGE_SIZE - 1)) + d->insn.memory_size > PAGE_SIZE) ||
-	    unlikely(!translated_holds(data_cache_find(vcpu, linear), vcpu->exit_map, linear, cr3, cs_access,
-				       d->plain, vcpu->exit_gpa)))
-		return serve_decoded(vcpu, d, rip);
-	return perform(vcpu, d, range, rip);
+	return serve_operand(vcpu, d, rip, vcpu->exit_range, cr3, cs_access);
 }

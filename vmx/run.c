@@ -2,6 +2,7 @@
 /* tl_vcpu_run(): from the embedder into the guest and back. The loop over exits itself is in entry.asm. */
 #include "mmu/map_edit.h"
 #include "vmx/cpu.h"
+#include "vmx/cr.h"
 #include "vmx/exit.h"
 #include "vmx/vmcs_dump.h"
 
@@ -80,6 +81,19 @@ static _Noreturn void entry_failed(void)
 	tl_panic("VM entry failed: %s", vmcs_instruction_error_name(number));
 }
 
+/* Without "unrestricted guest" a guest has protection and paging on whenever it is entered (SDM vol. 3, A.7). */
+static bool can_enter(const struct tl_vcpu *vcpu)
+{
+	return vmx_controls.unrestricted_guest || (vcpu->mode.cr0 & (CR0_PE | CR0_PG)) == (CR0_PE | CR0_PG);
+}
+
+static enum vcpu_action enter(struct tl_vcpu *vcpu)
+{
+	if (!can_enter(vcpu))
+		return exit_stop(vcpu, TL_STOP_UNSUPPORTED, 0);
+	return vmx_run(vcpu);
+}
+
 enum tl_status tl_vcpu_run(struct tl_vcpu *vcpu, struct tl_exit *exit)
 {
 	struct vmx_cpu *cpu = cpu_this();
@@ -94,7 +108,7 @@ enum tl_status tl_vcpu_run(struct tl_vcpu *vcpu, struct tl_exit *exit)
 	cpu->running = vcpu;
 	grace_enter(&vcpu->reader);
 	if (vcpu_attention(vcpu) == VCPU_RESUME && complete_exit(vcpu) == VCPU_RESUME &&
-	    vmx_run(vcpu) == VCPU_FAILED)
+	    enter(vcpu) == VCPU_FAILED)
 		entry_failed();
 	grace_leave(&vcpu->reader);
 	cpu->running = NULL;

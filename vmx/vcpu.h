@@ -46,6 +46,8 @@ struct decoded {
 	const uint8_t *host; /* where the bytes stand; two words from there lie on the page */
 	uint64_t bytes[2], mask[2];
 	uint64_t mask_of_operand;
+	uint64_t index_factor; /* 1, 2, 4, 8: a shift would need a register of its own */
+	uint64_t end_offset;   /* below it in its page the operand does not cross into the next; 0: not plain */
 	enum decoded_plain plain;
 	struct insn insn; /* its operand's address made absolute */
 } __attribute__((aligned(256)));
@@ -56,7 +58,7 @@ struct translated {
 	uint64_t cr3;
 	uint64_t ram_generation;
 	uint64_t cs_access; /* with it the CPL */
-	uint64_t gpa_page;
+	uint64_t linear_xor_gpa;
 	enum decoded_plain allows; /* walked for a write: good for everything */
 	struct walk_check walk;
 } __attribute__((aligned(128)));
@@ -86,7 +88,7 @@ struct tl_vcpu {
 	struct tl_vm *vm;
 	gpa_t exit_gpa;			    /* of the exit being served: address, snapshot, range */
 	const struct map *exit_map;	    /* rule 1: the one load of this exit */
-	const struct map_range *exit_range; /* what the entry names: MMIO, the hole, or shared */
+	const struct map_range *exit_range; /* what the entry names: MMIO, the hole, or "search" */
 	uint64_t rflags_slow;		    /* RFLAGS bits that make skipping an instruction more than a store to RIP */
 	struct tl_mmio access;
 	struct tl_exit *exit;
@@ -129,7 +131,7 @@ _Static_assert(offsetof(struct tl_vcpu, gpr) == 0 && offsetof(struct tl_vcpu, ho
 	       "entry.asm knows where these stand");
 
 /* entry.asm: runs the guest until a handler returns VCPU_LEAVE (then that) or an entry fails (VCPU_FAILED). */
-uint32_t vmx_run(struct tl_vcpu *vcpu);
+enum vcpu_action vmx_run(struct tl_vcpu *vcpu);
 void vmx_exit_entry(void); /* HOST_RIP */
 
 /* Makes the vCPU's VMCS current on this CPU, with this CPU's host state; loads its FPU and debug registers. */

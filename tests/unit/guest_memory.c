@@ -15,9 +15,9 @@ int guest_memory_start(void **context)
 	enum tl_status status;
 	struct tl_edit *edit;
 	struct tl_range ranges[] = {
-		{.kind = TL_RANGE_RAM,  .start = 0,	   .size = RAM_SIZE},
-		{.kind = TL_RANGE_ROM,  .start = ROM_AT,	.size = 4096    },
-		{.kind = TL_RANGE_MMIO, .start = MMIO_AT, .size = 4096    },
+		{.kind = TL_RANGE_RAM, .start = 0, .size = RAM_SIZE},
+		{.kind = TL_RANGE_ROM, .start = ROM_AT, .size = 4096},
+		{.kind = TL_RANGE_MMIO, .start = MMIO_AT, .size = 4096},
 	};
 
 	(void)context;

@@ -165,14 +165,8 @@ static void decodes_every_16_bit_modrm(void **context)
 	static const struct {
 		uint8_t base, index, segment;
 	} table[8] = {
-		{RBX, RSI,  TL_DS},
-		    {RBX, RDI,  TL_DS},
-		{RBP, RSI,  TL_SS},
-		    {RBP, RDI,  TL_SS},
-		{RSI, NONE, TL_DS},
-		    {RDI, NONE, TL_DS},
-		{RBP, NONE, TL_SS},
-		    {RBX, NONE, TL_DS},
+		{RBX, RSI, TL_DS},  {RBX, RDI, TL_DS},  {RBP, RSI, TL_SS},  {RBP, RDI, TL_SS},
+		{RSI, NONE, TL_DS}, {RDI, NONE, TL_DS}, {RBP, NONE, TL_SS}, {RBX, NONE, TL_DS},
 	};
 
 	(void)context;
@@ -191,7 +185,7 @@ static void decodes_every_16_bit_modrm(void **context)
 					  .segment = absolute ? TL_DS : table[rm].segment,
 					  .address_size = 2,
 					  .disp = absolute || mod == 2 ? (int16_t)0x9190
-						  : mod == 1	       ? (int8_t)0x90
+						  : mod == 1           ? (int8_t)0x90
 								       : 0,
 				  };
 		enum decode_status status = insn_decode(bytes, sizeof(bytes), 16, &insn);
@@ -334,8 +328,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(decodes_what_the_assembler_emits), cmocka_unit_test(decodes_every_modrm_and_sib),
-		cmocka_unit_test(decodes_every_16_bit_modrm),	    cmocka_unit_test(prefixes_do_what_they_should),
-		cmocka_unit_test(refuses_what_it_should),	    cmocka_unit_test(keeps_to_15_bytes),
+		cmocka_unit_test(decodes_every_16_bit_modrm),       cmocka_unit_test(prefixes_do_what_they_should),
+		cmocka_unit_test(refuses_what_it_should),           cmocka_unit_test(keeps_to_15_bytes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -19,8 +19,8 @@ enum { ROUNDS = 300000, ARENA_SIZE = 4096 };
 
 /* Below 2 GiB, so that every displacement and 32-bit address reaches them. */
 #define ARENA_AT 0x21000000ul
-#define CODE_AT	 0x20000000ul
-#define GS_BASE	 0x123450ul
+#define CODE_AT  0x20000000ul
+#define GS_BASE  0x123450ul
 
 static uint8_t *const arena = (uint8_t *)ARENA_AT;
 static uint8_t *const code = (uint8_t *)CODE_AT;
@@ -67,21 +67,21 @@ static const struct form {
 	uint8_t digit; /* the reg field of a group, or 8 */
 	bool moffs;
 } forms[] = {
-	{"63 MOVSXD",    1, {0x63},	 8, false},
-	{"88 MOV",	   1, {0x88},	      8, false},
-	{"89 MOV",	   1, {0x89},	      8, false},
-	{"8A MOV",	   1, {0x8a},	      8, false},
-	{"8B MOV",	   1, {0x8b},	      8, false},
-	{"A0 MOV",	   1, {0xa0},	      8, true },
-	{"A1 MOV",	   1, {0xa1},	      8, true },
-	{"A2 MOV",	   1, {0xa2},	      8, true },
-	{"A3 MOV",	   1, {0xa3},	      8, true },
-	{"C6 MOV",	   1, {0xc6},	      0, false},
-	{"C7 MOV",	   1, {0xc7},	      0, false},
-	{"0F B6 MOVZX",	2, {0x0f, 0xb6}, 8, false},
-	{"0F B7 MOVZX",	2, {0x0f, 0xb7}, 8, false},
-	{"0F BE MOVSX",	2, {0x0f, 0xbe}, 8, false},
-	{"0F BF MOVSX",	2, {0x0f, 0xbf}, 8, false},
+	{"63 MOVSXD", 1, {0x63}, 8, false},
+	{"88 MOV", 1, {0x88}, 8, false},
+	{"89 MOV", 1, {0x89}, 8, false},
+	{"8A MOV", 1, {0x8a}, 8, false},
+	{"8B MOV", 1, {0x8b}, 8, false},
+	{"A0 MOV", 1, {0xa0}, 8, true},
+	{"A1 MOV", 1, {0xa1}, 8, true},
+	{"A2 MOV", 1, {0xa2}, 8, true},
+	{"A3 MOV", 1, {0xa3}, 8, true},
+	{"C6 MOV", 1, {0xc6}, 0, false},
+	{"C7 MOV", 1, {0xc7}, 0, false},
+	{"0F B6 MOVZX", 2, {0x0f, 0xb6}, 8, false},
+	{"0F B7 MOVZX", 2, {0x0f, 0xb7}, 8, false},
+	{"0F BE MOVSX", 2, {0x0f, 0xbe}, 8, false},
+	{"0F BF MOVSX", 2, {0x0f, 0xbf}, 8, false},
 	{"0F C3 MOVNTI", 2, {0x0f, 0xc3}, 8, false},
 };
 
@@ -288,7 +288,7 @@ static void sib_without_base_ignores_rex_b(void **context)
 /* What 64-bit code cannot show: 16-bit addresses wrap at 64 KiB, 32-bit ones at 4 GiB, whatever the registers hold. */
 static void addresses_wrap(void **context)
 {
-	static const uint8_t bx_si[] = {0x8b, 0x40, 0xff};	     /* MOV AX, [BX+SI-1] */
+	static const uint8_t bx_si[] = {0x8b, 0x40, 0xff};           /* MOV AX, [BX+SI-1] */
 	static const uint8_t sib[] = {0x67, 0x8b, 0x44, 0xb3, 0x04}; /* MOV AX, [EBX+ESI*4+4] */
 	uint64_t gpr[INSN_NR_GPRS] = {0};
 	struct insn insn;

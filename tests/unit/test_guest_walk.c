@@ -239,10 +239,7 @@ static void translates_without_paging_and_with_pae(void **context)
 	make_tables();
 	assert_address(&p, 0xffffffff00000000 + LINEAR, LINEAR, 0);
 
-	p = (struct guest_paging){
-		.cr0 = PG | WP, .cr4 = PAE, .pdpte = {PD | P, 0, 0, PD | P},
-			     .maxphyaddr = 36
-	     };
+	p = (struct guest_paging){.cr0 = PG | WP, .cr4 = PAE, .pdpte = {PD | P, 0, 0, PD | P}, .maxphyaddr = 36};
 	assert_address(&p, LINEAR, FRAME + 0x456, 2);
 	assert_address(&p, 0xffffffffc0000000 + LINEAR, FRAME + 0x456, 2);
 	assert_fault(&p, 0x40000000 + LINEAR, 0);
@@ -340,6 +337,8 @@ static void tells_tables_outside_memory(void **context)
 {
 	struct guest_paging p = four_levels;
 	struct guest_walk walk;
+	enum tl_status status;
+	struct tl_vm *empty = tl_vm_create(NULL, &status);
 
 	(void)context;
 	make_tables();
@@ -350,6 +349,11 @@ static void tells_tables_outside_memory(void **context)
 	*entry_at(PD) = RAM_SIZE | ALL;
 	assert_int_equal(walk_to(&p, LINEAR, READ, &walk), GUEST_WALK_TABLE_NOT_RAM);
 	assert_int_equal(walk.gpa, RAM_SIZE + 8 * PT_INDEX);
+
+	/* A guest without any memory. */
+	assert_non_null(empty);
+	assert_int_equal(guest_walk(atomic_load(&empty->map), &p, LINEAR, READ, &walk), GUEST_WALK_TABLE_NOT_RAM);
+	assert_int_equal(tl_vm_destroy(empty), TL_OK);
 }
 
 int main(void)
