@@ -36,8 +36,8 @@ struct guest_services {
 	bool trace;      /* record the library's trace events and print them after the guest */
 	bool quiet;      /* print nothing of what a guest has to say unless it fails */
 	uint64_t tsc_hz; /* 0: unknown */
-	/* Replaces the EPT entry at `level` (1 to 4) on the way to `gpa` by (entry & keep) | set, for tests of damage; false if
-	 * there is none. NULL: this image cannot. */
+	/* Replaces the EPT entry at `level` (1 to 4) on the way to `gpa` by (entry & keep) | set, for tests of damage;
+	 * false if there is none. NULL: this image cannot. */
 	bool (*corrupt_ept)(struct tl_vm *vm, uint64_t gpa, unsigned level, uint64_t keep, uint64_t set);
 };
 

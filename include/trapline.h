@@ -40,9 +40,9 @@ enum tl_status {
 	TL_NO_EPT_WRITE_BACK = -15,
 	TL_NO_INVEPT = -16,
 	TL_VMXON_FAILED = -17,
-	TL_UNSUPPORTED = -18,     /* the CPU lacks what was asked for; the log names it */
-	TL_CPU_DOWN = -19,        /* tl_cpu_up() has not been called on this CPU */
-	TL_DEVICE_ERROR = -20,    /* for device callbacks: the access cannot be completed; stops the guest */
+	TL_UNSUPPORTED = -18,        /* the CPU lacks what was asked for; the log names it */
+	TL_CPU_DOWN = -19,           /* tl_cpu_up() has not been called on this CPU */
+	TL_DEVICE_ERROR = -20,       /* for device callbacks: the access cannot be completed; stops the guest */
 	TL_RAM_AT_L1TF_TARGET = -21, /* RAM lies where MMIO entries point a speculating CPU (docs/how-it-works.md) */
 };
 
@@ -108,10 +108,11 @@ typedef uint32_t tl_range_id;
 
 /* One access to a device, as its callback sees it. */
 struct tl_mmio {
-	uint64_t gpa;	 /* guest-physical address of the first byte */
+	uint64_t gpa;    /* guest-physical address of the first byte */
 	uint64_t offset; /* the same from the start of the range */
-	uint64_t data;	 /* write: what the guest stores, zero-extended. read: to be filled in; bits above size are ignored */
-	uint32_t size;	 /* 1 to 8 bytes; the access does not leave the range */
+	uint64_t data;   /* write: what the guest stores, zero-extended. read: to be filled in; bits above size are
+			    ignored */
+	uint32_t size;   /* 1 to 8 bytes; the access does not leave the range */
 	bool write;
 	void *context; /* of the range */
 	struct tl_vcpu *vcpu;
@@ -132,8 +133,8 @@ enum tl_range_kind {
 struct tl_range {
 	enum tl_range_kind kind;
 	uint64_t start; /* guest-physical, a multiple of 4096 for RAM and ROM; any byte for MMIO */
-	uint64_t size;	/* bytes, not 0; like start */
-	void *host;	/* RAM, ROM: the memory behind it, 4 KiB aligned, physically contiguous */
+	uint64_t size;  /* bytes, not 0; like start */
+	void *host;     /* RAM, ROM: the memory behind it, 4 KiB aligned, physically contiguous */
 	tl_mmio_fn access;
 	void *context;
 	/* Called once when no vCPU can reach the removed range any more; `context` may be freed then. May be NULL. */
@@ -175,13 +176,14 @@ void tl_map_discard(struct tl_edit *edit);
  */
 enum tl_status tl_vm_invalidate_mmio(struct tl_vm *vm);
 
-/* ---- Virtual machines ---------------------------------------------------------------------------------------------- */
+/* ---- Virtual machines ----------------------------------------------------------------------------------------------
+ */
 
 struct tl_vm_config {
 	uint64_t first_generation; /* 0: 150 short of the tag's wrap */
-	unsigned tag_bits;	   /* 1 to 19; 0: 19 */
-	unsigned mmio_level;	   /* the largest MMIO entry: 1 = 4 KiB, 2 = 2 MiB, 3 = 1 GiB; 0: what fits */
-	size_t ept_pages;	   /* most table pages the VM may hold; 0: 65536 (256 MiB) */
+	unsigned tag_bits;         /* 1 to 19; 0: 19 */
+	unsigned mmio_level;       /* the largest MMIO entry: 1 = 4 KiB, 2 = 2 MiB, 3 = 1 GiB; 0: what fits */
+	size_t ept_pages;          /* most table pages the VM may hold; 0: 65536 (256 MiB) */
 };
 
 /* Creates a VM with an empty map. config may be NULL. Context: host, a CPU up. NULL and *status on error. */
@@ -197,33 +199,34 @@ enum tl_status tl_vm_destroy(struct tl_vm *vm);
 bool tl_mem_read(struct tl_vm *vm, uint64_t gpa, void *buffer, size_t size);
 bool tl_mem_write(struct tl_vm *vm, uint64_t gpa, const void *buffer, size_t size);
 
-/* ---- Virtual processors ----------------------------------------------------------------------------------------------- */
+/* ---- Virtual processors
+ * ----------------------------------------------------------------------------------------------- */
 
 enum tl_exit_reason {
-	TL_EXIT_MMIO,	  /* an MMIO range without a callback: complete exit->mmio and run on */
-	TL_EXIT_IO,	  /* IN or OUT: complete exit->io and run on */
-	TL_EXIT_VMCALL,	  /* VMCALL with RAX != 0: exit->vmcall; set .result and run on */
-	TL_EXIT_HLT,	  /* the guest halted with nothing to wake it; running on continues after the HLT */
-	TL_EXIT_SHUTDOWN, /* triple fault */
-	TL_EXIT_BUDGET,	  /* the time budget is spent */
-	TL_EXIT_KICKED,	  /* tl_vcpu_kick() */
+	TL_EXIT_MMIO,      /* an MMIO range without a callback: complete exit->mmio and run on */
+	TL_EXIT_IO,        /* IN or OUT: complete exit->io and run on */
+	TL_EXIT_VMCALL,    /* VMCALL with RAX != 0: exit->vmcall; set .result and run on */
+	TL_EXIT_HLT,       /* the guest halted with nothing to wake it; running on continues after the HLT */
+	TL_EXIT_SHUTDOWN,  /* triple fault */
+	TL_EXIT_BUDGET,    /* the time budget is spent */
+	TL_EXIT_KICKED,    /* tl_vcpu_kick() */
 	TL_EXIT_NO_MEMORY, /* out of table pages: running on tries again */
-	TL_EXIT_STOPPED,  /* the guest did what cannot be continued: exit->stop */
+	TL_EXIT_STOPPED,   /* the guest did what cannot be continued: exit->stop */
 };
 
 /* Why a guest was stopped. Only this guest is: the host and other guests run on. */
 enum tl_stop {
-	TL_STOP_UNDECODABLE,   /* an instruction on MMIO that is not emulated: bytes and RIP say which */
-	TL_STOP_FETCH,	       /* an instruction fetch from MMIO or from a hole */
-	TL_STOP_PAGE_TABLE,    /* the guest's page tables lie in MMIO or in a hole */
-	TL_STOP_EVENT,	       /* delivering an event touched MMIO */
-	TL_STOP_OPERAND,       /* the instruction's operand is not what exited, twice */
-	TL_STOP_BUG,	       /* an EPT entry that is misconfigured and not ours */
-	TL_STOP_SPURIOUS,      /* the same exit twice with nothing changed */
-	TL_STOP_DEVICE,	       /* a device callback returned an error */
-	TL_STOP_EXIT,	       /* an exit that is not served: exit->stop.code is the basic exit reason */
-	TL_STOP_ENTRY,	       /* VM entry refused the guest's state */
-	TL_STOP_UNSUPPORTED,   /* guest state that this CPU cannot run (real mode without unrestricted guest) */
+	TL_STOP_UNDECODABLE, /* an instruction on MMIO that is not emulated: bytes and RIP say which */
+	TL_STOP_FETCH,       /* an instruction fetch from MMIO or from a hole */
+	TL_STOP_PAGE_TABLE,  /* the guest's page tables lie in MMIO or in a hole */
+	TL_STOP_EVENT,       /* delivering an event touched MMIO */
+	TL_STOP_OPERAND,     /* the instruction's operand is not what exited, twice */
+	TL_STOP_BUG,         /* an EPT entry that is misconfigured and not ours */
+	TL_STOP_SPURIOUS,    /* the same exit twice with nothing changed */
+	TL_STOP_DEVICE,      /* a device callback returned an error */
+	TL_STOP_EXIT,        /* an exit that is not served: exit->stop.code is the basic exit reason */
+	TL_STOP_ENTRY,       /* VM entry refused the guest's state */
+	TL_STOP_UNSUPPORTED, /* guest state that this CPU cannot run (real mode without unrestricted guest) */
 };
 
 struct tl_exit_io {
@@ -234,9 +237,9 @@ struct tl_exit_io {
 };
 
 struct tl_exit_vmcall {
-	uint64_t number; /* RAX */
+	uint64_t number;      /* RAX */
 	uint64_t argument[4]; /* RBX, RCX, RDX, RSI */
-	uint64_t result; /* to RAX when the vCPU runs on; 0 on return */
+	uint64_t result;      /* to RAX when the vCPU runs on; 0 on return */
 };
 
 struct tl_exit_stop {
@@ -266,8 +269,23 @@ const char *tl_exit_reason_name(unsigned basic_reason);
 
 /* In the hardware's numbering. */
 enum tl_gpr {
-	TL_RAX, TL_RCX, TL_RDX, TL_RBX, TL_RSP, TL_RBP, TL_RSI, TL_RDI,
-	TL_R8, TL_R9, TL_R10, TL_R11, TL_R12, TL_R13, TL_R14, TL_R15, TL_NR_GPRS
+	TL_RAX,
+	TL_RCX,
+	TL_RDX,
+	TL_RBX,
+	TL_RSP,
+	TL_RBP,
+	TL_RSI,
+	TL_RDI,
+	TL_R8,
+	TL_R9,
+	TL_R10,
+	TL_R11,
+	TL_R12,
+	TL_R13,
+	TL_R14,
+	TL_R15,
+	TL_NR_GPRS
 };
 
 enum tl_segment_name { TL_ES, TL_CS, TL_SS, TL_DS, TL_FS, TL_GS, TL_LDTR, TL_TR, TL_NR_SEGMENTS };
@@ -330,18 +348,19 @@ enum tl_status tl_vcpu_inject(struct tl_vcpu *vcpu, const struct tl_event *event
 enum tl_status tl_vcpu_get(struct tl_vcpu *vcpu, struct tl_state *state);
 enum tl_status tl_vcpu_set(struct tl_vcpu *vcpu, const struct tl_state *state);
 
-/* ---- Statistics and traces -------------------------------------------------------------------------------------------- */
+/* ---- Statistics and traces
+ * -------------------------------------------------------------------------------------------- */
 
 /* Counts since creation. fresh + stale is the number of accesses to MMIO ranges and the hole, if none was split. */
 struct tl_stats {
-	uint64_t fresh;	  /* verdict EMULATE: served by the entry's tag */
-	uint64_t stale;	  /* verdict INVALID, or the first access to a page: served by a search of the map */
+	uint64_t fresh;   /* verdict EMULATE: served by the entry's tag */
+	uint64_t stale;   /* verdict INVALID, or the first access to a page: served by a search of the map */
 	uint64_t retried; /* verdict RETRY */
-	uint64_t bugs;	  /* verdict BUG */
+	uint64_t bugs;    /* verdict BUG */
 	uint64_t hole_reads, hole_writes, rom_writes;
-	uint64_t exits;	  /* all VM exits */
+	uint64_t exits;                                 /* all VM exits */
 	uint64_t commits, invalidations, wraps, zapped; /* of the VM */
-	uint64_t generation; /* of the published map, all 64 bits */
+	uint64_t generation;                            /* of the published map, all 64 bits */
 	uint64_t ept_pages, live_mmio_entries;
 };
 
@@ -353,7 +372,7 @@ enum tl_trace_event { TL_TRACE_MARK_MMIO_SPTE, TL_TRACE_CHECK_MMIO_SPTE, TL_TRAC
 /* One record of a per-CPU ring. */
 struct tl_trace_record {
 	uint64_t tsc;
-	uint32_t event;	 /* enum tl_trace_event */
+	uint32_t event;   /* enum tl_trace_event */
 	uint32_t verdict; /* check: enum verdict, 0 is EMULATE (valid) */
 	uint64_t gpa;
 	uint64_t spte;

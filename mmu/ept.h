@@ -18,18 +18,18 @@
 typedef uint64_t ept_entry_t;
 typedef _Atomic uint64_t ept_slot_t; /* where one stands in a table: the CPU and other vCPUs read and write it too */
 
-#define EPT_READ	BIT(0)
-#define EPT_WRITE	BIT(1)
-#define EPT_EXECUTE	BIT(2)
-#define EPT_RWX		(EPT_READ | EPT_WRITE | EPT_EXECUTE)
+#define EPT_READ        BIT(0)
+#define EPT_WRITE       BIT(1)
+#define EPT_EXECUTE     BIT(2)
+#define EPT_RWX         (EPT_READ | EPT_WRITE | EPT_EXECUTE)
 #define EPT_MEMORY_TYPE BITS(5, 3)
-#define EPT_TYPE_UC	(0ull << 3)
-#define EPT_TYPE_WB	(6ull << 3)
-#define EPT_IGNORE_PAT	BIT(6)
-#define EPT_LARGE	BIT(7)
-#define EPT_ACCESSED	BIT(8)
-#define EPT_DIRTY	BIT(9)
-#define EPT_ADDRESS	BITS(51, 12)
+#define EPT_TYPE_UC     (0ull << 3)
+#define EPT_TYPE_WB     (6ull << 3)
+#define EPT_IGNORE_PAT  BIT(6)
+#define EPT_LARGE       BIT(7)
+#define EPT_ACCESSED    BIT(8)
+#define EPT_DIRTY       BIT(9)
+#define EPT_ADDRESS     BITS(51, 12)
 #define EPT_SUPPRESS_VE BIT(63)
 
 #define EPT_NR_ENTRIES 512
@@ -38,18 +38,18 @@ typedef _Atomic uint64_t ept_slot_t; /* where one stands in a table: the CPU and
 /* How much one entry at `level` maps. */
 #define EPT_SPAN(level) (1ull << (PAGE_SHIFT + 9 * ((level)-1)))
 
-#define MMIO_SPTE_ACCESS_LOW   0
-#define MMIO_SPTE_ACCESS_HIGH  2
-#define MMIO_SPTE_TAG_LO_LOW   3
-#define MMIO_SPTE_TAG_LO_HIGH  11
-#define MMIO_SPTE_ID_LOW       12
-#define MMIO_SPTE_ID_HIGH      31
-#define MMIO_SPTE_L1TF_LOW     32
-#define MMIO_SPTE_L1TF_HIGH    51
-#define MMIO_SPTE_TAG_HI_LOW   52
-#define MMIO_SPTE_TAG_HI_HIGH  61
-#define MMIO_SPTE_MARK_BIT     62
-#define MMIO_SPTE_SVE_BIT      63
+#define MMIO_SPTE_ACCESS_LOW  0
+#define MMIO_SPTE_ACCESS_HIGH 2
+#define MMIO_SPTE_TAG_LO_LOW  3
+#define MMIO_SPTE_TAG_LO_HIGH 11
+#define MMIO_SPTE_ID_LOW      12
+#define MMIO_SPTE_ID_HIGH     31
+#define MMIO_SPTE_L1TF_LOW    32
+#define MMIO_SPTE_L1TF_HIGH   51
+#define MMIO_SPTE_TAG_HI_LOW  52
+#define MMIO_SPTE_TAG_HI_HIGH 61
+#define MMIO_SPTE_MARK_BIT    62
+#define MMIO_SPTE_SVE_BIT     63
 
 #define MMIO_SPTE_FIELD(name) BITS(MMIO_SPTE_##name##_HIGH, MMIO_SPTE_##name##_LOW)
 #define MMIO_SPTE_WIDTH(name) (MMIO_SPTE_##name##_HIGH - MMIO_SPTE_##name##_LOW + 1)
@@ -59,19 +59,20 @@ typedef _Atomic uint64_t ept_slot_t; /* where one stands in a table: the CPU and
 #define MMIO_MAX_ID   ((uint32_t)(BIT(MMIO_SPTE_WIDTH(ID)) - 1))
 
 /* Every bit that is the same in all MMIO entries, and its value. */
-#define MMIO_SPTE_CONSTANT_MASK                                                                                        \
+#define MMIO_SPTE_CONSTANT_MASK \
 	(BIT(MMIO_SPTE_SVE_BIT) | BIT(MMIO_SPTE_MARK_BIT) | MMIO_SPTE_FIELD(L1TF) | MMIO_SPTE_FIELD(ACCESS))
-#define MMIO_SPTE_CONSTANT                                                                                             \
+#define MMIO_SPTE_CONSTANT \
 	(BIT(MMIO_SPTE_SVE_BIT) | BIT(MMIO_SPTE_MARK_BIT) | MMIO_SPTE_FIELD(L1TF) | EPT_WRITE | EPT_EXECUTE)
 
 _Static_assert(MMIO_TAG_BITS == 19, "the tag keeps the 19 bits of 2013");
 _Static_assert(MMIO_SPTE_WIDTH(ID) == 20, "2^20 range ids");
-_Static_assert((MMIO_SPTE_CONSTANT_MASK & (MMIO_SPTE_FIELD(TAG_LO) | MMIO_SPTE_FIELD(TAG_HI) | MMIO_SPTE_FIELD(ID))) == 0 &&
-		   (MMIO_SPTE_FIELD(TAG_LO) & (MMIO_SPTE_FIELD(TAG_HI) | MMIO_SPTE_FIELD(ID))) == 0 &&
-		   (MMIO_SPTE_FIELD(TAG_HI) & MMIO_SPTE_FIELD(ID)) == 0,
+_Static_assert((MMIO_SPTE_CONSTANT_MASK & (MMIO_SPTE_FIELD(TAG_LO) | MMIO_SPTE_FIELD(TAG_HI) | MMIO_SPTE_FIELD(ID))) ==
+			       0 &&
+		       (MMIO_SPTE_FIELD(TAG_LO) & (MMIO_SPTE_FIELD(TAG_HI) | MMIO_SPTE_FIELD(ID))) == 0 &&
+		       (MMIO_SPTE_FIELD(TAG_HI) & MMIO_SPTE_FIELD(ID)) == 0,
 	       "the fields of an MMIO entry are disjoint");
 _Static_assert((MMIO_SPTE_CONSTANT_MASK | MMIO_SPTE_FIELD(TAG_LO) | MMIO_SPTE_FIELD(TAG_HI) | MMIO_SPTE_FIELD(ID)) ==
-		   ~0ull,
+		       ~0ull,
 	       "an MMIO entry has no bit without a meaning");
 _Static_assert((MMIO_SPTE_CONSTANT & EPT_RWX) == (EPT_WRITE | EPT_EXECUTE), "write and execute without read");
 

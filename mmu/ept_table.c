@@ -164,8 +164,8 @@ static bool zap_present(void *context, ept_slot_t *slot, ept_entry_t entry)
 {
 	(void)context;
 	/* By compare: a vCPU may have split the leaf meanwhile, and then it is the parts that have to go (rule 4). */
-	return !ept_is_present(entry) || atomic_compare_exchange_strong_explicit(slot, &entry, 0, memory_order_acq_rel,
-										 memory_order_relaxed);
+	return !ept_is_present(entry) ||
+	       atomic_compare_exchange_strong_explicit(slot, &entry, 0, memory_order_acq_rel, memory_order_relaxed);
 }
 
 void ept_zap_present(struct tl_vm *vm, gpa_t first, gpa_t last)

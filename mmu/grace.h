@@ -14,7 +14,7 @@
 #include <trapline.h>
 
 /* Round numbers begin above it: an entry_round of this is behind every round. */
-#define GRACE_ATTENTION 0ull
+#define GRACE_ATTENTION   0ull
 #define GRACE_FIRST_ROUND 1ull
 
 /* A vCPU as writers see it. */
@@ -22,12 +22,12 @@ struct grace_reader {
 	/* The owner's copy of `word`, or GRACE_ATTENTION when something wants to be looked at before the next entry:
 	 * one compare with the VM's round serves both. */
 	uint64_t entry_round;
-	_Atomic uint64_t word;	  /* the round announced last */
-	_Atomic uint32_t in_run;  /* inside tl_vcpu_run(): may hold a map */
+	_Atomic uint64_t word;   /* the round announced last */
+	_Atomic uint32_t in_run; /* inside tl_vcpu_run(): may hold a map */
 	_Atomic uint32_t kicked;
-	_Atomic uint32_t cpu;	  /* where it runs or last ran */
+	_Atomic uint32_t cpu; /* where it runs or last ran */
 	struct tl_vm *vm;
-	struct tl_edit *pending;  /* commits made in callbacks of this vCPU, to be completed by it; oldest first */
+	struct tl_edit *pending; /* commits made in callbacks of this vCPU, to be completed by it; oldest first */
 	struct grace_reader *next;
 	struct tl_stats stats; /* what this vCPU counts; the VM's own fields stay 0 */
 };

@@ -31,18 +31,18 @@ enum { MAP_HOLE_ID = TL_HOLE, MAP_SHARED_ID = 1, MAP_FIRST_ID = 2 };
 #define MAP_NO_SPTE (~0ull)
 
 struct map_range {
-	uint64_t start;	      /* first byte; the hole: 0 */
-	uint64_t last;	      /* last byte; the hole: the last guest-physical address there can be */
-	ept_entry_t fresh;    /* the one value of an MMIO entry that is fresh for this range: id and tag in one compare */
-	uint64_t generation;  /* at which the range last changed; its low bits are the tag */
+	uint64_t start;    /* first byte; the hole: 0 */
+	uint64_t last;     /* last byte; the hole: the last guest-physical address there can be */
+	ept_entry_t fresh; /* the one value of an MMIO entry that is fresh for this range: id and tag in one compare */
+	uint64_t generation; /* at which the range last changed; its low bits are the tag */
 	union {
 		tl_mmio_fn access; /* MMIO; NULL: the embedder completes the access */
-		uint8_t *host;	   /* RAM, ROM: where `start` is */
+		uint8_t *host;     /* RAM, ROM: where `start` is */
 	};
 	void *context;
 	void (*release)(void *context);
 	uint32_t id;
-	uint32_t kind;	      /* enum map_kind */
+	uint32_t kind; /* enum map_kind */
 };
 
 _Static_assert(sizeof(struct map_range) == 64, "a range is one cache line, found by a shift");
@@ -59,16 +59,16 @@ struct map {
 	struct map_place *places; /* nr_places of them, by address */
 	uint32_t nr_slots;
 	uint32_t nr_places;
-	uint64_t generation;	 /* of the commit that made it; all 64 bits, never used twice while stamping is on */
+	uint64_t generation;     /* of the commit that made it; all 64 bits, never used twice while stamping is on */
 	uint64_t ram_generation; /* counts the changes of RAM and ROM ranges: key of whatever caches host pointers */
-	uint32_t ram_hint;	 /* id of the largest RAM range, or the hole's */
-	bool stamping;		 /* off during a wrap (rule 7): nothing is stamped and no entry counts as fresh */
+	uint32_t ram_hint;       /* id of the largest RAM range, or the hole's */
+	bool stamping;           /* off during a wrap (rule 7): nothing is stamped and no entry counts as fresh */
 	/* Below: the writers' own. */
-	uint32_t capacity;	/* slots that fit, and as many places */
-	uint32_t nr_pages;	/* of this allocation */
-	uint32_t free_slot;	/* first of the free slots, linked through `start`; MAP_NO_SLOT ends the list */
+	uint32_t capacity;      /* slots that fit, and as many places */
+	uint32_t nr_pages;      /* of this allocation */
+	uint32_t free_slot;     /* first of the free slots, linked through `start`; MAP_NO_SLOT ends the list */
 	uint64_t retired_round; /* free again when every vCPU has announced this round */
-	struct map *next;      /* in the list of retired or free maps */
+	struct map *next;       /* in the list of retired or free maps */
 };
 
 /* The index of the last place that begins at or below `gpa`; place 0 at least. */
@@ -77,7 +77,8 @@ uint32_t map_place_of(const struct map *map, gpa_t gpa);
 /* The range that holds `gpa`, the hole if none does. Concurrency: none needed, the snapshot is immutable. */
 const struct map_range *map_find(const struct map *map, gpa_t gpa);
 
-/* The same, with the bounds of what it holds around `gpa` without a gap: a range's own, or the hole's between ranges. */
+/* The same, with the bounds of what it holds around `gpa` without a gap: a range's own, or the hole's between ranges.
+ */
 const struct map_range *map_find_extent(const struct map *map, gpa_t gpa, gpa_t *first, gpa_t *last);
 
 COLD uint8_t *map_host_search(const struct map *map, gpa_t gpa);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The edits, each applied to a map under construction. */
-#include "mmu/map_edit.h"
 #include "mmu/hooks.h"
+#include "mmu/map_edit.h"
 
 void map_retag(const struct tl_vm *vm, struct map *map, uint32_t id)
 {
@@ -105,7 +105,8 @@ static void range_changed(struct map *map, struct tl_edit *edit, uint32_t id)
 
 static enum tl_status apply_add(struct map *map, struct tl_edit *edit, struct edit_step *step)
 {
-	static const uint8_t kind_of[] = {[TL_RANGE_RAM] = MAP_RAM, [TL_RANGE_ROM] = MAP_ROM, [TL_RANGE_MMIO] = MAP_MMIO};
+	static const uint8_t kind_of[] = {
+		[TL_RANGE_RAM] = MAP_RAM, [TL_RANGE_ROM] = MAP_ROM, [TL_RANGE_MMIO] = MAP_MMIO};
 	const struct tl_range *new = &step->range;
 	uint64_t last = new->start + (new->size - 1);
 	struct map_range *range;
@@ -133,7 +134,8 @@ static enum tl_status apply_add(struct map *map, struct tl_edit *edit, struct ed
 }
 
 /* The part [first, last] stops being answered by `range`. */
-static void take_away(const struct map_range *range, struct tl_edit *edit, struct edit_step *step, gpa_t first, gpa_t last)
+static void take_away(const struct map_range *range, struct tl_edit *edit, struct edit_step *step, gpa_t first,
+		      gpa_t last)
 {
 	edit->takes = true;
 	if (!is_memory(range))

@@ -27,8 +27,8 @@ static struct map *map_alloc(uint32_t capacity)
 		return NULL;
 	map->nr_pages = (uint32_t)pages;
 	/* What the page-sized allocation leaves over holds more ranges. */
-	map->capacity = (uint32_t)((pages * PAGE_SIZE - sizeof(*map)) /
-				   (sizeof(struct map_range) + sizeof(struct map_place)));
+	map->capacity =
+		(uint32_t)((pages * PAGE_SIZE - sizeof(*map)) / (sizeof(struct map_range) + sizeof(struct map_place)));
 	map->ranges = (struct map_range *)(map + 1);
 	map->places = (struct map_place *)(map->ranges + map->capacity);
 	return map;

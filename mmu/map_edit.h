@@ -13,8 +13,8 @@ struct edit_step {
 	tl_range_id id;
 	union {
 		struct tl_range range; /* add */
-		uint64_t start;	       /* move */
-		uint64_t size;	       /* resize */
+		uint64_t start;        /* move */
+		uint64_t size;         /* resize */
 	};
 	tl_range_id *id_out; /* add; may be NULL */
 
@@ -41,8 +41,8 @@ struct tl_edit {
 	struct tl_vm *vm;
 	struct tl_edit *next; /* in a reader's list of commits to complete */
 	uint32_t nr_adds;
-	uint64_t base;	      /* publications of the VM when the transaction began */
-	uint64_t round;	      /* what completion waits for */
+	uint64_t base;  /* publications of the VM when the transaction began */
+	uint64_t round; /* what completion waits for */
 	enum edit_stage stage;
 	bool takes; /* takes an address away from a range, so the commit waits */
 	bool zaps;  /* some of it was present in the EPT */

@@ -7,8 +7,8 @@ _Atomic uint32_t trace_events;
 /* Written and read by its own CPU only, so plain stores do. */
 struct trace_ring {
 	struct tl_trace_record *records; /* allocated when the first event is recorded */
-	uint64_t head;			 /* records ever written */
-	uint64_t tail;			 /* records ever read or lost */
+	uint64_t head;                   /* records ever written */
+	uint64_t tail;                   /* records ever read or lost */
 };
 
 static struct trace_ring ring[TL_MAX_CPUS];

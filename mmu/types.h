@@ -13,15 +13,15 @@ typedef uint64_t gva_t; /* guest-virtual, that is linear, address */
 #define PAGE_SHIFT 12
 #define PAGE_SIZE  4096ull
 
-#define BIT(n)		 (1ull << (n))
-#define BITS(high, low)	 (((2ull << ((high) - (low))) - 1) << (low))
+#define BIT(n)           (1ull << (n))
+#define BITS(high, low)  (((2ull << ((high) - (low))) - 1) << (low))
 #define ALIGNED(x, size) (((x) & ((size)-1)) == 0)
 
 #define likely(x)   __builtin_expect(!!(x), 1)
 #define unlikely(x) __builtin_expect(!!(x), 0)
 
 /* Kept out of line, so that what happens rarely costs the fast path neither a frame nor a cache line. */
-#define COLD	      __attribute__((cold, noinline))
+#define COLD          __attribute__((cold, noinline))
 #define ALWAYS_INLINE static inline __attribute__((always_inline))
 
 #endif

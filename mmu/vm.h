@@ -10,9 +10,9 @@
 
 /* What mmu/ must know of the CPU, and what it has the CPU do. Set once, before the first VM. */
 struct mmu_cpu {
-	unsigned maxphyaddr;	/* bits */
-	unsigned ept_level;	/* the largest leaf the CPU takes: 1, 2 or 3 */
-	bool large_executable;	/* IA32_ARCH_CAPABILITIES.PSCHANGE_MC_NO: a large leaf may be executed from */
+	unsigned maxphyaddr;   /* bits */
+	unsigned ept_level;    /* the largest leaf the CPU takes: 1, 2 or 3 */
+	bool large_executable; /* IA32_ARCH_CAPABILITIES.PSCHANGE_MC_NO: a large leaf may be executed from */
 	/* Drops what the calling CPU has cached of the VM's EPT (INVEPT). */
 	void (*flush)(struct tl_vm *vm);
 };

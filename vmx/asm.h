@@ -20,16 +20,17 @@ typedef struct {
 } vmcs_field_t;
 
 /* Rule 10: a VMCS access that fails is a bug of ours. Dumps what can be read and panics. Defined in vmcs_dump.c. */
-_Noreturn void vmcs_access_failed(vmcs_field_t field, bool write) __attribute__((cold, noinline, force_align_arg_pointer));
+_Noreturn void vmcs_access_failed(vmcs_field_t field, bool write)
+	__attribute__((cold, noinline, force_align_arg_pointer));
 
 /*
  * Calls it behind the compiler's back: for a call that it knew of it would align the stack in each function of the fast
  * path, which otherwise need no frame at all.
  */
-#define VMCS_ACCESS_FAILED(field, write)                                                                               \
-	do {                                                                                                           \
-		__asm__ volatile("call vmcs_access_failed" : : "D"((field).encoding), "S"((uint32_t)(write)));         \
-		__builtin_unreachable();                                                                               \
+#define VMCS_ACCESS_FAILED(field, write)                                                                       \
+	do {                                                                                                   \
+		__asm__ volatile("call vmcs_access_failed" : : "D"((field).encoding), "S"((uint32_t)(write))); \
+		__builtin_unreachable();                                                                       \
 	} while (0)
 
 /*
@@ -84,7 +85,7 @@ VMX_INLINE bool vmcs_try_read(vmcs_field_t field, uint64_t *value)
 enum vmx_result {
 	VMX_SUCCEED,
 	VMX_FAIL_INVALID, /* CF: there is no current VMCS to hold an error number */
-	VMX_FAIL_VALID,	  /* ZF: the VM-instruction error field holds the number */
+	VMX_FAIL_VALID,   /* ZF: the VM-instruction error field holds the number */
 };
 
 VMX_INLINE enum vmx_result vmx_result(bool carry, bool zero)

@@ -89,7 +89,7 @@ struct vmx_capability_msrs {
 struct vmx_capability {
 	struct vmx_capability_msrs msr;
 	struct vmx_control control[VMX_NR_CONTROL_WORDS]; /* from the TRUE MSRs where they are */
-	uint32_t revision;				  /* of VMXON region and VMCS */
+	uint32_t revision;                                /* of VMXON region and VMCS */
 
 	/* CPUID */
 	uint8_t physical_bits, linear_bits;
@@ -103,7 +103,7 @@ struct vmx_capability {
 	bool invept_single, invept_all;
 	bool invvpid_address, invvpid_single, invvpid_all, invvpid_retaining_globals;
 	bool activity_hlt;
-	bool no_page_size_change_mce;	 /* PSCHANGE_MC_NO: large executable leaves are safe */
+	bool no_page_size_change_mce;    /* PSCHANGE_MC_NO: large executable leaves are safe */
 	unsigned preemption_timer_shift; /* counts down once for each 2^shift TSC ticks */
 };
 

@@ -5,7 +5,7 @@
 /* Indexed by bit; the controls without a name are reserved ones. */
 #define X(constant, bit, name) [bit] = (name),
 static const char *const control_names[VMX_NR_CONTROL_WORDS][64] = {
-	[VMX_PIN] = {PIN_CONTROLS(X)},	   [VMX_PROC] = {PROC_CONTROLS(X)},    [VMX_PROC2] = {PROC2_CONTROLS(X)},
+	[VMX_PIN] = {PIN_CONTROLS(X)},     [VMX_PROC] = {PROC_CONTROLS(X)},    [VMX_PROC2] = {PROC2_CONTROLS(X)},
 	[VMX_PROC3] = {PROC3_CONTROLS(X)}, [VMX_EXIT] = {VM_EXIT_CONTROLS(X)}, [VMX_ENTRY] = {VM_ENTRY_CONTROLS(X)},
 };
 #undef X
@@ -146,11 +146,8 @@ enum tl_status controls_compute(const struct vmx_capability *c, struct vmx_contr
 		enum vmx_control_word word;
 		uint32_t *value;
 	} fields[] = {
-		{VMX_PIN,	  &controls->pin	},
-		     {VMX_PROC,	&controls->proc },
-		    {VMX_PROC2, &controls->proc2},
-		{VMX_EXIT,  &controls->exit },
-		     {VMX_ENTRY, &controls->entry},
+		{VMX_PIN, &controls->pin},   {VMX_PROC, &controls->proc},   {VMX_PROC2, &controls->proc2},
+		{VMX_EXIT, &controls->exit}, {VMX_ENTRY, &controls->entry},
 	};
 
 	request_pin(c, &request[VMX_PIN]);

@@ -146,11 +146,11 @@ struct vmx_controls {
 	bool preemption_timer; /* activated and saved at exits */
 	bool io_bitmaps;       /* else every I/O instruction exits */
 	bool msr_bitmaps;      /* else every RDMSR and WRMSR exits */
-	bool vpid;	       /* with an INVVPID for one context or all */
+	bool vpid;             /* with an INVVPID for one context or all */
 	bool unrestricted_guest;
 	bool rdtscp, invpcid, xsaves; /* the guest may use the instruction */
-	bool pat;		      /* IA32_PAT switched by entries and exits, both ways */
-	bool cr3_exiting;	      /* loads and stores of CR3 exit: the CPU does not let it be turned off */
+	bool pat;                     /* IA32_PAT switched by entries and exits, both ways */
+	bool cr3_exiting;             /* loads and stores of CR3 exit: the CPU does not let it be turned off */
 };
 
 /*

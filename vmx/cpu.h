@@ -9,11 +9,11 @@
 struct vmx_cpu {
 	void *vmxon_region;
 	bool up;
-	bool had_vmxe;		   /* CR4.VMXE was set before us: tl_cpu_down() leaves it */
+	bool had_vmxe;             /* CR4.VMXE was set before us: tl_cpu_down() leaves it */
 	struct tl_vcpu *running;   /* inside tl_vcpu_run() on this CPU, or NULL */
-	struct tl_vcpu *loaded;	   /* whose VMCS is the current one, or NULL */
+	struct tl_vcpu *loaded;    /* whose VMCS is the current one, or NULL */
 	struct tl_vcpu *fpu_owner; /* whose FPU state is in the registers, NULL: the host's */
-} __attribute__((aligned(64)));	   /* no two CPUs share a cache line */
+} __attribute__((aligned(64)));    /* no two CPUs share a cache line */
 
 extern struct vmx_cpu vmx_cpu[TL_MAX_CPUS];
 

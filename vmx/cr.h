@@ -17,15 +17,15 @@
 #define CR0_CD BIT(30)
 #define CR0_PG BIT(31)
 
-#define CR4_VME	       BIT(0)
-#define CR4_PVI	       BIT(1)
-#define CR4_TSD	       BIT(2)
-#define CR4_DE	       BIT(3)
-#define CR4_PSE	       BIT(4)
-#define CR4_PAE	       BIT(5)
-#define CR4_MCE	       BIT(6)
-#define CR4_PGE	       BIT(7)
-#define CR4_PCE	       BIT(8)
+#define CR4_VME        BIT(0)
+#define CR4_PVI        BIT(1)
+#define CR4_TSD        BIT(2)
+#define CR4_DE         BIT(3)
+#define CR4_PSE        BIT(4)
+#define CR4_PAE        BIT(5)
+#define CR4_MCE        BIT(6)
+#define CR4_PGE        BIT(7)
+#define CR4_PCE        BIT(8)
 #define CR4_OSFXSR     BIT(9)
 #define CR4_OSXMMEXCPT BIT(10)
 #define CR4_LA57       BIT(12)
@@ -36,9 +36,9 @@
 #define CR4_OSXSAVE    BIT(18)
 #define CR4_SMEP       BIT(20)
 #define CR4_SMAP       BIT(21)
-#define CR4_PKE	       BIT(22)
-#define CR4_CET	       BIT(23)
-#define CR4_PKS	       BIT(24)
+#define CR4_PKE        BIT(22)
+#define CR4_CET        BIT(23)
+#define CR4_PKS        BIT(24)
 #define CR4_UINTR      BIT(25)
 
 #define EFER_SCE BIT(0)
@@ -46,7 +46,7 @@
 #define EFER_LMA BIT(10)
 #define EFER_NXE BIT(11)
 
-#define CS_ACCESS_LONG	  BIT(13)
+#define CS_ACCESS_LONG    BIT(13)
 #define CS_ACCESS_DEFAULT BIT(14) /* D: 32-bit code */
 
 /* The descriptor privilege level in an access-rights field. */

@@ -3,9 +3,9 @@
 #include "vmx/exit.h"
 
 #define CS_CODE_CONFORMING (BIT(3) | BIT(2))
-#define PTE_USER	   BIT(2)
-#define CR4_SMAP	   BIT(21)
-#define CR4_PKE		   BIT(22)
+#define PTE_USER           BIT(2)
+#define CR4_SMAP           BIT(21)
+#define CR4_PKE            BIT(22)
 
 /* A conforming segment's DPL is not the CPL, which is part of the key. */
 static bool cpl_is_in(uint64_t cs_access)

@@ -30,11 +30,12 @@ static bool can_take(const struct tl_event *event, uint64_t interruptibility)
 	}
 }
 
-/* An exit as soon as the event can be taken. Without virtual NMIs there is no window for them, but one for interrupts. */
+/* An exit as soon as the event can be taken. Without virtual NMIs there is no window for them, but one for interrupts.
+ */
 static void open_window(const struct tl_event *event)
 {
 	uint32_t window = event->type == TL_EVENT_NMI && vmx_controls.virtual_nmis ? PROC_NMI_WINDOW_EXITING
-										    : PROC_INTERRUPT_WINDOW_EXITING;
+										   : PROC_INTERRUPT_WINDOW_EXITING;
 
 	vmcs_write(VMCS_PROC_CONTROLS, vmcs_read(VMCS_PROC_CONTROLS) | window);
 }

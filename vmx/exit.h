@@ -11,7 +11,7 @@
 
 #define EVENT_INFO_VALID      BIT(31)
 #define EVENT_INFO_ERROR_CODE BIT(11)
-#define EVENT_INFO_TYPE	      BITS(10, 8)
+#define EVENT_INFO_TYPE       BITS(10, 8)
 
 enum { VECTOR_DB = 1, VECTOR_UD = 6, VECTOR_GP = 13, VECTOR_PF = 14, VECTOR_AC = 17 };
 

@@ -76,8 +76,7 @@ void exit_deliver_again(struct tl_vcpu *vcpu)
 		vmcs_write(VMCS_ENTRY_INSTRUCTION_LENGTH, vmcs_read(VMCS_EXIT_INSTRUCTION_LENGTH));
 	/* NMI blocking was set by the delivery that now starts again (SDM vol. 3, 28.2.4). */
 	if (type == TL_EVENT_NMI)
-		vmcs_write(VMCS_GUEST_INTERRUPTIBILITY,
-			   vmcs_read(VMCS_GUEST_INTERRUPTIBILITY) & ~INTERRUPTIBILITY_NMI);
+		vmcs_write(VMCS_GUEST_INTERRUPTIBILITY, vmcs_read(VMCS_GUEST_INTERRUPTIBILITY) & ~INTERRUPTIBILITY_NMI);
 }
 
 uint64_t exit_read_gpr(const struct tl_vcpu *vcpu, unsigned gpr)

@@ -8,19 +8,20 @@
 enum { CPUID_FEATURES = 1, CPUID_CACHES = 4, CPUID_STRUCTURED = 7, CPUID_PERFMON = 10, CPUID_HYPERVISOR = 0x40000000 };
 
 /* What a guest cannot use here, by leaf and register; everything else is the CPU's own answer. */
-#define HIDDEN_1_ECX                                                                                                   \
-	(BIT(2) /* DTES64 */ | BIT(3) /* MONITOR */ | BIT(4) /* DS-CPL */ | BIT(5) /* VMX */ | BIT(6) /* SMX */ |      \
-	 BIT(7) /* EIST */ | BIT(8) /* TM2 */ | BIT(15) /* PDCM */ | BIT(18) /* DCA */ | BIT(21) /* x2APIC */ |        \
+#define HIDDEN_1_ECX                                                                                              \
+	(BIT(2) /* DTES64 */ | BIT(3) /* MONITOR */ | BIT(4) /* DS-CPL */ | BIT(5) /* VMX */ | BIT(6) /* SMX */ | \
+	 BIT(7) /* EIST */ | BIT(8) /* TM2 */ | BIT(15) /* PDCM */ | BIT(18) /* DCA */ | BIT(21) /* x2APIC */ |   \
 	 BIT(24) /* TSC deadline */ | BIT(27) /* OSXSAVE: set below */)
-#define HIDDEN_1_EDX                                                                                                   \
-	(BIT(7) /* MCE */ | BIT(9) /* APIC */ | BIT(12) /* MTRR */ | BIT(14) /* MCA */ | BIT(21) /* DS */ |            \
+#define HIDDEN_1_EDX                                                                                        \
+	(BIT(7) /* MCE */ | BIT(9) /* APIC */ | BIT(12) /* MTRR */ | BIT(14) /* MCA */ | BIT(21) /* DS */ | \
 	 BIT(22) /* ACPI */ | BIT(29) /* TM */ | BIT(31) /* PBE */)
-#define HIDDEN_7_EBX (BIT(2) /* SGX */ | BIT(12) /* RDT-M */ | BIT(14) /* MPX */ | BIT(15) /* RDT-A */ | BIT(25) /* PT */)
-#define HIDDEN_7_ECX                                                                                                   \
-	(BIT(5) /* WAITPKG */ | BIT(7) /* CET-SS */ | BIT(13) /* TME */ | BIT(16) /* LA57 */ | BIT(23) /* KL */ |      \
+#define HIDDEN_7_EBX \
+	(BIT(2) /* SGX */ | BIT(12) /* RDT-M */ | BIT(14) /* MPX */ | BIT(15) /* RDT-A */ | BIT(25) /* PT */)
+#define HIDDEN_7_ECX                                                                                              \
+	(BIT(5) /* WAITPKG */ | BIT(7) /* CET-SS */ | BIT(13) /* TME */ | BIT(16) /* LA57 */ | BIT(23) /* KL */ | \
 	 BIT(29) /* ENQCMD */ | BIT(30) /* SGX-LC */ | BIT(31) /* PKS */)
-#define HIDDEN_7_EDX                                                                                                   \
-	(BIT(5) /* UINTR */ | BIT(18) /* PCONFIG */ | BIT(19) /* LBR */ | BIT(20) /* CET-IBT */ |                      \
+#define HIDDEN_7_EDX                                                                              \
+	(BIT(5) /* UINTR */ | BIT(18) /* PCONFIG */ | BIT(19) /* LBR */ | BIT(20) /* CET-IBT */ | \
 	 BITS(31, 26) /* speculation MSRs, which are not given to guests */)
 #define SHOWN_1_ECX_HYPERVISOR BIT(31)
 #define SHOWN_1_ECX_OSXSAVE    BIT(27)

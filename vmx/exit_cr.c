@@ -10,8 +10,8 @@
 #include "vmx/exit.h"
 
 #define CR0_HOST_OWNED (CR0_PE | CR0_NE | CR0_ET | CR0_WP | CR0_NW | CR0_CD | CR0_PG)
-#define CR4_GUEST_OWNED                                                                                                \
-	(CR4_VME | CR4_PVI | CR4_TSD | CR4_DE | CR4_MCE | CR4_PGE | CR4_PCE | CR4_OSFXSR | CR4_OSXMMEXCPT |            \
+#define CR4_GUEST_OWNED                                                                                     \
+	(CR4_VME | CR4_PVI | CR4_TSD | CR4_DE | CR4_MCE | CR4_PGE | CR4_PCE | CR4_OSFXSR | CR4_OSXMMEXCPT | \
 	 CR4_FSGSBASE | CR4_OSXSAVE)
 
 enum { CR_MOV_TO, CR_MOV_FROM, CR_CLTS, CR_LMSW }; /* SDM vol. 3, table 28-3 */

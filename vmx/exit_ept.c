@@ -5,10 +5,10 @@
 #include "vmx/exit.h"
 
 /* Exit qualification of an EPT violation (SDM vol. 3, table 28-7). */
-#define VIOLATION_WRITE		BIT(1)
-#define VIOLATION_FETCH		BIT(2)
-#define VIOLATION_LINEAR_VALID	BIT(7)
-#define VIOLATION_TRANSLATED	BIT(8) /* of the address itself; clear: of a paging-structure entry on the way to it */
+#define VIOLATION_WRITE         BIT(1)
+#define VIOLATION_FETCH         BIT(2)
+#define VIOLATION_LINEAR_VALID  BIT(7)
+#define VIOLATION_TRANSLATED    BIT(8) /* of the address itself; clear: of a paging-structure entry on the way to it */
 #define VIOLATION_NMI_UNBLOCKED BIT(12)
 
 /* Beyond what a 4-level EPT walk reaches there are no entries (and no ranges). */
@@ -148,10 +148,8 @@ static enum mmu_access access_of(uint64_t qualification)
 /* IRET unblocked NMIs and then faulted on its way: it will run again, with NMIs blocked (SDM vol. 3, 28.2.3). */
 static void block_nmi_again(uint64_t qualification)
 {
-	if (qualification & VIOLATION_NMI_UNBLOCKED &&
-	    !(vmcs_read(VMCS_IDT_VECTORING_INFORMATION) & EVENT_INFO_VALID))
-		vmcs_write(VMCS_GUEST_INTERRUPTIBILITY,
-			   vmcs_read(VMCS_GUEST_INTERRUPTIBILITY) | INTERRUPTIBILITY_NMI);
+	if (qualification & VIOLATION_NMI_UNBLOCKED && !(vmcs_read(VMCS_IDT_VECTORING_INFORMATION) & EVENT_INFO_VALID))
+		vmcs_write(VMCS_GUEST_INTERRUPTIBILITY, vmcs_read(VMCS_GUEST_INTERRUPTIBILITY) | INTERRUPTIBILITY_NMI);
 }
 
 /* An access that no memory answers. The qualification tells what a misconfiguration does not: who made it. */

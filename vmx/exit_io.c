@@ -4,10 +4,10 @@
 #include "vmx/exit_reason.h"
 
 /* Exit qualification (SDM vol. 3, table 28-5). */
-#define IO_SIZE(q)  ((unsigned)((q) & 7) + 1)
-#define IO_IN	    BIT(3)
-#define IO_STRING   BIT(4)
-#define IO_PORT(q)  ((uint16_t)((q) >> 16))
+#define IO_SIZE(q) ((unsigned)((q)&7) + 1)
+#define IO_IN      BIT(3)
+#define IO_STRING  BIT(4)
+#define IO_PORT(q) ((uint16_t)((q) >> 16))
 
 enum vcpu_action exit_io(struct tl_vcpu *vcpu)
 {

@@ -153,7 +153,7 @@ static enum vcpu_action fetch_failed(struct tl_vcpu *vcpu, enum fetch_status sta
 
 /* The instruction is not in the cache, or has changed: fetch, decode, remember. */
 static __attribute__((noinline)) enum vcpu_action serve_undecoded(struct tl_vcpu *vcpu, uint64_t rip, uint64_t cr3,
-								   uint64_t cs_access)
+								  uint64_t cs_access)
 {
 	unsigned code_bits = vcpu_code_bits(vcpu, cs_access);
 	struct guest_paging paging;
@@ -182,7 +182,7 @@ static __attribute__((noinline)) enum vcpu_action serve_undecoded(struct tl_vcpu
 }
 
 static __attribute__((noinline)) enum vcpu_action serve_decoded(struct tl_vcpu *vcpu, const struct decoded *d,
-								 uint64_t rip)
+								uint64_t rip)
 {
 	struct guest_code code = {.available = d->insn.length};
 	struct insn insn = d->insn; /* a callback's commit may end in another use of the cache */

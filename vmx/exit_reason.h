@@ -89,7 +89,7 @@ enum exit_reason {
 };
 
 /* The exit-reason field holds more than the basic reason (SDM vol. 3, 25.9.1). */
-#define EXIT_REASON_BASIC_MASK	  0xffffu
+#define EXIT_REASON_BASIC_MASK    0xffffu
 #define EXIT_REASON_ENTRY_FAILURE (1u << 31)
 
 #endif

@@ -9,8 +9,8 @@
 void vcpu_flush_ept(struct tl_vm *vm)
 {
 	uint64_t eptp = vm_eptp(vm);
-	enum vmx_result result = vmx_capability.invept_single ? invept(INVEPT_SINGLE_CONTEXT, eptp)
-							      : invept(INVEPT_ALL_CONTEXT, 0);
+	enum vmx_result result =
+		vmx_capability.invept_single ? invept(INVEPT_SINGLE_CONTEXT, eptp) : invept(INVEPT_ALL_CONTEXT, 0);
 
 	if (result != VMX_SUCCEED)
 		tl_panic("INVEPT failed for EPTP %lx", (unsigned long)eptp);
@@ -107,8 +107,7 @@ enum tl_status tl_vcpu_run(struct tl_vcpu *vcpu, struct tl_exit *exit)
 	vcpu->exit = exit;
 	cpu->running = vcpu;
 	grace_enter(&vcpu->reader);
-	if (vcpu_attention(vcpu) == VCPU_RESUME && complete_exit(vcpu) == VCPU_RESUME &&
-	    enter(vcpu) == VCPU_FAILED)
+	if (vcpu_attention(vcpu) == VCPU_RESUME && complete_exit(vcpu) == VCPU_RESUME && enter(vcpu) == VCPU_FAILED)
 		entry_failed();
 	grace_leave(&vcpu->reader);
 	cpu->running = NULL;

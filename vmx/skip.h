@@ -11,13 +11,13 @@
 #define RFLAGS_VM BIT(17)
 #define RFLAGS_AC BIT(18)
 
-#define INTERRUPTIBILITY_STI	BIT(0)
+#define INTERRUPTIBILITY_STI    BIT(0)
 #define INTERRUPTIBILITY_MOV_SS BIT(1)
-#define INTERRUPTIBILITY_NMI	BIT(3)
+#define INTERRUPTIBILITY_NMI    BIT(3)
 #define INTERRUPTIBILITY_SHADOW (INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS)
 
 #define PENDING_DEBUG_BS BIT(14)
-#define DEBUGCTL_BTF	 BIT(1)
+#define DEBUGCTL_BTF     BIT(1)
 
 /* The fields that a skip reads and writes. */
 struct skip {
@@ -25,9 +25,9 @@ struct skip {
 };
 
 /*
- * Whether RIP alone changes. `rflags_slow`: what of RFLAGS makes it more: TF, and RF too while a breakpoint is armed. RF
- * is saved as 1 on an EPT misconfiguration (SDM vol. 3, 28.3.3) and does nothing without breakpoints. A carry into the
- * upper half of RIP is for skip_slow(), where the mode is known.
+ * Whether RIP alone changes. `rflags_slow`: what of RFLAGS makes it more: TF, and RF too while a breakpoint is armed.
+ * RF is saved as 1 on an EPT misconfiguration (SDM vol. 3, 28.3.3) and does nothing without breakpoints. A carry into
+ * the upper half of RIP is for skip_slow(), where the mode is known.
  */
 ALWAYS_INLINE bool skip_is_simple(uint64_t rip, uint64_t next, uint64_t rflags_slow, uint64_t interruptibility)
 {

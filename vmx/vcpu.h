@@ -12,13 +12,14 @@
 /* What an exit handler asks entry.asm to do next. The numbers are entry.asm's too. */
 enum vcpu_action {
 	VCPU_RESUME = 0, /* enter the guest again */
-	VCPU_LEAVE = 1,	 /* return from tl_vcpu_run() */
-	VCPU_FULL = 2,	 /* save the callee-saved registers as well, then call vcpu_exit() */
-	VCPU_MMIO = 3,	 /* the same, then call exit_mmio() */
+	VCPU_LEAVE = 1,  /* return from tl_vcpu_run() */
+	VCPU_FULL = 2,   /* save the callee-saved registers as well, then call vcpu_exit() */
+	VCPU_MMIO = 3,   /* the same, then call exit_mmio() */
 	VCPU_FAILED = 4, /* VMLAUNCH or VMRESUME failed; from entry.asm only */
 };
 
-/* The EPT entry that a page's accesses ended at: saves the walk, not the check. Flushed like a paging-structure cache. */
+/* The EPT entry that a page's accesses ended at: saves the walk, not the check. Flushed like a paging-structure cache.
+ */
 struct ept_slot_cache {
 	uint64_t gfn;
 	ept_slot_t *slot;
@@ -81,15 +82,15 @@ struct last_retry {
 
 struct tl_vcpu {
 	uint64_t gpr[INSN_NR_GPRS]; /* [TL_RSP] only where fetched; the last is always 0 */
-	uint64_t host_rsp;	    /* what HOST_RSP holds */
+	uint64_t host_rsp;          /* what HOST_RSP holds */
 	uint64_t launched;
 	struct grace_reader reader;
 
 	struct tl_vm *vm;
-	gpa_t exit_gpa;			    /* of the exit being served: address, snapshot, range */
-	const struct map *exit_map;	    /* rule 1: the one load of this exit */
+	gpa_t exit_gpa;                     /* of the exit being served: address, snapshot, range */
+	const struct map *exit_map;         /* rule 1: the one load of this exit */
 	const struct map_range *exit_range; /* what the entry names: MMIO, the hole, or "search" */
-	uint64_t rflags_slow;		    /* RFLAGS bits that make skipping an instruction more than a store to RIP */
+	uint64_t rflags_slow;               /* RFLAGS bits that make skipping an instruction more than a store to RIP */
 	struct tl_mmio access;
 	struct tl_exit *exit;
 
@@ -106,11 +107,11 @@ struct tl_vcpu {
 	uint64_t budget; /* beyond what the preemption timer holds; in its units */
 
 	uint64_t slots_flushed; /* the VM's flush number the slot cache is good for */
-	hpa_t vmcs;		/* physical address of the region */
+	hpa_t vmcs;             /* physical address of the region */
 	void *vmcs_region;
 	uint64_t eptp;
 	uint16_t vpid;
-	bool active;	       /* its VMCS is on cpu `on_cpu`, perhaps in that CPU only */
+	bool active; /* its VMCS is on cpu `on_cpu`, perhaps in that CPU only */
 	unsigned on_cpu;
 	uint64_t dr[4];
 	uint64_t dr6;
@@ -127,7 +128,7 @@ struct tl_vcpu {
 
 /* entry.asm writes these offsets as numbers. */
 _Static_assert(offsetof(struct tl_vcpu, gpr) == 0 && offsetof(struct tl_vcpu, host_rsp) == 136 &&
-		   offsetof(struct tl_vcpu, launched) == 144,
+		       offsetof(struct tl_vcpu, launched) == 144,
 	       "entry.asm knows where these stand");
 
 /* entry.asm: runs the guest until a handler returns VCPU_LEAVE (then that) or an entry fails (VCPU_FAILED). */

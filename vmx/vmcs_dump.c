@@ -16,20 +16,20 @@ struct field_row {
 	uint8_t word; /* IF_ALLOWED */
 	uint32_t controls;
 	uint32_t entry_controls; /* IF_ALLOWED: either of the two masks will do */
-	uint8_t count;		 /* IF_CR3_TARGET: as many targets are needed */
+	uint8_t count;           /* IF_CR3_TARGET: as many targets are needed */
 };
 
-#define ALLOWED(w, mask)	      .condition = IF_ALLOWED, .word = (w), .controls = (mask)
-#define ALWAYS			      .condition = IF_ALWAYS
-#define IF_PIN(control)		      ALLOWED(VMX_PIN, PIN_##control)
-#define IF_PROC(control)	      ALLOWED(VMX_PROC, PROC_##control)
-#define IF_PROC2(control)	      ALLOWED(VMX_PROC2, PROC2_##control)
-#define IF_PROC3(control)	      ALLOWED(VMX_PROC3, PROC3_##control)
-#define IF_EXIT(control)	      ALLOWED(VMX_EXIT, VM_EXIT_##control)
-#define IF_ENTRY(control)	      ALLOWED(VMX_ENTRY, VM_ENTRY_##control)
+#define ALLOWED(w, mask)              .condition = IF_ALLOWED, .word = (w), .controls = (mask)
+#define ALWAYS                        .condition = IF_ALWAYS
+#define IF_PIN(control)               ALLOWED(VMX_PIN, PIN_##control)
+#define IF_PROC(control)              ALLOWED(VMX_PROC, PROC_##control)
+#define IF_PROC2(control)             ALLOWED(VMX_PROC2, PROC2_##control)
+#define IF_PROC3(control)             ALLOWED(VMX_PROC3, PROC3_##control)
+#define IF_EXIT(control)              ALLOWED(VMX_EXIT, VM_EXIT_##control)
+#define IF_ENTRY(control)             ALLOWED(VMX_ENTRY, VM_ENTRY_##control)
 #define IF_EXIT_OR_ENTRY(exit, entry) IF_EXIT(exit), .entry_controls = VM_ENTRY_##entry
-#define IF_EPTP_SWITCHING	      .condition = IF_EPTP_SWITCH
-#define IF_CR3_TARGETS(n)	      .condition = IF_CR3_TARGET, .count = (n)
+#define IF_EPTP_SWITCHING             .condition = IF_EPTP_SWITCH
+#define IF_CR3_TARGETS(n)             .condition = IF_CR3_TARGET, .count = (n)
 
 static const struct field_row fields[] = {
 #define X(constant, text, code, ...) {.name = (text), .encoding = (code), __VA_ARGS__},

@@ -16,8 +16,8 @@ static void let_msr_pass(uint32_t msr)
 	uint32_t high = msr >> 31, bit = msr & 0x1fff;
 	uint8_t *read = msr_bitmap + high * 1024, *write = read + 2048;
 
-	read[bit / 8] &= (uint8_t)~(1u << bit % 8);
-	write[bit / 8] &= (uint8_t)~(1u << bit % 8);
+	read[bit / 8] &= (uint8_t) ~(1u << bit % 8);
+	write[bit / 8] &= (uint8_t) ~(1u << bit % 8);
 }
 
 enum tl_status vmcs_bitmaps_create(void)
@@ -44,7 +44,8 @@ enum tl_status vmcs_bitmaps_create(void)
 
 uint64_t vm_eptp(const struct tl_vm *vm)
 {
-	/* Write-back tables, a walk of 4 (coded 3); accessed and dirty flags off (docs/rules.md: page walks as writes). */
+	/* Write-back tables, a walk of 4 (coded 3); accessed and dirty flags off (docs/rules.md: page walks as writes).
+	 */
 	return host_to_phys((const void *)vm->root) | 6 | 3 << 3;
 }
 

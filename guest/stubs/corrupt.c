@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Has the host damage an EPT entry of a page that was just used, and uses the page again. The word says how. What still is
- * an MMIO entry, or none, is made again; everything else must end this guest, and only it (expect=bug). Runs in the image
- * of the system tests only.
+ * Has the host damage an EPT entry of a page that was just used, and uses the page again. The word says how. What still
+ * is an MMIO entry, or none, is made again; everything else must end this guest, and only it (expect=bug). Runs in the
+ * image of the system tests only.
  */
 #include "guest/stubs/lib.h"
 
-#define ALL	UINT64_MAX
+#define ALL     UINT64_MAX
 #define NOTHING 0ull
 
 struct damage {
@@ -18,13 +18,13 @@ struct damage {
 static const struct damage damages[] = {
 	/* Ends the guest. */
 	{"write-only", 1, NOTHING, 0x2},
-	{"write-execute", 1, ~(1ull << 62), 0},		       /* 110b, without the layout's mark */
-	{"reserved-address", 1, NOTHING, 0x000f000000000037},  /* a readable page beyond MAXPHYADDR */
-	{"memory-type", 1, NOTHING, 0x17},		       /* type 2 does not exist */
-	{"table-address", 2, ALL, 1ull << 51},		       /* a table beyond MAXPHYADDR */
-	{"table-reserved", 2, ALL, 1ull << 3},		       /* bits 6:3 of a pointer to a table are 0 */
-	{"large-type", 2, NOTHING, 0x97},		       /* a 2 MiB page of type 2 */
-	{"top", 4, ALL, 1ull << 7},			       /* no page is as large as a PML4 entry's span */
+	{"write-execute", 1, ~(1ull << 62), 0},               /* 110b, without the layout's mark */
+	{"reserved-address", 1, NOTHING, 0x000f000000000037}, /* a readable page beyond MAXPHYADDR */
+	{"memory-type", 1, NOTHING, 0x17},                    /* type 2 does not exist */
+	{"table-address", 2, ALL, 1ull << 51},                /* a table beyond MAXPHYADDR */
+	{"table-reserved", 2, ALL, 1ull << 3},                /* bits 6:3 of a pointer to a table are 0 */
+	{"large-type", 2, NOTHING, 0x97},                     /* a 2 MiB page of type 2 */
+	{"top", 4, ALL, 1ull << 7},                           /* no page is as large as a PML4 entry's span */
 	/* Is repaired. */
 	{"zapped", 1, NOTHING, 0},
 	{"unknown-range", 1, ALL, 0xfffffull << 12},

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Overwrites EPT entries behind the library's back: what a stray write of the host would do. Linked into the image of the
- * system tests only; the ordinary image has no way to do this.
+ * Overwrites EPT entries behind the library's back: what a stray write of the host would do. Linked into the image of
+ * the system tests only; the ordinary image has no way to do this.
  */
 #include "mmu/ept_table.h"
 #include "mmu/hooks.h"

@@ -8,8 +8,8 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#define MIB	     (1ull << 20)
-#define GIB	     (1ull << 30)
+#define MIB          (1ull << 20)
+#define GIB          (1ull << 30)
 #define ARENA_PAGES  (128 * MIB / PAGE_SIZE)
 #define MEMORY_START (GIB - MIB) /* within the arena: host-physical 1 GiB */
 #define ARENA_SIZE   (MEMORY_START + HOSTED_MEMORY_GIB * GIB)
@@ -134,8 +134,8 @@ static struct tl_hooks table = {
 void hosted_start(void)
 {
 	if (!arena) {
-		arena = mmap(NULL, ARENA_SIZE, PROT_READ | PROT_WRITE,
-			     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+		arena = mmap(NULL, ARENA_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1,
+			     0);
 		if (arena == MAP_FAILED)
 			die("cannot reserve address space for the arena");
 		table.direct_offset = (uintptr_t)arena - MIB;

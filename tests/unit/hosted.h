@@ -2,7 +2,8 @@
 /*
  * The library in an ordinary process: hooks over one reserved piece of address space, with what a test wants to see and
  * to provoke. Host-physical address = virtual - start of the arena + 1 MiB, so the addresses look like a small
- * machine's. Pages handed out lie in the first GiB; hosted_memory() names addresses above, which are backed when touched.
+ * machine's. Pages handed out lie in the first GiB; hosted_memory() names addresses above, which are backed when
+ * touched.
  */
 #ifndef UNIT_HOSTED_H
 #define UNIT_HOSTED_H
@@ -36,15 +37,16 @@ extern struct hosted hosted;
 extern _Thread_local unsigned hosted_cpu;
 
 /*
- * Sets the hooks and a CPU of 39 bits, 1 GiB leaves, executable large leaves; forgets all that was recorded, but not the
- * pages that are out. A panic, a double free and a free of the wrong size end the process.
+ * Sets the hooks and a CPU of 39 bits, 1 GiB leaves, executable large leaves; forgets all that was recorded, but not
+ * the pages that are out. A panic, a double free and a free of the wrong size end the process.
  */
 void hosted_start(void);
 
 /* From now on the `count`-th allocation fails, once; 0: none does. */
 void hosted_fail_at(size_t count);
 
-/* The page at `offset` of the memory behind RAM ranges. `offset` 0 has a host-physical address that is a multiple of 1 GiB. */
+/* The page at `offset` of the memory behind RAM ranges. `offset` 0 has a host-physical address that is a multiple of 1
+ * GiB. */
 uint8_t *hosted_memory(uint64_t offset);
 enum { HOSTED_MEMORY_GIB = 6 };
 

@@ -190,9 +190,9 @@ static bool note_change(const struct naive_map *map, struct naive_edit *edit, st
 		step->value = random_below(50) ? random_size(random_below(4)) : random_next() << random_below(64);
 		status = tl_map_resize(edit->edit, step->id, step->value);
 	}
-	expected = step->kind == NAIVE_RESIZE && step->value == 0 ? TL_INVALID_ARGUMENT :
-		   step->id < MAP_FIRST_ID		       ? TL_NO_RANGE :
-								 TL_OK;
+	expected = step->kind == NAIVE_RESIZE && step->value == 0 ? TL_INVALID_ARGUMENT
+		   : step->id < MAP_FIRST_ID                      ? TL_NO_RANGE
+								  : TL_OK;
 	assert_int_equal(status, expected);
 	return status == TL_OK;
 }

@@ -30,8 +30,8 @@ enum naive_kind { NAIVE_ADD, NAIVE_REMOVE, NAIVE_MOVE, NAIVE_RESIZE };
 
 struct naive_step {
 	enum naive_kind kind;
-	tl_range_id id;	       /* what it changes; for an addition where the range went, once it is committed */
-	uint64_t value;	       /* of a move or resize */
+	tl_range_id id;         /* what it changes; for an addition where the range went, once it is committed */
+	uint64_t value;         /* of a move or resize */
 	struct naive_range new; /* of an addition */
 };
 
@@ -65,7 +65,8 @@ bool naive_is_one_range(const struct naive_map *map, uint64_t first, uint64_t la
  */
 void naive_random_edit(const struct naive_map *map, struct tl_vm *vm, struct naive_edit *edit);
 
-/* Does what `edit` says, in order; the status of the first step that does not fit, and then *map is to be thrown away. */
+/* Does what `edit` says, in order; the status of the first step that does not fit, and then *map is to be thrown away.
+ */
 enum tl_status naive_apply(struct naive_map *map, const struct naive_edit *edit);
 
 /* Puts the additions of a committed edit where the library put them. Checks that the ids were free. */

@@ -8,9 +8,9 @@
 
 #include <cmocka.h>
 
-static const uint32_t some_ids[] = {0,	    1,	    2,	    3,	    0x7f,   0x80,   0x3ff,   0x400,
+static const uint32_t some_ids[] = {0,      1,      2,      3,       0x7f,    0x80,    0x3ff,   0x400,
 				    0x5555, 0xaaaa, 0xffff, 0x10000, 0x55555, 0xaaaaa, 0xffffe, MMIO_MAX_ID};
-static const uint32_t some_tags[] = {0,	     1,	      0xff,    0x100,	0x1fe,	 0x1ff,	  0x200,
+static const uint32_t some_tags[] = {0,     1,       0xff,    0x100,   0x1fe,   0x1ff,        0x200,
 				     0x201, 0x2aaaa, 0x55555, 0x40000, 0x7fffe, MMIO_TAG_MASK};
 
 #define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))

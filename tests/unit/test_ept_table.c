@@ -12,7 +12,7 @@
 #include <cmocka.h>
 
 #define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
-#define GIB		EPT_SPAN(3)
+#define GIB             EPT_SPAN(3)
 
 static struct tl_vm *vm;
 
@@ -150,9 +150,15 @@ static unsigned nr_looks;
 static void watch(gpa_t target)
 {
 	const gpa_t gpas[NR_WATCHED] = {
-		target,	    target - PAGE_SIZE,	      target + PAGE_SIZE,
-		target | 0x1ff000,     target & ~0x1fffffull,  target ^ EPT_SPAN(2),
-		target | 0x3ffff000, target & ~0x3fffffffull, target ^ GIB,
+		target,
+		target - PAGE_SIZE,
+		target + PAGE_SIZE,
+		target | 0x1ff000,
+		target & ~0x1fffffull,
+		target ^ EPT_SPAN(2),
+		target | 0x3ffff000,
+		target & ~0x3fffffffull,
+		target ^ GIB,
 	};
 
 	for (unsigned i = 0; i < NR_WATCHED; i++) {
@@ -435,21 +441,21 @@ static void finds_malformed_entries(void **context)
 		ept_entry_t set, clear;
 		unsigned tried, malformed;
 	} cases[] = {
-		{0, EPT_READ, ALL, ALL},		      /* write and execute without read, not ours */
-		{0, EPT_READ | EPT_EXECUTE, ALL, ALL},	      /* write alone */
-		{0, EPT_READ | EPT_WRITE, ALL, ALL},	      /* execute alone: nobody here makes one */
-		{BIT(39), 0, ALL, ALL},			      /* address bits that the CPU lacks */
+		{0, EPT_READ, ALL, ALL},               /* write and execute without read, not ours */
+		{0, EPT_READ | EPT_EXECUTE, ALL, ALL}, /* write alone */
+		{0, EPT_READ | EPT_WRITE, ALL, ALL},   /* execute alone: nobody here makes one */
+		{BIT(39), 0, ALL, ALL},                /* address bits that the CPU lacks */
 		{BIT(51), 0, ALL, ALL},
-		{2ull << 3, EPT_MEMORY_TYPE, ALL, ALL},	      /* reserved memory types; of a table reserved bits */
+		{2ull << 3, EPT_MEMORY_TYPE, ALL, ALL}, /* reserved memory types; of a table reserved bits */
 		{3ull << 3, EPT_MEMORY_TYPE, ALL, ALL},
 		{7ull << 3, EPT_MEMORY_TYPE, ALL, ALL},
-		{1ull << 3, EPT_MEMORY_TYPE, ALL, TABLES},    /* a leaf's types that a table has not */
+		{1ull << 3, EPT_MEMORY_TYPE, ALL, TABLES}, /* a leaf's types that a table has not */
 		{6ull << 3, EPT_MEMORY_TYPE, ALL, TABLES},
 		{EPT_IGNORE_PAT, 0, ALL, TABLES},
-		{BIT(12), 0, LEAVES, LARGE},		      /* a large leaf on an odd address */
+		{BIT(12), 0, LEAVES, LARGE}, /* a large leaf on an odd address */
 		{BIT(20), 0, LEAVES, LARGE},
 		{BIT(29), 0, LEAVES, 0x08},
-		{EPT_LARGE, 0, 0x1000, 0x1000},		      /* a PML4 entry has no large bit */
+		{EPT_LARGE, 0, 0x1000, 0x1000}, /* a PML4 entry has no large bit */
 		{0, EPT_WRITE, ALL, 0},
 		{0, EPT_EXECUTE, ALL, 0},
 		{EPT_ACCESSED | EPT_DIRTY | BIT(10) | BIT(11) | BIT(52) | BIT(62) | BIT(63), 0, ALL, 0},

@@ -3,8 +3,8 @@
  * Commits that have to wait: for whom, in which order, inside a callback and outside. Other CPUs are played by the kick
  * hook, which is where a writer that waits gives them a chance; at the end there are real threads.
  */
-#include "mmu/grace.h"
 #include "mmu/ept_table.h"
+#include "mmu/grace.h"
 #include "mmu/hooks.h"
 #include "mmu/map_edit.h"
 #include "mmu/mmu.h"
@@ -15,6 +15,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -47,6 +48,8 @@ static int teardown(void **context)
 	hosted.on_kick = NULL;
 	hosted.on_flush = NULL;
 	hosted_fail_at(0);
+	/* A test that failed in a hook has left the lock held. */
+	vm_unlock(vm);
 	assert_null(self.pending);
 	assert_int_equal(tl_vm_destroy(vm), TL_INVALID_ARGUMENT);
 	grace_reader_remove(&self);
@@ -405,22 +408,23 @@ static void commits_in_release(void *context)
 static void a_release_hook_may_commit(void **context)
 {
 	(void)context;
-	for (unsigned i = 0; i < 2; i++) {
+	for (unsigned i = 0; i < 4; i++) {
 		struct tl_range range = device_at(0x1000);
 		tl_range_id first, third = add(device_at(0x5000));
+		bool inside = i & 1, last = i & 2;
 
 		range.release = commits_in_release;
 		first = add(range);
 		second = add(device_at(0x3000));
 		nr_released = 0;
-		if (i)
+		if (inside)
 			enter_on(&self, 0);
-		assert_int_equal(commit_remove(first), i ? TL_PENDING : TL_OK);
-		assert_int_equal(commit_remove(third), i ? TL_PENDING : TL_OK);
+		assert_int_equal(commit_remove(last ? third : first), inside ? TL_PENDING : TL_OK);
+		assert_int_equal(commit_remove(last ? first : third), inside ? TL_PENDING : TL_OK);
 		assert_true(map_complete_pending(&self));
 		assert_int_equal(nr_released, 3);
 		assert_int_equal(map_now()->nr_places, 1);
-		if (i)
+		if (inside)
 			leave_on(&self, 0);
 	}
 }
@@ -608,11 +612,11 @@ static void a_wrap_out_of_memory_is_made_up_for(void **context)
 		assert_int_equal(vm->wraps, wraps);
 		/* A commit that is refused does not pay, and takes nothing over. */
 		edit = tl_map_edit(vm);
-		assert_int_equal(tl_map_add(edit, &(struct tl_range){.kind = TL_RANGE_MMIO,
-								     .start = NR * failing * 0x1000,
-								     .size = 1},
-					    NULL),
-				 TL_OK);
+		assert_int_equal(
+			tl_map_add(edit,
+				   &(struct tl_range){.kind = TL_RANGE_MMIO, .start = NR * failing * 0x1000, .size = 1},
+				   NULL),
+			TL_OK);
 		assert_int_equal(tl_map_commit(edit), TL_OVERLAP);
 		assert_false(map_now()->stamping);
 		assert_int_equal(tl_map_commit(tl_map_edit(vm)), TL_OK);
@@ -685,6 +689,22 @@ static void toggle_device(unsigned i)
 	}
 }
 
+#define FIRST_PIECE BIT(32)
+
+/*
+ * RAM moves from piece to piece, the first of which is number 1. Which one a CPU's TLB still translates, 0: none; the
+ * hook that flushes empties it.
+ */
+static _Atomic unsigned tlb[3];
+/* Pieces up to this number are gone: the commit that took them has returned. */
+static _Atomic unsigned gone;
+
+static void empty_tlb(struct tl_vm *of)
+{
+	(void)of;
+	atomic_store(&tlb[hosted_cpu], 0);
+}
+
 struct vcpu_thread {
 	struct grace_reader reader;
 	unsigned cpu;
@@ -724,12 +744,18 @@ static void access_device(struct vcpu_thread *t, const struct map *map, gpa_t gp
 static void access_ram(const struct map *map, unsigned page, enum mmu_access access)
 {
 	gpa_t gpa = map->ranges[map->ram_hint].start + page * PAGE_SIZE;
+	unsigned old = atomic_load(&tlb[hosted_cpu]);
 	const struct map_range *range;
 	struct ept_walk walk;
 
+	/* The guest uses what the CPU has cached before it finds anything new. */
+	if (old && old <= atomic_load(&gone))
+		abort();
 	ept_walk(vm, gpa, &walk);
 	if (!ept_is_present(walk.entry) || access == MMU_FETCH)
 		mmu_fault(vm, map, gpa, access, &walk, &range);
+	else if (gpa >= FIRST_PIECE)
+		atomic_store(&tlb[hosted_cpu], (unsigned)((gpa - FIRST_PIECE) / MIB2) + 1);
 }
 
 /* What tl_vcpu_run() does around the guest, in small. */
@@ -783,6 +809,7 @@ static void threads(void **context)
 	mmu_cpu.large_executable = false;
 	atomic_store(&writer_done, false);
 	random_seed(77);
+	hosted.on_flush = empty_tlb;
 	ram = add_ram(0, MIB2);
 	for (unsigned n = 0; n < 2; n++) {
 		vcpus[n] = (struct vcpu_thread){.cpu = 1 + n, .random = 99 + n};
@@ -794,9 +821,10 @@ static void threads(void **context)
 		toggle_device((unsigned)random_below(NR_DEVICES));
 		/* A large leaf comes to where none was split before, and is zapped while fetches split it. */
 		edit = tl_map_edit(vm);
-		assert_int_equal(tl_map_move(edit, ram, BIT(32) + i * MIB2), TL_OK);
+		assert_int_equal(tl_map_move(edit, ram, FIRST_PIECE + i * MIB2), TL_OK);
 		assert_int_equal(tl_map_resize(edit, ram, MIB2), TL_OK);
 		assert_int_equal(tl_map_commit(edit), TL_OK);
+		atomic_store(&gone, i);
 		for (unsigned wait = (unsigned)random_below(2000); wait; wait--)
 			__asm__ volatile("" : : : "memory");
 		assert_int_equal(commit_resize(ram, MIB2 / 2), TL_OK);
@@ -809,8 +837,9 @@ static void threads(void **context)
 		assert_null(vcpus[n].reader.pending);
 		grace_reader_remove(&vcpus[n].reader);
 	}
-	print_message("%u rounds; %lu and %lu accesses, %lu and %lu fresh; %u devices, %lu wraps, %lu zapped, %zu table pages\n",
-		      i, 		      (unsigned long)vcpus[0].accesses, (unsigned long)vcpus[1].accesses,
+	print_message("%u rounds; %lu and %lu accesses, %lu and %lu fresh; %u devices, %lu wraps, %lu zapped, %zu "
+		      "table pages\n",
+		      i, (unsigned long)vcpus[0].accesses, (unsigned long)vcpus[1].accesses,
 		      (unsigned long)vcpus[0].fresh, (unsigned long)vcpus[1].fresh, atomic_load(&nr_made),
 		      (unsigned long)vm->wraps, (unsigned long)atomic_load(&vm->zapped),
 		      (size_t)atomic_load(&vm->nr_ept_pages));
@@ -848,5 +877,7 @@ int main(void)
 		TEST(threads),
 	};
 
+	/* A wait that never ends is a failure, too. */
+	alarm(120);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

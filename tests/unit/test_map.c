@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The map against a naive one under random transactions, and the refusals one by one. */
-#include "mmu/map.h"
 #include "mmu/hooks.h"
+#include "mmu/map.h"
 #include "mmu/map_edit.h"
 #include "tests/unit/hosted.h"
 #include "tests/unit/naive_map.h"
@@ -131,7 +131,7 @@ static void refuses_what_an_addition_shows_by_itself(void **context)
 		{{.kind = TL_RANGE_RAM, .size = PAGE_SIZE, .host = hosted_memory(8)}, TL_UNALIGNED},
 		{{.kind = TL_RANGE_MMIO, .size = PAGE_SIZE, .host = hosted_memory(0)}, TL_INVALID_ARGUMENT},
 		{{.kind = (enum tl_range_kind)3, .size = PAGE_SIZE}, TL_INVALID_ARGUMENT},
-		{{.kind = (enum tl_range_kind)-1, .size = PAGE_SIZE}, TL_INVALID_ARGUMENT},
+		{{.kind = (enum tl_range_kind) - 1, .size = PAGE_SIZE}, TL_INVALID_ARGUMENT},
 		{{.kind = TL_RANGE_RAM, .size = PAGE_SIZE, .host = phys_to_host(BIT(39) - PAGE_SIZE)},
 		 TL_RAM_AT_L1TF_TARGET},
 		{{.kind = TL_RANGE_ROM, .size = BIT(33), .host = phys_to_host(BIT(40) - BIT(33))},

@@ -230,8 +230,7 @@ static void check_released(const struct naive_map *was)
 		return;
 	}
 	for (tl_range_id id = MAP_FIRST_ID; id < NAIVE_MAX_IDS; id++)
-		if (was->range[id].used &&
-		    !(naive.range[id].used && naive.range[id].token == was->range[id].token)) {
+		if (was->range[id].used && !(naive.range[id].used && naive.range[id].token == was->range[id].token)) {
 			assert_int_equal(naive_released[was->range[id].token], 0);
 			assert_true(nr_deferred < MAX_DEFERRED);
 			deferred[nr_deferred++] = was->range[id].token;
@@ -326,7 +325,8 @@ static void leave_callback(void)
 		last_stamped = generation;
 		for (tl_range_id id = 0; id < map_now()->nr_slots; id++)
 			if (map_now()->ranges[id].kind != MAP_FREE)
-				assert_int_equal(map_now()->ranges[id].fresh, mmio_spte_make(id, vm_tag(vm, generation)));
+				assert_int_equal(map_now()->ranges[id].fresh,
+						 mmio_spte_make(id, vm_tag(vm, generation)));
 	}
 	for (unsigned i = 0; i < nr_deferred; i++)
 		assert_int_equal(naive_released[deferred[i]], 1);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The trace rings: what a record says, what happens when one is full, and that each CPU has its own. */
-#include "mmu/trace.h"
 #include "mmu/mmu.h"
+#include "mmu/trace.h"
 #include "tests/unit/hosted.h"
 #include <setjmp.h>
 #include <stdarg.h>
