@@ -33,7 +33,7 @@ void trace_record(enum tl_trace_event event, const struct tl_vm *vm, const struc
 		.gpa = gpa,
 		.spte = entry,
 		.spte_tag = mmio ? mmio_spte_tag(entry) : 0,
-		.map_tag = id < map->nr_slots ? vm_tag(vm, map->ranges[id].generation) : 0,
+		.map_tag = mmio && id < map->nr_slots ? vm_tag(vm, map->ranges[id].generation) : 0,
 		.range = id,
 	};
 }

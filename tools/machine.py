@@ -27,9 +27,10 @@ BOCHS_TRIPLE_FAULT = "3rd (13) exception with no resolution"
 # At its error level Bochs logs a line for every EPT misconfiguration, which is what this project makes by the million:
 # 50 MB a run, and most of its time. They are for the checks of a VM entry that failed.
 # ips sets how fast emulated time passes beside the instructions: the BIOS waits three seconds of it for a missing disk.
-# The TSC counts instructions whatever it is. Of a large memory Bochs holds what is touched.
+# The TSC counts instructions whatever it is. Of a large memory Bochs holds what is touched. Its iodebug device would look at
+# every access to memory.
 BOCHSRC = """\
-plugin_ctrl: speaker=0
+plugin_ctrl: speaker=0, iodebug=0
 config_interface: textconfig
 display_library: rfb, options="timeout=0"
 romimage: file=/usr/share/bochs/BIOS-bochs-latest

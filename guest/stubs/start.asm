@@ -7,11 +7,14 @@
 %define MULTIBOOT_FLAGS  0x00000003	; modules page-aligned, memory sizes wanted
 %define HC_EXIT          1		; guest/abi.h
 %define PAGE_TABLE       0x03		; present, writable
-%define PAGE_LARGE       0x83		; and 2 MiB
+%define PAGE_LARGE       0x83		; and 2 MiB or 1 GiB
+%define CPUID_EXTENDED   0x80000001
+%define CPUID_PAGE_1G    26		; EDX
 %define HIGH_GIGABYTE    32
 %define CR4_PAE          (1 << 5)
 %define MSR_EFER         0xc0000080
 %define EFER_LME         (1 << 8)
+%define CR0_WP           (1 << 16)
 %define CR0_PG           (1 << 31)
 %define STACK_SIZE       0x4000
 
@@ -52,6 +55,24 @@ start:
 	mov ecx, 2 * 512
 	call fill_directories
 
+	; Pages of 1 GiB where the CPU has them, in place of the directories: shorter walks, in an emulator above all.
+	mov eax, CPUID_EXTENDED
+	cpuid
+	bt edx, CPUID_PAGE_1G
+	jnc .tables_done
+	mov eax, PAGE_LARGE
+	mov edi, pdpt
+	mov ecx, 4
+.low_pages:
+	mov [edi], eax
+	add eax, 1 << 30
+	add edi, 8
+	loop .low_pages
+	mov dword [pdpt + 8 * HIGH_GIGABYTE], PAGE_LARGE
+	mov dword [pdpt + 8 * HIGH_GIGABYTE + 4], HIGH_GIGABYTE / 4
+	mov dword [pdpt + 8 * (HIGH_GIGABYTE + 1)], PAGE_LARGE | 1 << 30
+	mov dword [pdpt + 8 * (HIGH_GIGABYTE + 1) + 4], HIGH_GIGABYTE / 4
+.tables_done:
 	mov eax, pml4
 	mov cr3, eax
 	mov eax, cr4
@@ -62,7 +83,7 @@ start:
 	or eax, EFER_LME
 	wrmsr
 	mov eax, cr0
-	or eax, CR0_PG
+	or eax, CR0_PG | CR0_WP
 	mov cr0, eax
 	lgdt [gdt_pointer]
 	jmp 0x08:start_long

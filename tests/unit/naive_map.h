@@ -52,6 +52,7 @@ extern unsigned naive_nr_tokens;
 enum { NAIVE_ZONE_PAGES = 48, NAIVE_NR_ZONES = 3, NAIVE_LARGE_SPANS = 8 };
 uint64_t naive_zone(unsigned zone);
 uint64_t naive_large_zone(unsigned level);
+uint64_t naive_random_address(void); /* in one of the zones of pages */
 
 /* The id of the range that holds `gpa`, TL_HOLE if none does. */
 tl_range_id naive_owner(const struct naive_map *map, uint64_t gpa);
@@ -59,15 +60,18 @@ tl_range_id naive_owner(const struct naive_map *map, uint64_t gpa);
 /* Whether one range, or the hole, holds all of [first, last]. */
 bool naive_is_one_range(const struct naive_map *map, uint64_t first, uint64_t last);
 
+/* naive_edit.c */
 /*
  * Notes a random transaction against `map`, wrong edits among the right ones, and checks the status of those that are
  * wrong by themselves.
  */
 void naive_random_edit(const struct naive_map *map, struct tl_vm *vm, struct naive_edit *edit);
 
-/* Does what `edit` says, in order; the status of the first step that does not fit, and then *map is to be thrown away.
- */
+/* Does what `edit` says, in order. The status of the first step that does not fit; then *map is to be thrown away. */
 enum tl_status naive_apply(struct naive_map *map, const struct naive_edit *edit);
+
+/* Whether an edit of one step takes an address from a range of `map`; of several: whether one may. */
+bool naive_takes(const struct naive_map *map, const struct naive_edit *edit);
 
 /* Puts the additions of a committed edit where the library put them. Checks that the ids were free. */
 void naive_place_additions(struct naive_map *map, const struct naive_edit *edit);

@@ -1,94 +1,20 @@
 /* SPDX-License-Identifier: MIT */
-/* The map against a naive one under random transactions, and the refusals one by one. */
+/* The map: what it refuses, edit by edit, and what an edit may rely on. */
 #include "mmu/hooks.h"
 #include "mmu/map.h"
-#include "mmu/map_edit.h"
 #include "tests/unit/hosted.h"
-#include "tests/unit/naive_map.h"
+#include "tests/unit/vm_fixture.h"
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include <cmocka.h>
-
-static struct tl_vm *vm;
-
-static int setup(void **context)
-{
-	enum tl_status status;
-
-	(void)context;
-	hosted_start();
-	vm = tl_vm_create(NULL, &status);
-	assert_int_equal(status, TL_OK);
-	return 0;
-}
-
-static int teardown(void **context)
-{
-	(void)context;
-	assert_int_equal(tl_vm_destroy(vm), TL_OK);
-	assert_int_equal(hosted.pages_out, 0);
-	return 0;
-}
-
-static const struct map *map_now(void)
-{
-	return atomic_load_explicit(&vm->map, memory_order_relaxed);
-}
 
 /* A refused commit has published nothing, and what was published is as it was. */
 static void check_unchanged(const struct map *map, const struct map *copy)
 {
 	assert_ptr_equal(map_now(), map);
 	assert_memory_equal(map, copy, sizeof(*map));
-}
-
-static struct tl_range mmio_range(uint64_t start, uint64_t size)
-{
-	return (struct tl_range){.kind = TL_RANGE_MMIO, .start = start, .size = size};
-}
-
-static struct tl_range ram_range(uint64_t start, uint64_t size)
-{
-	return (struct tl_range){.kind = TL_RANGE_RAM, .start = start, .size = size, .host = hosted_memory(0)};
-}
-
-static tl_range_id add(struct tl_range range)
-{
-	struct tl_edit *edit = tl_map_edit(vm);
-	tl_range_id id = TL_HOLE;
-
-	assert_non_null(edit);
-	assert_int_equal(tl_map_add(edit, &range, &id), TL_OK);
-	assert_int_equal(tl_map_commit(edit), TL_OK);
-	return id;
-}
-
-/* The commit's status after one edit. */
-static enum tl_status commit_move(tl_range_id id, uint64_t start)
-{
-	struct tl_edit *edit = tl_map_edit(vm);
-
-	assert_int_equal(tl_map_move(edit, id, start), TL_OK);
-	return tl_map_commit(edit);
-}
-
-static enum tl_status commit_resize(tl_range_id id, uint64_t size)
-{
-	struct tl_edit *edit = tl_map_edit(vm);
-
-	assert_int_equal(tl_map_resize(edit, id, size), TL_OK);
-	return tl_map_commit(edit);
-}
-
-static enum tl_status commit_add(struct tl_range range)
-{
-	struct tl_edit *edit = tl_map_edit(vm);
-
-	assert_int_equal(tl_map_add(edit, &range, NULL), TL_OK);
-	return tl_map_commit(edit);
 }
 
 static void an_empty_map_is_a_hole(void **context)
@@ -171,57 +97,57 @@ static void refuses_ids_that_are_no_range(void **context)
 
 		assert_int_equal(tl_map_remove(edit, late[i]), TL_OK);
 		assert_int_equal(tl_map_commit(edit), TL_NO_RANGE);
-		assert_int_equal(commit_move(late[i], 0), TL_NO_RANGE);
-		assert_int_equal(commit_resize(late[i], 1), TL_NO_RANGE);
+		assert_int_equal(range_move(late[i], 0), TL_NO_RANGE);
+		assert_int_equal(range_resize(late[i], 1), TL_NO_RANGE);
 	}
 }
 
 static void refuses_what_does_not_fit(void **context)
 {
-	tl_range_id ram = add(ram_range(0, 4 * PAGE_SIZE));
-	tl_range_id device = add(mmio_range(0x10010, 0x20));
-	tl_range_id last = add(mmio_range(BIT(39) - 0x10, 0x10));
+	tl_range_id ram = range_add(ram_range(0, 4 * PAGE_SIZE));
+	tl_range_id device = range_add(mmio_range(0x10010, 0x20));
+	tl_range_id last = range_add(mmio_range(BIT(39) - 0x10, 0x10));
 	const struct map *before = map_now();
 	struct map copy = *before;
 
 	(void)context;
-	assert_int_equal(commit_add(mmio_range(0x1002f, 1)), TL_OVERLAP);
-	assert_int_equal(commit_add(mmio_range(0x1000f, 2)), TL_OVERLAP);
-	assert_int_equal(commit_add(mmio_range(0x10000, 0x1000)), TL_OVERLAP);
-	assert_int_equal(commit_add(mmio_range(0x10018, 1)), TL_OVERLAP);
-	assert_int_equal(commit_move(device, PAGE_SIZE), TL_OVERLAP);
-	assert_int_equal(commit_move(device, 0 - 0x10ull), TL_WRAPS);
-	assert_int_equal(commit_move(device, BIT(39) - 0x1f), TL_TOO_HIGH);
-	assert_int_equal(commit_move(device, BIT(39) - 0x20), TL_OVERLAP);
-	assert_int_equal(commit_move(ram, 0x100), TL_UNALIGNED);
-	assert_int_equal(commit_resize(ram, 0x100), TL_UNALIGNED);
-	assert_int_equal(commit_resize(ram, 0x11000), TL_OVERLAP);
-	assert_int_equal(commit_resize(device, ~0ull), TL_WRAPS);
-	assert_int_equal(commit_resize(last, 0x11), TL_TOO_HIGH);
-	assert_int_equal(commit_resize(device, BIT(39) - 0x10010), TL_OVERLAP);
+	assert_int_equal(range_try(mmio_range(0x1002f, 1)), TL_OVERLAP);
+	assert_int_equal(range_try(mmio_range(0x1000f, 2)), TL_OVERLAP);
+	assert_int_equal(range_try(mmio_range(0x10000, 0x1000)), TL_OVERLAP);
+	assert_int_equal(range_try(mmio_range(0x10018, 1)), TL_OVERLAP);
+	assert_int_equal(range_move(device, PAGE_SIZE), TL_OVERLAP);
+	assert_int_equal(range_move(device, 0 - 0x10ull), TL_WRAPS);
+	assert_int_equal(range_move(device, BIT(39) - 0x1f), TL_TOO_HIGH);
+	assert_int_equal(range_move(device, BIT(39) - 0x20), TL_OVERLAP);
+	assert_int_equal(range_move(ram, 0x100), TL_UNALIGNED);
+	assert_int_equal(range_resize(ram, 0x100), TL_UNALIGNED);
+	assert_int_equal(range_resize(ram, 0x11000), TL_OVERLAP);
+	assert_int_equal(range_resize(device, ~0ull), TL_WRAPS);
+	assert_int_equal(range_resize(last, 0x11), TL_TOO_HIGH);
+	assert_int_equal(range_resize(device, BIT(39) - 0x10010), TL_OVERLAP);
 	check_unchanged(before, &copy);
 	/* Up to the very next byte is fine, and onto itself. */
-	assert_int_equal(commit_add(mmio_range(0x10000, 0x10)), TL_OK);
-	assert_int_equal(commit_add(mmio_range(0x10030, 1)), TL_OK);
-	assert_int_equal(commit_move(ram, PAGE_SIZE), TL_OK);
-	assert_int_equal(commit_move(ram, 0), TL_OK);
-	assert_int_equal(commit_resize(device, 0x20), TL_OK);
+	assert_int_equal(range_try(mmio_range(0x10000, 0x10)), TL_OK);
+	assert_int_equal(range_try(mmio_range(0x10030, 1)), TL_OK);
+	assert_int_equal(range_move(ram, PAGE_SIZE), TL_OK);
+	assert_int_equal(range_move(ram, 0), TL_OK);
+	assert_int_equal(range_resize(device, 0x20), TL_OK);
 }
 
 /* RAM that would grow onto the L1TF target: host-physical 1 GiB + size reaches 508 GiB. */
 static void refuses_ram_that_grows_too_far(void **context)
 {
-	tl_range_id ram = add(ram_range(0, PAGE_SIZE));
+	tl_range_id ram = range_add(ram_range(0, PAGE_SIZE));
 
 	(void)context;
-	assert_int_equal(commit_resize(ram, (507ull << 30) + PAGE_SIZE), TL_RAM_AT_L1TF_TARGET);
-	assert_int_equal(commit_resize(ram, 507ull << 30), TL_OK);
+	assert_int_equal(range_resize(ram, (507ull << 30) + PAGE_SIZE), TL_RAM_AT_L1TF_TARGET);
+	assert_int_equal(range_resize(ram, 507ull << 30), TL_OK);
 }
 
 /* What an id names in a transaction is what it named when the transaction began. */
 static void an_id_removed_stays_removed_in_its_transaction(void **context)
 {
-	tl_range_id id = add(mmio_range(0x1000, 0x1000)), new = TL_HOLE;
+	tl_range_id id = range_add(mmio_range(0x1000, 0x1000)), new = TL_HOLE;
 	struct tl_range range = mmio_range(0x5000, 0x1000);
 	struct tl_edit *edit = tl_map_edit(vm);
 
@@ -235,12 +161,12 @@ static void an_id_removed_stays_removed_in_its_transaction(void **context)
 	edit = tl_map_edit(vm);
 	assert_int_equal(tl_map_remove(edit, id), TL_OK);
 	assert_int_equal(tl_map_commit(edit), TL_OK);
-	assert_int_equal(add(range), id);
+	assert_int_equal(range_add(range), id);
 }
 
 static void a_bar_moves_in_one_transaction(void **context)
 {
-	tl_range_id a = add(mmio_range(0x1000, 0x1000)), b = add(mmio_range(0x2000, 0x1000));
+	tl_range_id a = range_add(mmio_range(0x1000, 0x1000)), b = range_add(mmio_range(0x2000, 0x1000));
 	struct tl_edit *edit = tl_map_edit(vm);
 
 	(void)context;
@@ -256,18 +182,18 @@ static void a_bar_moves_in_one_transaction(void **context)
 
 static void conflicts_are_told_from_mistakes(void **context)
 {
-	tl_range_id id = add(mmio_range(0x1000, 0x1000));
+	tl_range_id id = range_add(mmio_range(0x1000, 0x1000));
 	struct tl_range range = mmio_range(0x1800, 1), other = mmio_range(0x5000, 1);
 	struct tl_edit *mine = tl_map_edit(vm), *late = tl_map_edit(vm), *fits = tl_map_edit(vm), *theirs;
 
 	(void)context;
 	/* A mistake while nobody else published is what it is. */
-	assert_int_equal(commit_add(range), TL_OVERLAP);
+	assert_int_equal(range_try(range), TL_OVERLAP);
 	assert_int_equal(tl_map_add(mine, &other, NULL), TL_OK);
 	assert_int_equal(tl_map_resize(late, id, 0x800), TL_OK);
 	assert_int_equal(tl_map_move(fits, id, 0x9000), TL_OK);
 	/* Another writer takes the place. */
-	assert_int_equal(commit_add(mmio_range(0x4fff, 0x100)), TL_OK);
+	assert_int_equal(range_try(mmio_range(0x4fff, 0x100)), TL_OK);
 	assert_int_equal(tl_map_commit(mine), TL_CONFLICT);
 	/* What still fits is no conflict. */
 	assert_int_equal(tl_map_commit(fits), TL_OK);
@@ -346,83 +272,21 @@ static void out_of_memory_changes_nothing(void **context)
 	assert_int_equal(map_now()->nr_places, 201);
 }
 
-static struct naive_map naive;
-static unsigned nr_committed, nr_refused, nr_conflicts;
-
-/* Commits an edit that was noted against an older map than the present one, if `stale`. */
-static void commit_and_compare(struct naive_edit *edit, bool stale)
-{
-	struct naive_map next = naive, was = naive;
-	enum tl_status expected = naive_apply(&next, edit);
-	const struct map *before = map_now();
-	struct map copy = *before;
-	enum tl_status status = tl_map_commit(edit->edit);
-
-	if (expected != TL_OK && stale)
-		expected = TL_CONFLICT;
-	assert_int_equal(status, expected);
-	if (status != TL_OK) {
-		nr_refused++;
-		nr_conflicts += status == TL_CONFLICT;
-		check_unchanged(before, &copy);
-		return;
-	}
-	nr_committed++;
-	assert_int_equal(map_now()->generation, copy.generation + 1);
-	naive = next;
-	naive_place_additions(&naive, edit);
-	naive_check_released(&was, &naive);
-	naive_compare(&naive, map_now());
-}
-
-static void random_transactions(void **context)
-{
-	(void)context;
-	random_seed(2013);
-	for (unsigned i = 0; i < 200000; i++) {
-		struct naive_edit edit, other;
-
-		naive_random_edit(&naive, vm, &edit);
-		if (random_below(8) == 0) {
-			unsigned before = nr_committed;
-
-			naive_random_edit(&naive, vm, &other);
-			commit_and_compare(&other, false);
-			commit_and_compare(&edit, nr_committed != before);
-		} else {
-			commit_and_compare(&edit, false);
-		}
-	}
-	/* The mixture is worth something only if every kind of end is frequent. */
-	print_message("%u committed, %u refused, %u of them conflicts\n", nr_committed, nr_refused, nr_conflicts);
-	assert_true(nr_committed > 50000 && nr_refused > 20000 && nr_conflicts > 1000);
-}
-
-static int teardown_random(void **context)
-{
-	static const struct naive_map empty;
-	struct naive_map last = naive;
-
-	if (teardown(context))
-		return -1;
-	naive_check_released(&last, &empty);
-	return 0;
-}
+#define TEST(name) cmocka_unit_test_setup_teardown(name, vm_setup, vm_teardown)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(an_empty_map_is_a_hole, setup, teardown),
-		cmocka_unit_test_setup_teardown(refuses_what_an_addition_shows_by_itself, setup, teardown),
-		cmocka_unit_test_setup_teardown(refuses_ids_that_are_no_range, setup, teardown),
-		cmocka_unit_test_setup_teardown(refuses_what_does_not_fit, setup, teardown),
-		cmocka_unit_test_setup_teardown(refuses_ram_that_grows_too_far, setup, teardown),
-		cmocka_unit_test_setup_teardown(an_id_removed_stays_removed_in_its_transaction, setup, teardown),
-		cmocka_unit_test_setup_teardown(a_bar_moves_in_one_transaction, setup, teardown),
-		cmocka_unit_test_setup_teardown(conflicts_are_told_from_mistakes, setup, teardown),
-		cmocka_unit_test_setup_teardown(grows, setup, teardown),
-		cmocka_unit_test_setup_teardown(out_of_memory_changes_nothing, setup, teardown),
-		cmocka_unit_test_setup_teardown(random_transactions, setup, teardown_random),
+		TEST(an_empty_map_is_a_hole),
+		TEST(refuses_what_an_addition_shows_by_itself),
+		TEST(refuses_ids_that_are_no_range),
+		TEST(refuses_what_does_not_fit),
+		TEST(refuses_ram_that_grows_too_far),
+		TEST(an_id_removed_stays_removed_in_its_transaction),
+		TEST(a_bar_moves_in_one_transaction),
+		TEST(conflicts_are_told_from_mistakes),
+		TEST(grows),
+		TEST(out_of_memory_changes_nothing),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -4,12 +4,11 @@
  * entries and memory in a real EPT, against the naive map. After each the tags are checked range by range, and every
  * entry for what it may still say. Narrow tags make it wrap all the time.
  */
-#include "mmu/ept_table.h"
 #include "mmu/hooks.h"
 #include "mmu/map_edit.h"
-#include "mmu/mmu.h"
 #include "tests/unit/hosted.h"
 #include "tests/unit/naive_map.h"
+#include "tests/unit/vm_fixture.h"
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -23,7 +22,6 @@ struct kept {
 	gpa_t first, last;
 };
 
-static struct tl_vm *vm;
 static struct naive_map naive;
 static gpa_t probes[NR_PROBES];
 
@@ -42,11 +40,6 @@ static unsigned nr_deferred;
 static uint64_t expected_commits, expected_invalidations, expected_wraps, last_stamped;
 
 static uint64_t nr_fresh, nr_stale, nr_stamped, nr_unstamped, nr_mapped, nr_large;
-
-static const struct map *map_now(void)
-{
-	return atomic_load_explicit(&vm->map, memory_order_relaxed);
-}
 
 static void check_translation(gpa_t gpa, const struct ept_walk *walk)
 {
@@ -81,12 +74,10 @@ static bool check_entry(ept_entry_t entry, gpa_t first, gpa_t last)
 static void check_entries(void)
 {
 	for (unsigned i = 0; i < NR_PROBES; i++) {
-		struct ept_walk walk;
-		gpa_t first;
+		struct ept_walk walk = walk_to(probes[i]);
+		gpa_t first = probes[i] & ~(EPT_SPAN(walk.level) - 1);
 
-		ept_walk(vm, probes[i], &walk);
 		assert_false(walk.malformed);
-		first = probes[i] & ~(EPT_SPAN(walk.level) - 1);
 		if (is_mmio_spte(walk.entry)) {
 			bool fresh = check_entry(walk.entry, first, first + (EPT_SPAN(walk.level) - 1));
 
@@ -121,10 +112,9 @@ static ept_entry_t expected_entry(gpa_t gpa, unsigned *level, tl_range_id owner)
 static void check_stamp(gpa_t gpa, const struct ept_walk *before, tl_range_id owner)
 {
 	unsigned level = before->level < vm->mmio_level ? before->level : vm->mmio_level;
-	struct ept_walk walk;
+	struct ept_walk walk = walk_to(gpa);
 	gpa_t first;
 
-	ept_walk(vm, gpa, &walk);
 	if (!map_now()->stamping) {
 		assert_int_equal(walk.entry, before->entry);
 		assert_int_equal(walk.level, before->level);
@@ -144,18 +134,16 @@ static void check_stamp(gpa_t gpa, const struct ept_walk *before, tl_range_id ow
 static void access_probe(gpa_t gpa)
 {
 	tl_range_id owner = naive_owner(&naive, gpa);
+	struct ept_walk walk = walk_to(gpa), before = walk;
 	const struct map_range *range;
-	struct ept_walk walk, before;
 
-	ept_walk(vm, gpa, &walk);
-	before = walk;
 	if (ept_is_present(walk.entry))
 		return;
 	if (is_mmio_spte(walk.entry) && mmu_examine(map_now(), &walk, &range) == MMIO_EMULATE)
 		return;
 	if (owner && naive.range[owner].kind != TL_RANGE_MMIO) {
 		assert_int_equal(mmu_fault(vm, map_now(), gpa, MMU_READ, &walk, &range), MMU_MAPPED);
-		ept_walk(vm, gpa, &walk);
+		walk = walk_to(gpa);
 		assert_true(ept_is_present(walk.entry));
 		check_translation(gpa, &walk);
 		nr_mapped++;
@@ -237,20 +225,6 @@ static void check_released(const struct naive_map *was)
 		}
 }
 
-static bool takes(const struct naive_edit *edit, const struct naive_map *was)
-{
-	for (unsigned i = 0; i < edit->nr_steps; i++) {
-		const struct naive_step *step = &edit->step[i];
-
-		if (step->kind == NAIVE_REMOVE || step->kind == NAIVE_MOVE)
-			return true;
-		if (step->kind == NAIVE_RESIZE &&
-		    step->value < was->range[step->id].last - was->range[step->id].start + 1)
-			return true;
-	}
-	return false;
-}
-
 static void commit_random(void)
 {
 	struct naive_map next, was = naive;
@@ -270,7 +244,7 @@ static void commit_random(void)
 		assert_memory_equal(map_now(), &e.before, sizeof(e.before));
 		return;
 	}
-	waits = takes(&edit, &was) || e.wraps;
+	waits = naive_takes(&was, &edit) || e.wraps;
 	/* One that only resizes may resize twice: what waits is told apart in test_grace.c. */
 	if (status != TL_PENDING)
 		assert_int_equal(status, TL_OK);
@@ -296,10 +270,9 @@ static void invalidate(void)
 	/* Only the wrap has anything to wait for. */
 	assert_int_equal(status, in_callback && e.wraps ? TL_PENDING : TL_OK);
 	for (unsigned i = 0; i < NR_PROBES; i++) {
+		struct ept_walk walk = walk_to(probes[i]);
 		const struct map_range *range;
-		struct ept_walk walk;
 
-		ept_walk(vm, probes[i], &walk);
 		if (is_mmio_spte(walk.entry))
 			assert_int_equal(mmu_examine(map_now(), &walk, &range), MMIO_INVALID);
 	}
@@ -361,10 +334,8 @@ static void run_vm(const struct tl_vm_config *config, unsigned nr_commits)
 {
 	struct naive_map last;
 	unsigned in_this_callback = 0;
-	enum tl_status status;
 
-	vm = tl_vm_create(config, &status);
-	assert_int_equal(status, TL_OK);
+	vm_start(config);
 	naive = (struct naive_map){.nr_ranges = 0};
 	nr_kept = 0;
 	expected_commits = expected_invalidations = expected_wraps = 0;
@@ -395,9 +366,8 @@ static void run_vm(const struct tl_vm_config *config, unsigned nr_commits)
 	grace_reader_remove(&reader);
 	last = naive;
 	naive = (struct naive_map){.nr_ranges = 0};
-	assert_int_equal(tl_vm_destroy(vm), TL_OK);
+	vm_stop();
 	naive_check_released(&last, &naive);
-	assert_int_equal(hosted.pages_out, 0);
 }
 
 static void entries_and_tags(void **context)
@@ -405,7 +375,6 @@ static void entries_and_tags(void **context)
 	uint64_t wraps = 0;
 
 	(void)context;
-	hosted_start();
 	random_seed(1913);
 	for (unsigned tag_bits = 1; tag_bits <= 7; tag_bits++)
 		for (unsigned round = 0; round < 6; round++) {
@@ -418,10 +387,8 @@ static void entries_and_tags(void **context)
 			run_vm(&config, 600);
 			wraps += expected_wraps;
 		}
-	print_message("%lu wraps; entries found %lu fresh, %lu stale; %lu stamped, %lu served while off, %lu mapped; "
-		      "%lu seen large\n",
-		      (unsigned long)wraps, (unsigned long)nr_fresh, (unsigned long)nr_stale, (unsigned long)nr_stamped,
-		      (unsigned long)nr_unstamped, (unsigned long)nr_mapped, (unsigned long)nr_large);
+	print_message("%lu wraps; %lu fresh, %lu stale; %lu stamped, %lu served while off, %lu mapped; %lu large\n",
+		      wraps, nr_fresh, nr_stale, nr_stamped, nr_unstamped, nr_mapped, nr_large);
 	assert_true(wraps > 2000 && nr_fresh > 100000 && nr_stale > 10000 && nr_stamped > 100000);
 	assert_true(nr_unstamped > 1000 && nr_mapped > 5000 && nr_large > 10000);
 }

@@ -109,9 +109,10 @@ static void what_a_record_says(void **context)
 	fault_at(0x5abc);
 	assert_int_equal(tl_vm_invalidate_mmio(vm), TL_OK);
 	trace_record(TL_TRACE_CHECK_MMIO_SPTE, vm, map_now(), 0x5abc, entry, MMIO_INVALID);
-	/* An id past the end of the map must not be looked up. */
+	/* What is no MMIO entry has no tag, and an id past the end of the map is not looked up. */
 	trace_record(TL_TRACE_CHECK_MMIO_SPTE, vm, map_now(), 0x5abc, ~0ull, MMIO_BUG);
-	assert_int_equal(tl_trace_read(0, records, 10, &lost), 3);
+	trace_record(TL_TRACE_CHECK_MMIO_SPTE, vm, map_now(), 0x5abc, mmio_spte_make(MMIO_MAX_ID, 5), MMIO_INVALID);
+	assert_int_equal(tl_trace_read(0, records, 10, &lost), 4);
 	assert_int_equal(lost, 0);
 	for (unsigned i = 0; i < 2; i++) {
 		assert_int_equal(records[i].event, i ? TL_TRACE_CHECK_MMIO_SPTE : TL_TRACE_MARK_MMIO_SPTE);
@@ -124,7 +125,11 @@ static void what_a_record_says(void **context)
 	}
 	assert_int_equal(records[1].verdict, MMIO_INVALID);
 	assert_int_equal(records[2].verdict, MMIO_BUG);
+	assert_int_equal(records[2].spte_tag, 0);
 	assert_int_equal(records[2].map_tag, 0);
+	assert_int_equal(records[3].range, MMIO_MAX_ID);
+	assert_int_equal(records[3].spte_tag, 5);
+	assert_int_equal(records[3].map_tag, 0);
 }
 
 /* The newest stay, in order; what was overwritten is counted, once. Every record is written to memory of the ring's. */
