@@ -142,16 +142,18 @@ static void visit_table(ept_slot_t *table, unsigned level, gpa_t base, gpa_t fir
 	unsigned from = first > base ? (unsigned)((first - base) / span) : 0;
 
 	for (unsigned i = from; i < EPT_NR_ENTRIES && base + i * span <= last; i++) {
-		ept_entry_t entry;
+		/* acquire: as in ept_walk(). */
+		ept_entry_t entry = atomic_load_explicit(&table[i], memory_order_acquire);
 
-		do {
-			/* acquire: as in ept_walk(). */
-			entry = atomic_load_explicit(&table[i], memory_order_acquire);
+		while (unlikely(entry)) {
 			if (leads_down(entry, level, reserved_address())) {
 				visit_table(table_at(entry), level - 1, base + i * span, first, last, visit, context);
 				break;
 			}
-		} while (entry && !visit(context, &table[i], entry));
+			if (visit(context, &table[i], entry))
+				break;
+			entry = atomic_load_explicit(&table[i], memory_order_acquire);
+		}
 	}
 }
 

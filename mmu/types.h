@@ -20,6 +20,9 @@ typedef uint64_t gva_t; /* guest-virtual, that is linear, address */
 #define likely(x)   __builtin_expect(!!(x), 1)
 #define unlikely(x) __builtin_expect(!!(x), 0)
 
+/* On the path of a fresh access: the linker puts these functions side by side. */
+#define HOT __attribute__((hot))
+
 /* Kept out of line, so that what happens rarely costs the fast path neither a frame nor a cache line. */
 #define COLD          __attribute__((cold, noinline))
 #define ALWAYS_INLINE static inline __attribute__((always_inline))

@@ -37,7 +37,7 @@ default rel
 global vmx_run, vmx_exit_entry
 extern vcpu_exit_fast, vcpu_exit, exit_mmio
 
-section .text
+section .text.hot progbits alloc exec nowrite align=16
 
 %macro SAVE_PRESERVED 0
 	mov [rdi + RBX_AT], rbx

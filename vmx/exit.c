@@ -45,7 +45,7 @@ static enum vcpu_action exit_vmcall_fast(struct tl_vcpu *vcpu)
 }
 
 /* Every exit, with the callee-saved registers still in the CPU. */
-enum vcpu_action vcpu_exit_fast(struct tl_vcpu *vcpu)
+HOT enum vcpu_action vcpu_exit_fast(struct tl_vcpu *vcpu)
 {
 	uint32_t reason = (uint32_t)vmcs_read(VMCS_EXIT_REASON);
 

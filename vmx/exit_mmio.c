@@ -197,7 +197,7 @@ static __attribute__((noinline)) enum vcpu_action serve_decoded(struct tl_vcpu *
  */
 
 /* The access itself: everything is known. */
-static __attribute__((noinline)) enum vcpu_action perform(struct tl_vcpu *vcpu, const struct decoded *d, uint64_t rip,
+static HOT __attribute__((noinline)) enum vcpu_action perform(struct tl_vcpu *vcpu, const struct decoded *d, uint64_t rip,
 							  const struct map_range *range)
 {
 	struct tl_mmio *access = &vcpu->access;
@@ -221,7 +221,7 @@ static __attribute__((noinline)) enum vcpu_action perform(struct tl_vcpu *vcpu, 
 }
 
 /* The operand of a decoded instruction: where it is, and whether that is where the exit was. */
-static __attribute__((noinline)) enum vcpu_action serve_operand(struct tl_vcpu *vcpu, const struct decoded *d,
+static HOT __attribute__((noinline)) enum vcpu_action serve_operand(struct tl_vcpu *vcpu, const struct decoded *d,
 								uint64_t rip, const struct map_range *range,
 								uint64_t cr3, uint64_t cs_access)
 {
@@ -236,7 +236,7 @@ static __attribute__((noinline)) enum vcpu_action serve_operand(struct tl_vcpu *
 }
 
 /* An MMIO access, with all registers saved: exit_gpa, exit_map and exit_range say where. */
-enum vcpu_action exit_mmio(struct tl_vcpu *vcpu)
+HOT enum vcpu_action exit_mmio(struct tl_vcpu *vcpu)
 {
 	uint64_t rip = vmcs_read(VMCS_GUEST_RIP);
 	uint64_t cr3 = vmcs_read(VMCS_GUEST_CR3);

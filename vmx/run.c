@@ -116,8 +116,8 @@ enum tl_status tl_vcpu_run(struct tl_vcpu *vcpu, struct tl_exit *exit)
 
 void tl_vcpu_kick(struct tl_vcpu *vcpu)
 {
-	/* release: what the caller wrote before is seen by whoever takes the kick. */
-	atomic_store_explicit(&vcpu->reader.kicked, 1, memory_order_release);
+	/* seq_cst: the store before the load of in_run, against the exchange in grace_enter(); else both could miss. */
+	atomic_store_explicit(&vcpu->reader.kicked, 1, memory_order_seq_cst);
 	if (atomic_load_explicit(&vcpu->reader.in_run, memory_order_seq_cst))
 		hooks->kick(atomic_load_explicit(&vcpu->reader.cpu, memory_order_relaxed));
 }

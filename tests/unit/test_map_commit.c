@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a commit does to the entries that stand: random transactions, from outside and from inside a callback, with MMIO
- * entries and memory in a real EPT, against the naive map. After each the tags are checked range by range, and every
- * entry for what it may still say. Narrow tags make it wrap all the time.
+ * What a commit does to the entries that stand: random transactions, from outside and inside a callback, against the
+ * naive map. After each every tag and every entry in the EPT is checked. Narrow tags make it wrap all the time.
  */
 #include "mmu/hooks.h"
 #include "mmu/map_edit.h"
@@ -11,7 +10,6 @@
 #include "tests/unit/vm_fixture.h"
 #include <setjmp.h>
 #include <stdarg.h>
-#include <stdlib.h>
 
 #include <cmocka.h>
 
@@ -33,12 +31,11 @@ static struct grace_reader reader;
 static bool in_callback;
 
 /* Tokens of ranges removed in callbacks, not to be released yet. */
-static unsigned deferred[MAX_DEFERRED];
-static unsigned nr_deferred;
+static unsigned deferred[MAX_DEFERRED], nr_deferred;
 
 /* What the statistics are to be. */
 static uint64_t expected_commits, expected_invalidations, expected_wraps, last_stamped;
-
+/* What the run has seen. */
 static uint64_t nr_fresh, nr_stale, nr_stamped, nr_unstamped, nr_mapped, nr_large;
 
 static void check_translation(gpa_t gpa, const struct ept_walk *walk)
