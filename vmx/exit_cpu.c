@@ -23,6 +23,7 @@ enum { CPUID_FEATURES = 1, CPUID_CACHES = 4, CPUID_STRUCTURED = 7, CPUID_PERFMON
 #define HIDDEN_7_EDX                                                                              \
 	(BIT(5) /* UINTR */ | BIT(18) /* PCONFIG */ | BIT(19) /* LBR */ | BIT(20) /* CET-IBT */ | \
 	 BITS(31, 26) /* speculation MSRs, which are not given to guests */)
+#define SHOWN_7_1_EAX          (BIT(4) /* AVX-VNNI */ | BIT(5) /* AVX512-BF16 */ | BITS(12, 10) /* fast short REP */)
 #define SHOWN_1_ECX_HYPERVISOR BIT(31)
 #define SHOWN_1_ECX_OSXSAVE    BIT(27)
 
@@ -50,6 +51,8 @@ static struct cpuid guest_cpuid(uint32_t leaf, uint32_t subleaf)
 			hide(&out.edx, HIDDEN_7_EDX);
 			if (!vmx_controls.invpcid)
 				hide(&out.ebx, BIT(10));
+		} else {
+			out = (struct cpuid){.eax = out.eax & (uint32_t)SHOWN_7_1_EAX};
 		}
 		break;
 	case CPUID_PERFMON:

@@ -16,12 +16,12 @@
 
 enum { CR_MOV_TO, CR_MOV_FROM, CR_CLTS, CR_LMSW }; /* SDM vol. 3, table 28-3 */
 
-/* What the guest may set in CR4: what the CPU has, less what Trapline does not run a guest with. */
+/* What the guest may set in CR4: what the CPU has, of what mmu/guest_walk.c and the world switch know about. */
 static uint64_t cr4_allowed(void)
 {
-	uint64_t unsupported = CR4_VMXE | CR4_SMXE | CR4_LA57 | CR4_PKS | CR4_CET | CR4_UINTR;
+	uint64_t known = CR4_GUEST_OWNED | CR4_PSE | CR4_PAE | CR4_UMIP | CR4_PCIDE | CR4_SMEP | CR4_SMAP | CR4_PKE;
 
-	return vmx_capability.msr.cr4_fixed1 & ~unsupported;
+	return vmx_capability.msr.cr4_fixed1 & known;
 }
 
 uint64_t cr_read_cr0(void)

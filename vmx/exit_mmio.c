@@ -197,8 +197,8 @@ static __attribute__((noinline)) enum vcpu_action serve_decoded(struct tl_vcpu *
  */
 
 /* The access itself: everything is known. */
-static HOT __attribute__((noinline)) enum vcpu_action perform(struct tl_vcpu *vcpu, const struct decoded *d, uint64_t rip,
-							  const struct map_range *range)
+static HOT __attribute__((noinline)) enum vcpu_action perform(struct tl_vcpu *vcpu, const struct decoded *d,
+							      uint64_t rip, const struct map_range *range)
 {
 	struct tl_mmio *access = &vcpu->access;
 
@@ -222,8 +222,8 @@ static HOT __attribute__((noinline)) enum vcpu_action perform(struct tl_vcpu *vc
 
 /* The operand of a decoded instruction: where it is, and whether that is where the exit was. */
 static HOT __attribute__((noinline)) enum vcpu_action serve_operand(struct tl_vcpu *vcpu, const struct decoded *d,
-								uint64_t rip, const struct map_range *range,
-								uint64_t cr3, uint64_t cs_access)
+								    uint64_t rip, const struct map_range *range,
+								    uint64_t cr3, uint64_t cs_access)
 {
 	gva_t linear = vcpu->gpr[d->insn.base] + vcpu->gpr[d->insn.index] * d->index_factor + (uint64_t)d->insn.disp;
 	const struct translated *t = data_cache_find(vcpu, linear);

@@ -56,6 +56,7 @@ static void save(struct tl_vcpu *vcpu)
 	if (vmx_controls.rdtscp)
 		vcpu->msr_tsc_aux = rdmsr(MSR_IA32_TSC_AUX);
 	vcpu->dr6 = read_dr6();
+	vcpu->cr2 = read_cr2();
 }
 
 static void restore(struct tl_vcpu *vcpu)
@@ -79,6 +80,7 @@ static void restore(struct tl_vcpu *vcpu)
 	write_dr2(vcpu->dr[2]);
 	write_dr3(vcpu->dr[3]);
 	write_dr6(vcpu->dr6);
+	write_cr2(vcpu->cr2);
 }
 
 void extended_state_evict(struct tl_vcpu *vcpu)

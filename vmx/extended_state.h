@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The guest's registers that VMX does not switch: FPU and vectors, SYSCALL's MSRs, debug registers. */
+/* The guest's registers that VMX does not switch: FPU and vectors, SYSCALL's MSRs, debug registers, CR2. */
 #ifndef VMX_EXTENDED_STATE_H
 #define VMX_EXTENDED_STATE_H
 

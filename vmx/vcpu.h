@@ -114,7 +114,7 @@ struct tl_vcpu {
 	bool active; /* its VMCS is on cpu `on_cpu`, perhaps in that CPU only */
 	unsigned on_cpu;
 	uint64_t dr[4];
-	uint64_t dr6;
+	uint64_t dr6, cr2;
 	uint64_t cr8;
 	uint64_t xcr0;
 	uint64_t msr_pat;
