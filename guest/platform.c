@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "guest/platform.h"
 
-enum { PLATFORM_PAGE = 4096 };
+enum { PLATFORM_PAGE = 4096, PLATFORM_LARGE_PAGE = 2 << 20 };
 
 /* Memory is laid out as in a PC: RAM below 640 KiB and from 1 MiB on. */
 #define PLATFORM_LOW_RAM  0xa0000ull
@@ -26,13 +26,18 @@ static bool platform_allocate_ram(struct platform *platform, uint64_t size)
 {
 	uint64_t low = size < PLATFORM_LOW_RAM ? size : PLATFORM_LOW_RAM;
 
-	platform->ram_pages = size / PLATFORM_PAGE;
-	platform->ram = platform->services->alloc_pages(platform->ram_pages);
+	/* Aligned alike for guest and host, so that the EPT maps it by large pages. */
+	platform->block_pages = (size + PLATFORM_LARGE_PAGE) / PLATFORM_PAGE - 1;
+	platform->block = platform->services->alloc_pages(platform->block_pages);
+	if (!platform->block)
+		return false;
+	platform->ram = (uint8_t *)(((uintptr_t)platform->block + PLATFORM_LARGE_PAGE - 1) &
+				    ~((uintptr_t)PLATFORM_LARGE_PAGE - 1));
 	platform->memory.nr_regions = size > PLATFORM_HIGH_RAM ? 2 : 1;
 	platform->memory.region[0] = (struct load_region){0, low, platform->ram};
 	platform->memory.region[1] =
 		(struct load_region){PLATFORM_HIGH_RAM, size - PLATFORM_HIGH_RAM, platform->ram + PLATFORM_HIGH_RAM};
-	return platform->ram;
+	return true;
 }
 
 static enum tl_status platform_add_ranges(struct platform *platform, struct tl_edit *edit)
@@ -119,8 +124,8 @@ void platform_destroy(struct platform *platform)
 		tl_vcpu_destroy(platform->vcpu);
 	if (platform->vm)
 		tl_vm_destroy(platform->vm);
-	if (platform->ram)
-		platform->services->free_pages(platform->ram, platform->ram_pages);
+	if (platform->block)
+		platform->services->free_pages(platform->block, platform->block_pages);
 	for (unsigned i = 0; i <= PLATFORM_FILLER; i++)
 		if (platform->device[i].live_ranges)
 			platform_fault(platform, "device %s was not released with its VM", platform->device[i].name);

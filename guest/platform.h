@@ -21,8 +21,9 @@ struct platform {
 	struct tl_vm *vm;
 	struct tl_vcpu *vcpu;
 	struct load_memory memory;
-	uint8_t *ram;
-	size_t ram_pages;
+	uint8_t *ram; /* within the block that was allocated */
+	void *block;
+	size_t block_pages;
 	unsigned nr_ranges; /* in the map, without the hole */
 	uint64_t plan_countdown;
 	struct scenario_edit plan;
