@@ -101,6 +101,10 @@ struct tl_vm;
 struct tl_vcpu;
 struct tl_edit;
 
+/*
+ * Names a range from the commit that adds it to the commit that removes it; then the number may be given to another
+ * range. A writer that edits a range which another writer may remove must agree with it about who does.
+ */
 typedef uint32_t tl_range_id;
 
 /* The hole: everything that no range claims. Reads give all ones, writes go nowhere. */
@@ -209,7 +213,7 @@ enum tl_exit_reason {
 	TL_EXIT_HLT,       /* the guest halted with nothing to wake it; running on continues after the HLT */
 	TL_EXIT_SHUTDOWN,  /* triple fault */
 	TL_EXIT_BUDGET,    /* the time budget is spent */
-	TL_EXIT_KICKED,    /* tl_vcpu_kick() */
+	TL_EXIT_KICKED,    /* tl_vcpu_kick(); what was to be completed stays so: leave *exit as it was */
 	TL_EXIT_NO_MEMORY, /* out of table pages: running on tries again */
 	TL_EXIT_STOPPED,   /* the guest did what cannot be continued: exit->stop */
 };

@@ -33,30 +33,29 @@ static ept_entry_t reserved_address(void)
 	return EPT_ADDRESS & ~(BIT(mmu_cpu.maxphyaddr) - 1);
 }
 
-/* A pointer that may be followed: one that was corrupted leads anywhere. `reserved`: reserved_address(). */
+/* A pointer to a table that may be followed: one that was corrupted leads anywhere. `reserved`: reserved_address(). */
 static bool leads_down(ept_entry_t entry, unsigned level, ept_entry_t reserved)
 {
-	return level > 1 && (entry & (EPT_READ | EPT_LARGE | reserved)) == EPT_READ;
+	ept_entry_t checked = EPT_READ | EPT_LARGE | EPT_MEMORY_TYPE | EPT_IGNORE_PAT | reserved;
+
+	return level > 1 && (entry & checked) == EPT_READ;
 }
 
-/* What SDM 29.3.3.1 calls a misconfiguration, of the entry that ends a walk: neither a table nor an MMIO entry. */
-static bool is_malformed_leaf(ept_entry_t entry, unsigned level)
+/* What SDM 29.3.3.1 calls a misconfiguration, of the entry that ends a walk and is no MMIO entry. */
+static bool is_malformed(ept_entry_t entry, unsigned level)
 {
 	ept_entry_t type = entry & EPT_MEMORY_TYPE;
 
 	if ((entry & EPT_RWX) == 0)
 		return false;
-	if (!(entry & EPT_READ) || (entry & reserved_address()) || level > mmu_cpu.ept_level)
+	/* A table that could not be followed, or a leaf where none can be. */
+	if (ept_is_table(entry, level) || level > mmu_cpu.ept_level)
+		return true;
+	if (!(entry & EPT_READ) || (entry & reserved_address()))
 		return true;
 	if (entry & EPT_ADDRESS & (EPT_SPAN(level) - 1))
 		return true;
 	return type == (2ull << 3) || type == (3ull << 3) || type == (7ull << 3);
-}
-
-/* The same of the tables on the way, all ORed together: each is readable, since the walk went through it. */
-static bool is_malformed_table(ept_entry_t entries)
-{
-	return entries & (EPT_MEMORY_TYPE | EPT_IGNORE_PAT);
 }
 
 void ept_walk(const struct tl_vm *vm, gpa_t gpa, struct ept_walk *walk)
@@ -64,21 +63,19 @@ void ept_walk(const struct tl_vm *vm, gpa_t gpa, struct ept_walk *walk)
 	ept_slot_t *slot = &vm->root[ept_index(gpa, EPT_LEVELS)];
 	const ept_entry_t reserved = reserved_address();
 	unsigned level = EPT_LEVELS;
-	ept_entry_t entry, tables = 0;
+	ept_entry_t entry;
 
 	/* acquire: the table behind the pointer was zeroed, or filled, before it was linked. */
 	for (;; level--) {
 		entry = atomic_load_explicit(slot, memory_order_acquire);
 		if (!leads_down(entry, level, reserved))
 			break;
-		tables |= entry;
 		slot = &table_at(entry)[ept_index(gpa, level - 1)];
 	}
 	walk->slot = slot;
 	walk->entry = entry;
 	walk->level = level;
-	walk->malformed =
-		is_malformed_table(tables) || (!is_mmio_spte(entry) && unlikely(is_malformed_leaf(entry, level)));
+	walk->malformed = !is_mmio_spte(entry) && unlikely(is_malformed(entry, level));
 }
 
 /* The leaf that covers part `index` of what the leaf `entry` at `level` covers. */

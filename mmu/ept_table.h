@@ -11,7 +11,7 @@ struct ept_walk {
 	ept_slot_t *slot;
 	ept_entry_t entry; /* as it was read */
 	unsigned level;
-	bool malformed; /* a present entry on the way, or the last, breaks SDM 29.3.3.1 and is not an MMIO entry */
+	bool malformed; /* it breaks SDM 29.3.3.1 and is not an MMIO entry; the CPU goes no further either */
 };
 
 /* Walks to `gpa`. Context: any reader of the VM. Concurrency: lockless. Precondition: gpa < 2^48. */

@@ -125,6 +125,7 @@ enum vcpu_action vcpu_exit(struct tl_vcpu *vcpu)
 	if (unlikely(reason & EXIT_REASON_ENTRY_FAILURE))
 		return exit_entry_failure(vcpu, reason);
 	exit_deliver_again(vcpu);
+	vcpu->exit_gpa = 0;
 	switch (reason) {
 	case EXIT_REASON_EPT_VIOLATION:
 		return exit_ept_violation(vcpu);
