@@ -181,58 +181,67 @@ static __attribute__((noinline)) enum vcpu_action serve_undecoded(struct tl_vcpu
 	return serve_general(vcpu, &insn, &fetch.code, rip, cr3, cs_access);
 }
 
-static __attribute__((noinline)) enum vcpu_action serve_decoded(struct tl_vcpu *vcpu, const struct decoded *d,
-								uint64_t rip)
+static __attribute__((noinline)) enum vcpu_action serve_decoded(struct tl_vcpu *vcpu, const struct decoded *d)
 {
 	struct guest_code code = {.available = d->insn.length};
 	struct insn insn = d->insn; /* a callback's commit may end in another use of the cache */
 
 	__builtin_memcpy(code.bytes, d->bytes, d->insn.length);
-	return serve_general(vcpu, &insn, &code, rip, d->cr3, d->cs_access);
+	return serve_general(vcpu, &insn, &code, d->rip, d->cr3, d->cs_access);
 }
 
 /*
- * The plain way, in three functions that end in tail calls: split so that none needs more registers than a call may
- * change, and so no stack frame.
+ * The plain way, in functions that end in tail calls: split so that none needs more registers than a call may change,
+ * and so hardly a stack frame. The decoded instruction holds, so its RIP is the guest's.
  */
 
-/* The access itself: everything is known. */
-static HOT __attribute__((noinline)) enum vcpu_action perform(struct tl_vcpu *vcpu, const struct decoded *d,
-							      uint64_t rip, const struct map_range *range)
+/* Whether the device did its part. */
+ALWAYS_INLINE bool access_device(struct tl_vcpu *vcpu, const struct decoded *d, bool write, uint64_t data)
 {
+	const struct map_range *range = vcpu->exit_range;
 	struct tl_mmio *access = &vcpu->access;
 
-	uint64_t offset = vcpu->exit_gpa - range->start;
-
-	/* A fresh entry that named another page's range would be a bug of ours; a callback must not see it. */
-	if (unlikely(offset > range->last - range->start))
-		return serve_decoded(vcpu, d, rip);
 	access->gpa = vcpu->exit_gpa;
-	access->offset = offset;
+	access->offset = vcpu->exit_gpa - range->start;
+	access->data = data;
 	access->size = d->insn.memory_size;
+	access->write = write;
 	access->context = range->context;
-	access->write = d->plain != PLAIN_LOAD;
-	access->data = d->plain == PLAIN_STORE ? vcpu->gpr[d->insn.reg] & d->mask_of_operand : d->insn.imm;
-	if (unlikely(range->access(access) != TL_OK))
+	return likely(range->access(access) == TL_OK);
+}
+
+static HOT __attribute__((noinline)) enum vcpu_action perform_load(struct tl_vcpu *vcpu, const struct decoded *d)
+{
+	if (!access_device(vcpu, d, false, 0))
 		return exit_stop(vcpu, TL_STOP_DEVICE, 0);
-	if (d->plain == PLAIN_LOAD)
-		vcpu->gpr[d->insn.reg] = access->data & d->mask_of_operand;
-	return exit_skip(vcpu, rip, d->insn.length);
+	vcpu->gpr[d->insn.reg] = vcpu->access.data & d->mask_of_operand;
+	return exit_skip(vcpu, d->rip, d->insn.length);
+}
+
+static HOT __attribute__((noinline)) enum vcpu_action perform_store(struct tl_vcpu *vcpu, const struct decoded *d)
+{
+	/* One of the two is 0: a store of a register has no immediate, one of an immediate no register. */
+	uint64_t data = (vcpu->gpr[d->insn.reg] & d->mask_of_operand) | d->insn.imm;
+
+	if (!access_device(vcpu, d, true, data))
+		return exit_stop(vcpu, TL_STOP_DEVICE, 0);
+	return exit_skip(vcpu, d->rip, d->insn.length);
 }
 
 /* The operand of a decoded instruction: where it is, and whether that is where the exit was. */
 static HOT __attribute__((noinline)) enum vcpu_action serve_operand(struct tl_vcpu *vcpu, const struct decoded *d,
-								    uint64_t rip, const struct map_range *range,
 								    uint64_t cr3, uint64_t cs_access)
 {
 	gva_t linear = vcpu->gpr[d->insn.base] + vcpu->gpr[d->insn.index] * d->index_factor + (uint64_t)d->insn.disp;
 	const struct translated *t = data_cache_find(vcpu, linear);
+	const struct map_range *range = vcpu->exit_range;
 
+	/* A fresh entry that named another page's range would be a bug of ours; a callback must not see it. */
 	if (unlikely(!range->access) || unlikely((linear & (PAGE_SIZE - 1)) >= d->end_offset) ||
 	    unlikely(!translated_holds(t, vcpu->exit_map, linear, vcpu->exit_gpa, cr3, cs_access)) ||
-	    unlikely(d->plain > t->allows))
-		return serve_decoded(vcpu, d, rip);
-	return perform(vcpu, d, rip, range);
+	    unlikely(d->plain > t->allows) || unlikely(vcpu->exit_gpa - range->start > range->last - range->start))
+		return serve_decoded(vcpu, d);
+	return d->plain == PLAIN_LOAD ? perform_load(vcpu, d) : perform_store(vcpu, d);
 }
 
 /* An MMIO access, with all registers saved: exit_gpa, exit_map and exit_range say where. */
@@ -245,5 +254,5 @@ HOT enum vcpu_action exit_mmio(struct tl_vcpu *vcpu)
 
 	if (unlikely(!decoded_holds(d, vcpu->exit_map, rip, cr3, cs_access)))
 		return serve_undecoded(vcpu, rip, cr3, cs_access);
-	return serve_operand(vcpu, d, rip, vcpu->exit_range, cr3, cs_access);
+	return serve_operand(vcpu, d, cr3, cs_access);
 }
