@@ -66,11 +66,6 @@ static enum vcpu_action walk_failed(struct tl_vcpu *vcpu, enum guest_walk_status
 	}
 }
 
-static bool contains(gpa_t first, uint64_t size, gpa_t gpa)
-{
-	return gpa - first < size;
-}
-
 /*
  * The operand is not where the exit was: somebody rewrote the instruction or the tables since. The guest tries once
  * more; the same again is a guest that cannot be served.
@@ -86,48 +81,96 @@ static enum vcpu_action operand_elsewhere(struct tl_vcpu *vcpu, const struct gue
 	return again ? stop_with_bytes(vcpu, TL_STOP_OPERAND, code) : vcpu_before_entry(vcpu);
 }
 
-/* The general way: any mode, any segment, an operand that may straddle pages and ranges. */
-static enum vcpu_action serve_general(struct tl_vcpu *vcpu, const struct insn *insn, const struct guest_code *code,
-				      uint64_t rip, uint64_t cr3, uint64_t cs_access)
+/* An instruction's operand in the general way: any mode, any segment, on one page or two. */
+struct operand {
+	const struct insn *insn;
+	const struct guest_code *code; /* the instruction's bytes, to be shown */
+	uint64_t rip, cr3, cs_access;
+	gva_t linear;
+	unsigned first; /* bytes on the first page */
+	gpa_t gpa[2];   /* of the first byte on each page */
+};
+
+static void locate_operand(struct tl_vcpu *vcpu, struct operand *operand)
 {
-	unsigned code_bits = vcpu_code_bits(vcpu, cs_access);
-	unsigned access = insn_is_write(insn) ? GUEST_WRITE : GUEST_READ;
-	uint64_t size = insn->memory_size, first;
-	const struct map *map = vcpu->exit_map;
-	struct guest_walk walk[2] = {0};
+	unsigned code_bits = vcpu_code_bits(vcpu, operand->cs_access), size = operand->insn->memory_size;
+	unsigned segment = operand->insn->segment, left;
+
+	vcpu->gpr[TL_RSP] = vmcs_read(VMCS_GUEST_RSP);
+	operand->linear = insn_effective_address(operand->insn, vcpu->gpr, operand->rip);
+	if (code_bits != 64 || segment == TL_FS || segment == TL_GS)
+		operand->linear += vmcs_read(VMCS_GUEST_BASE(segment));
+	if (code_bits != 64)
+		operand->linear = (uint32_t)operand->linear;
+	left = (unsigned)(PAGE_SIZE - (operand->linear & (PAGE_SIZE - 1)));
+	operand->first = left < size ? left : size;
+}
+
+/* What was walked before holds still, and leads to where the exit was. Only 64-bit code is remembered. */
+static bool operand_is_remembered(struct tl_vcpu *vcpu, const struct operand *operand)
+{
+	const struct translated *t = data_cache_find(vcpu, operand->linear);
+
+	return operand->first == operand->insn->memory_size &&
+	       (t->allows == PLAIN_STORE_IMM || !insn_is_write(operand->insn)) &&
+	       translated_holds(t, vcpu->exit_map, operand->linear, vcpu->exit_gpa, operand->cr3, operand->cs_access);
+}
+
+/* Walks to the operand's one or two pages. True: operand->gpa holds where they are; else *action ends the exit. */
+static bool walk_operand(struct tl_vcpu *vcpu, struct operand *operand, enum vcpu_action *action)
+{
+	unsigned access = insn_is_write(operand->insn) ? GUEST_WRITE : GUEST_READ;
+	bool stack = operand->insn->segment == TL_SS;
 	enum guest_walk_status status;
 	struct guest_paging paging;
-	gva_t linear;
+	struct guest_walk walk;
+	gva_t second;
 
 	vcpu_paging(vcpu, &paging);
-	vcpu->gpr[TL_RSP] = vmcs_read(VMCS_GUEST_RSP);
-	linear = insn_effective_address(insn, vcpu->gpr, rip);
-	if (code_bits != 64 || insn->segment == TL_FS || insn->segment == TL_GS)
-		linear += vmcs_read(VMCS_GUEST_BASE(insn->segment));
-	if (code_bits != 64)
-		linear = (uint32_t)linear;
-	first = PAGE_SIZE - (linear & (PAGE_SIZE - 1));
-	if (first > size)
-		first = size;
-
-	status = guest_walk(map, &paging, linear, access, &walk[0]);
-	if (status != GUEST_WALK_OK)
-		return walk_failed(vcpu, status, &walk[0], linear, insn->segment == TL_SS);
-	if (first < size) {
-		linear += first;
-		status = guest_walk(map, &paging, code_bits == 64 ? linear : (uint32_t)linear, access, &walk[1]);
-		if (status != GUEST_WALK_OK)
-			return walk_failed(vcpu, status, &walk[1], linear, insn->segment == TL_SS);
-	} else {
-		data_cache_fill(vcpu, linear, cr3, cs_access, access == GUEST_WRITE, &walk[0]);
+	status = guest_walk(vcpu->exit_map, &paging, operand->linear, access, &walk);
+	if (status != GUEST_WALK_OK) {
+		*action = walk_failed(vcpu, status, &walk, operand->linear, stack);
+		return false;
 	}
-	if (!contains(walk[0].gpa, first, vcpu->exit_gpa) &&
-	    !(first < size && contains(walk[1].gpa, size - first, vcpu->exit_gpa)))
-		return operand_elsewhere(vcpu, code);
+	operand->gpa[0] = walk.gpa;
+	if (operand->first == operand->insn->memory_size) {
+		data_cache_fill(vcpu, operand->linear, operand->cr3, operand->cs_access, access == GUEST_WRITE, &walk);
+		return true;
+	}
+	second = operand->linear + operand->first;
+	if (vcpu_code_bits(vcpu, operand->cs_access) != 64)
+		second = (uint32_t)second;
+	status = guest_walk(vcpu->exit_map, &paging, second, access, &walk);
+	if (status != GUEST_WALK_OK) {
+		*action = walk_failed(vcpu, status, &walk, second, stack);
+		return false;
+	}
+	operand->gpa[1] = walk.gpa;
+	return true;
+}
+
+static bool operand_contains(const struct operand *operand, gpa_t gpa)
+{
+	return gpa - operand->gpa[0] < operand->first ||
+	       gpa - operand->gpa[1] < (uint64_t)(operand->insn->memory_size - operand->first);
+}
+
+static enum vcpu_action serve_general(struct tl_vcpu *vcpu, struct operand *operand)
+{
+	enum vcpu_action action;
+
+	locate_operand(vcpu, operand);
+	if (operand_is_remembered(vcpu, operand))
+		operand->gpa[0] = vcpu->exit_gpa;
+	else if (!walk_operand(vcpu, operand, &action))
+		return action;
+	if (!operand_contains(operand, vcpu->exit_gpa))
+		return operand_elsewhere(vcpu, operand->code);
 	vcpu->operand_retried = false;
-	mmio_operation_start(&vcpu->operation, insn, vcpu->gpr, walk[0].gpa, (unsigned)first, walk[1].gpa);
-	vcpu->operation_rip = rip;
-	return operate(vcpu, map);
+	mmio_operation_start(&vcpu->operation, operand->insn, vcpu->gpr, operand->gpa[0], operand->first,
+			     operand->gpa[1]);
+	vcpu->operation_rip = operand->rip;
+	return operate(vcpu, vcpu->exit_map);
 }
 
 /* What a fetch that gave no instruction is to the guest. */
@@ -178,7 +221,9 @@ static __attribute__((noinline)) enum vcpu_action serve_undecoded(struct tl_vcpu
 		return fetch_failed(vcpu, status, &fetch);
 	if (code_bits == 64)
 		decode_cache_fill(vcpu, rip, cr3, cs_access, &fetch, &insn);
-	return serve_general(vcpu, &insn, &fetch.code, rip, cr3, cs_access);
+	return serve_general(
+		vcpu,
+		&(struct operand){.insn = &insn, .code = &fetch.code, .rip = rip, .cr3 = cr3, .cs_access = cs_access});
 }
 
 static __attribute__((noinline)) enum vcpu_action serve_decoded(struct tl_vcpu *vcpu, const struct decoded *d)
@@ -187,7 +232,9 @@ static __attribute__((noinline)) enum vcpu_action serve_decoded(struct tl_vcpu *
 	struct insn insn = d->insn; /* a callback's commit may end in another use of the cache */
 
 	__builtin_memcpy(code.bytes, d->bytes, d->insn.length);
-	return serve_general(vcpu, &insn, &code, d->rip, d->cr3, d->cs_access);
+	return serve_general(
+		vcpu, &(struct operand){
+			      .insn = &insn, .code = &code, .rip = d->rip, .cr3 = d->cr3, .cs_access = d->cs_access});
 }
 
 /*
