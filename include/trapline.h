@@ -209,7 +209,7 @@ bool tl_mem_write(struct tl_vm *vm, uint64_t gpa, const void *buffer, size_t siz
 enum tl_exit_reason {
 	TL_EXIT_MMIO,      /* an MMIO range without a callback: complete exit->mmio and run on */
 	TL_EXIT_IO,        /* IN or OUT: complete exit->io and run on */
-	TL_EXIT_VMCALL,    /* VMCALL with RAX != 0: exit->vmcall; set .result and run on */
+	TL_EXIT_VMCALL,    /* VMCALL at CPL 0 with RAX != 0: exit->vmcall; set .result and run on */
 	TL_EXIT_HLT,       /* the guest halted with nothing to wake it; running on continues after the HLT */
 	TL_EXIT_SHUTDOWN,  /* triple fault */
 	TL_EXIT_BUDGET,    /* the time budget is spent */

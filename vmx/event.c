@@ -40,6 +40,15 @@ static void open_window(const struct tl_event *event)
 	vmcs_write(VMCS_PROC_CONTROLS, vmcs_read(VMCS_PROC_CONTROLS) | window);
 }
 
+bool event_wakes(const struct tl_vcpu *vcpu)
+{
+	if (vmcs_read(VMCS_ENTRY_INTERRUPTION_INFORMATION) & EVENT_INFO_VALID)
+		return true;
+	if (!vcpu->event_queued)
+		return false;
+	return vcpu->event.type != TL_EVENT_INTERRUPT || vmcs_read(VMCS_GUEST_RFLAGS) & RFLAGS_IF;
+}
+
 void event_deliver(struct tl_vcpu *vcpu)
 {
 	const struct tl_event *event = &vcpu->event;

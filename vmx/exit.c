@@ -7,6 +7,7 @@
 #include "mmu/mmu.h"
 #include "mmu/trace.h"
 #include "vmx/cpu.h"
+#include "vmx/cr.h"
 #include "vmx/exit_reason.h"
 #include "vmx/vmcs_dump.h"
 
@@ -61,6 +62,9 @@ static enum vcpu_action exit_vmcall(struct tl_vcpu *vcpu)
 {
 	struct tl_exit_vmcall *call = &vcpu->exit->vmcall;
 
+	/* A hypercall is the guest kernel's. Its processes get what they would get without a hypervisor. */
+	if (ACCESS_DPL(vmcs_read(VMCS_GUEST_SS_ACCESS_RIGHTS)) != 0)
+		return exit_raise(vcpu, VECTOR_UD);
 	*call = (struct tl_exit_vmcall){
 		.number = vcpu->gpr[TL_RAX],
 		.argument = {vcpu->gpr[TL_RBX], vcpu->gpr[TL_RCX], vcpu->gpr[TL_RDX], vcpu->gpr[TL_RSI]}};
@@ -72,7 +76,7 @@ static enum vcpu_action exit_hlt(struct tl_vcpu *vcpu)
 {
 	enum vcpu_action action = exit_skip_instruction(vcpu);
 
-	if (action != VCPU_RESUME || vcpu->event_queued)
+	if (action != VCPU_RESUME || event_wakes(vcpu))
 		return action;
 	return exit_leave(vcpu, TL_EXIT_HLT);
 }

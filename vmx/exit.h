@@ -70,6 +70,10 @@ COLD void exit_deliver_again(struct tl_vcpu *vcpu);
 /* Puts a queued event into the next entry, or asks for an exit when the guest can take it. */
 COLD void event_deliver(struct tl_vcpu *vcpu);
 
+/* Whether an event is on its way that ends a HLT: one that the next entry delivers, or a queued one that is not masked.
+ */
+COLD bool event_wakes(const struct tl_vcpu *vcpu);
+
 /* exit_ept.c */
 COLD enum vcpu_action exit_ept_misconfig_slow(struct tl_vcpu *vcpu, const struct map *map, gpa_t gpa);
 COLD enum vcpu_action exit_ept_violation(struct tl_vcpu *vcpu);

@@ -121,12 +121,19 @@ enum tl_status vcpu_load(struct tl_vcpu *vcpu)
 	return TL_OK;
 }
 
+/* Writes the VMCS back to memory and makes it inactive; also the first thing done with a new one. */
+static void clear_vmcs(const struct tl_vcpu *vcpu)
+{
+	if (vmcs_clear(vcpu->vmcs) != VMX_SUCCEED)
+		tl_panic("VMCLEAR failed for the VMCS at %lx", (unsigned long)vcpu->vmcs);
+}
+
 static void unload(struct tl_vcpu *vcpu)
 {
 	struct vmx_cpu *cpu = cpu_this();
 
 	extended_state_evict(vcpu);
-	vmcs_clear(vcpu->vmcs);
+	clear_vmcs(vcpu);
 	vcpu->active = false;
 	vcpu->launched = 0;
 	vcpu->host_rsp = 0;
@@ -178,7 +185,7 @@ struct tl_vcpu *tl_vcpu_create(struct tl_vm *vm, enum tl_status *status)
 		*status = TL_NO_MEMORY;
 		return NULL;
 	}
-	vmcs_clear(vcpu->vmcs);
+	clear_vmcs(vcpu);
 	*status = vcpu_load(vcpu);
 	if (*status != TL_OK) {
 		free_vcpu(vcpu);
