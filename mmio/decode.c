@@ -226,6 +226,7 @@ static inline enum decode_status take_operands(struct decoder *d, struct insn *i
 		take_moffs(d, insn);
 	}
 	insn->op = form->op;
+	insn->access = form->access;
 	insn->memory_size = form_sizes[form->memory][d->operand_size];
 	insn->register_size = form_sizes[form->reg][d->operand_size];
 	if (unlikely(form->flags & FORM_MOFFS))
@@ -264,6 +265,8 @@ enum decode_status insn_decode(const uint8_t *bytes, unsigned available, unsigne
 		.base = INSN_NO_REGISTER,
 		.index = INSN_NO_REGISTER,
 		.address_size = d.address_size,
+		.operand_size = (uint8_t)(2u << d.operand_size),
+		.reg2 = INSN_NO_REGISTER,
 	};
 	status = take_operands(&d, insn);
 	if (unlikely(d.segment != NO_SEGMENT))

@@ -12,7 +12,7 @@
 
 /* The operation, its memory and register operands, an immediate operand, how they are encoded. */
 #define FORM(what, m, r, i, how) \
-	{.op = INSN_##what, .memory = SIZE_##m, .reg = SIZE_##r, .immediate = SIZE_##i, .flags = (how)}
+	{.op = INSN_##what, .access = INSN_##what >= INSN_STORE ? INSN_WRITE : INSN_READ, .memory = SIZE_##m, .reg = SIZE_##r, .immediate = SIZE_##i, .flags = (how)}
 
 const struct insn_form insn_one_byte[256] = {
 	[0x26] = PREFIX, /* ES */

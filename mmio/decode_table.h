@@ -37,7 +37,8 @@ struct insn_form {
 	uint8_t flags;
 	uint8_t memory, reg, immediate; /* enum form_size */
 	uint8_t group;                  /* enum form_group */
-	uint8_t reserved[2];            /* 8 bytes a row: found without a multiplication */
+	uint8_t access;                 /* enum insn_access */
+	uint8_t reserved;               /* 8 bytes a row: found without a multiplication */
 };
 
 extern const struct insn_form insn_one_byte[256];

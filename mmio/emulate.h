@@ -13,11 +13,6 @@
 /* All ones over an operand of so many bytes, 0 to 8. */
 extern const uint64_t insn_mask[9];
 
-static inline bool insn_is_write(const struct insn *insn)
-{
-	return insn->op >= INSN_STORE;
-}
-
 /* The memory operand's offset in its segment. rip is that of the instruction itself. */
 static inline uint64_t insn_effective_address(const struct insn *insn, const uint64_t gpr[INSN_NR_GPRS], uint64_t rip)
 {
