@@ -13,6 +13,8 @@ static bool cpl_is_in(uint64_t cs_access)
 	return (cs_access & CS_CODE_CONFORMING) != CS_CODE_CONFORMING;
 }
 
+_Static_assert(CODE_CACHE_SIZE == DATA_CACHE_SIZE, "they are forgotten together");
+
 static void keep_walk(struct walk_check *check, const struct guest_walk *walk)
 {
 	for (unsigned i = 0; i < 4; i++) {
@@ -21,15 +23,20 @@ static void keep_walk(struct walk_check *check, const struct guest_walk *walk)
 	}
 }
 
+/* RBX, RBP, R12 to R15: C preserves them, so an exit that changes none leaves them in the CPU. */
+#define PRESERVED_BY_C (BIT(TL_RBX) | BIT(TL_RBP) | BITS(TL_R15, TL_R12))
+
 /* Which short way the instruction may go: a flat segment, 64-bit addresses, no RSP, plain register semantics. */
 static enum decoded_plain plain_kind(const struct insn *insn)
 {
-	if (insn->segment == TL_FS || insn->segment == TL_GS || insn->address_size != 8 || insn->base == TL_RSP ||
-	    insn->reg == TL_RSP || insn->high_byte)
+	if (insn->op > INSN_STORE_IMM || insn->segment == TL_FS || insn->segment == TL_GS || insn->address_size != 8 ||
+	    insn->base == TL_RSP || insn->reg == TL_RSP || insn->high_byte)
 		return PLAIN_NOT;
 	switch (insn->op) {
 	case INSN_LOAD:
-		return insn->register_size >= 4 ? PLAIN_LOAD : PLAIN_NOT;
+		if (insn->register_size < 4)
+			return PLAIN_NOT;
+		return PRESERVED_BY_C >> insn->reg & 1 ? PLAIN_LOAD_RELOAD : PLAIN_LOAD;
 	case INSN_STORE:
 		return PLAIN_STORE;
 	case INSN_STORE_IMM:
@@ -39,33 +46,51 @@ static enum decoded_plain plain_kind(const struct insn *insn)
 	}
 }
 
-void decode_cache_fill(struct tl_vcpu *vcpu, uint64_t rip, uint64_t cr3, uint64_t cs_access, const struct fetch *fetch,
-		       const struct insn *insn)
+HOT void decode_cache_fill(struct decoded *d, uint64_t rip, const struct translated *page, const uint8_t bytes[16])
 {
-	struct decoded *d = decode_cache_find(vcpu, rip);
-	uint8_t bytes[16] = {0};
+	const struct insn *insn = &d->insn;
+	uint64_t mask = insn_mask[insn->length < 8 ? insn->length : 8];
 
-	/* Two whole words are compared, so both have to lie on the page. */
-	if (fetch->nr_walks != 1 || fetch->walk[0].count > 4 || (rip & (PAGE_SIZE - 1)) > PAGE_SIZE - 16 ||
-	    !cpl_is_in(cs_access))
-		return;
-	__builtin_memcpy(bytes, fetch->code.bytes, insn->length);
-	*d = (struct decoded){.rip = rip,
-			      .cr3 = cr3,
-			      .ram_generation = vcpu->exit_map->ram_generation,
-			      .cs_access = cs_access,
-			      .host = fetch->code.host,
-			      .bytes = {code_word(bytes), code_word(bytes + 8)},
-			      .insn = *insn};
-	keep_walk(&d->walk, &fetch->walk[0]);
-	__builtin_memset(bytes, 0xff, insn->length);
-	d->mask[0] = code_word(bytes);
-	d->mask[1] = code_word(bytes + 8);
+	d->rip = rip;
+	d->cr3 = page->cr3;
+	d->cs_access = page->cs_access;
+	d->host = page->host + (rip & (PAGE_SIZE - 1));
+	d->walk = page->walk;
+	d->mask[0] = mask;
+	d->bytes[0] = code_word(bytes) & mask;
+	if (unlikely(insn->length > 8)) {
+		d->mask[1] = insn_mask[insn->length - 8];
+		d->bytes[1] = code_word(bytes + 8) & d->mask[1];
+	}
 	insn_bind(&d->insn, rip);
 	d->plain = plain_kind(insn);
+	d->end_offset = 0;
+	if (unlikely(d->plain == PLAIN_NOT))
+		return;
+	d->end_offset = PAGE_SIZE - insn->memory_size + 1;
 	d->mask_of_operand = insn_mask[insn->memory_size];
 	d->index_factor = BIT(insn->scale);
-	d->end_offset = d->plain == PLAIN_NOT ? 0 : PAGE_SIZE - insn->memory_size + 1;
+	/* .write follows .size. */
+	d->shape = insn->memory_size | (uint64_t)insn_is_write(insn) << 32;
+}
+
+/* Whether what was walked depends on what is compared, and on nothing else. */
+static bool is_kept(struct tl_vcpu *vcpu, uint64_t cs_access, const struct guest_walk *walk)
+{
+	return vcpu_code_bits(vcpu, cs_access) == 64 && walk->count <= 4 && cpl_is_in(cs_access);
+}
+
+void code_cache_fill(struct tl_vcpu *vcpu, uint64_t rip, uint64_t cr3, uint64_t cs_access, const struct fetch *fetch)
+{
+	struct translated *t = code_cache_find(vcpu, rip);
+
+	if (!is_kept(vcpu, cs_access, &fetch->walk[0]))
+		return;
+	*t = (struct translated){.linear = rip & ~(PAGE_SIZE - 1),
+				 .cr3 = cr3,
+				 .cs_access = cs_access,
+				 .host = fetch->code.host - (rip & (PAGE_SIZE - 1))};
+	keep_walk(&t->walk, &fetch->walk[0]);
 }
 
 void data_cache_fill(struct tl_vcpu *vcpu, gva_t linear, uint64_t cr3, uint64_t cs_access, bool write,
@@ -77,23 +102,20 @@ void data_cache_fill(struct tl_vcpu *vcpu, gva_t linear, uint64_t cr3, uint64_t 
 	for (unsigned i = 0; i < walk->count; i++)
 		user = user && walk->value[i] & PTE_USER;
 	/* A user page's rights hang on RFLAGS.AC and PKRU as well, which change without an exit. */
-	if (vcpu_code_bits(vcpu, cs_access) != 64 || walk->count > 4 || !cpl_is_in(cs_access) ||
-	    (user && cr_read_cr4() & (CR4_SMAP | CR4_PKE)))
+	if (!is_kept(vcpu, cs_access, walk) || (user && cr_read_cr4() & (CR4_SMAP | CR4_PKE)))
 		return;
-	*t = (struct translated){.page = linear >> PAGE_SHIFT,
+	*t = (struct translated){.linear = linear & ~(PAGE_SIZE - 1),
 				 .cr3 = cr3,
-				 .ram_generation = vcpu->exit_map->ram_generation,
 				 .cs_access = cs_access,
-				 .linear_xor_gpa = linear ^ walk->gpa,
-				 .allows = write ? PLAIN_STORE_IMM : PLAIN_LOAD};
+				 .gpa = walk->gpa & ~(PAGE_SIZE - 1),
+				 .allows = write ? PLAIN_STORE_IMM : PLAIN_LOAD_RELOAD};
 	keep_walk(&t->walk, walk);
 }
 
 void vcpu_forget_translations(struct tl_vcpu *vcpu)
 {
-	/* No map has RAM generation 0. */
 	for (unsigned i = 0; i < DECODE_CACHE_SIZE; i++)
-		vcpu->decoded[i].ram_generation = 0;
+		vcpu->decoded[i].cr3 = NO_CR3;
 	for (unsigned i = 0; i < DATA_CACHE_SIZE; i++)
-		vcpu->data[i].ram_generation = 0;
+		vcpu->data[i].cr3 = vcpu->code[i].cr3 = NO_CR3;
 }

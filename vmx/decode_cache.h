@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What is remembered between accesses of the same instruction, or to the same page. Neither cache is ever flushed for
- * what the guest does: each use compares the guest's own words with what they were. They are keyed by the map's
- * ram_generation, since they hold pointers into guest RAM.
+ * What is remembered between accesses of the same instruction, or to the same page: instructions, code pages, data
+ * pages. None is ever flushed for what the guest does to its memory: each use compares the guest's own words with what
+ * they were. All hold pointers into guest RAM, and are forgotten when the map's ram_generation changes.
  */
 #ifndef VMX_DECODE_CACHE_H
 #define VMX_DECODE_CACHE_H
@@ -20,6 +20,11 @@ ALWAYS_INLINE struct decoded *decode_cache_find(struct tl_vcpu *vcpu, uint64_t r
 ALWAYS_INLINE struct translated *data_cache_find(struct tl_vcpu *vcpu, gva_t linear)
 {
 	return &vcpu->data[linear >> PAGE_SHIFT & (DATA_CACHE_SIZE - 1)];
+}
+
+ALWAYS_INLINE struct translated *code_cache_find(struct tl_vcpu *vcpu, uint64_t rip)
+{
+	return &vcpu->code[rip >> PAGE_SHIFT & (CODE_CACHE_SIZE - 1)];
 }
 
 /* relaxed: guest memory, racing with the guest by nature; a torn walk is one that the guest itself could have seen. */
@@ -40,29 +45,34 @@ ALWAYS_INLINE uint64_t code_word(const uint8_t *host)
 	return word;
 }
 
-ALWAYS_INLINE bool decoded_holds(const struct decoded *d, const struct map *map, uint64_t rip, uint64_t cr3,
-				 uint64_t cs_access)
+ALWAYS_INLINE bool decoded_holds(const struct decoded *d, uint64_t rip, uint64_t cr3, uint64_t cs_access)
 {
-	return likely(d->rip == rip) && likely(d->cr3 == cr3) && likely(d->ram_generation == map->ram_generation) &&
-	       likely(d->cs_access == cs_access) && likely(walk_holds(&d->walk)) &&
-	       likely((code_word(d->host) & d->mask[0]) == d->bytes[0]) &&
+	return likely(d->rip == rip) && likely(d->cr3 == cr3) && likely(d->cs_access == cs_access) &&
+	       likely(walk_holds(&d->walk)) && likely((code_word(d->host) & d->mask[0]) == d->bytes[0]) &&
 	       likely(d->insn.length <= 8 || (code_word(d->host + 8) & d->mask[1]) == d->bytes[1]);
 }
 
-/* Whether `linear` translates to `gpa`, by what was walked before. */
-ALWAYS_INLINE bool translated_holds(const struct translated *t, const struct map *map, gva_t linear, gpa_t gpa,
-				    uint64_t cr3, uint64_t cs_access)
+/* Whether the page of `linear` is that of the entry, by what was walked before. */
+ALWAYS_INLINE bool translated_holds(const struct translated *t, gva_t linear, uint64_t cr3, uint64_t cs_access)
 {
-	return likely(t->page == linear >> PAGE_SHIFT) && likely(t->linear_xor_gpa == (linear ^ gpa)) &&
-	       likely(t->cr3 == cr3) && likely(t->ram_generation == map->ram_generation) &&
+	return likely(t->linear == (linear & ~(PAGE_SIZE - 1))) && likely(t->cr3 == cr3) &&
 	       likely(t->cs_access == cs_access) && likely(walk_holds(&t->walk));
 }
 
-/* Remembers an instruction of 64-bit code, if it can be verified cheaply. */
-void decode_cache_fill(struct tl_vcpu *vcpu, uint64_t rip, uint64_t cr3, uint64_t cs_access, const struct fetch *fetch,
-		       const struct insn *insn);
+/* Whether an instruction may be kept: two whole words are compared, so both have to lie on its page. */
+ALWAYS_INLINE bool decode_cache_takes(uint64_t rip)
+{
+	return (rip & (PAGE_SIZE - 1)) <= PAGE_SIZE - 16;
+}
 
-/* Remembers a translation, if nothing but the tables and the key decides it. */
+/*
+ * Remembers the instruction d->insn, just decoded from `bytes` (16, those from insn.length on do not matter) at `rip`
+ * on the code page `page`.
+ */
+void decode_cache_fill(struct decoded *d, uint64_t rip, const struct translated *page, const uint8_t bytes[16]);
+
+/* Remember a translation of 64-bit code, or by it, if nothing but the tables and the key decides it. */
+void code_cache_fill(struct tl_vcpu *vcpu, uint64_t rip, uint64_t cr3, uint64_t cs_access, const struct fetch *fetch);
 void data_cache_fill(struct tl_vcpu *vcpu, gva_t linear, uint64_t cr3, uint64_t cs_access, bool write,
 		     const struct guest_walk *walk);
 

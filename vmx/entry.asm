@@ -2,7 +2,8 @@
 ; The world switch, and the loop around it.
 ;
 ; An exit saves the nine registers that a C call may change; the other six stay in the CPU, since C preserves them, and
-; are saved only when a handler asks for it (VCPU_FULL, VCPU_MMIO). So a fast exit moves nine registers, not fifteen.
+; are saved only when a handler asks for it (VCPU_FULL, VCPU_MMIO), and loaded only when one of them has changed
+; (VCPU_RELOAD). So a fast exit moves nine registers, not fifteen.
 ;
 ; While the guest runs, [HOST_RSP] holds the vCPU's address.
 bits 64
@@ -27,10 +28,10 @@ default rel
 %define HOST_RSP_AT 136
 %define LAUNCHED_AT 144
 
-; enum vcpu_action
-%define VCPU_LEAVE 1
+; enum vcpu_action; VCPU_RESUME is 0, VCPU_MMIO alone is negative
 %define VCPU_FULL 2
 %define VCPU_FAILED 4
+%define VCPU_RELOAD 8
 
 %define VMCS_HOST_RSP 0x6c14
 
@@ -129,16 +130,21 @@ vmx_exit_entry:
 	mov rdi, [rsp]
 	test eax, eax
 	jz vmx_run.resume
+	js .mmio
 	SAVE_PRESERVED
 	cmp eax, VCPU_FULL
-	jb vmx_run.leave
-	je .other
-	call exit_mmio
-.served:
+	jne vmx_run.leave
+	call vcpu_exit
 	mov rdi, [rsp]
 	test eax, eax
 	jz vmx_run.resume_full
 	jmp vmx_run.leave
-.other:
-	call vcpu_exit
-	jmp .served
+.mmio:
+	SAVE_PRESERVED
+	call exit_mmio
+	mov rdi, [rsp]
+	test eax, eax
+	jz vmx_run.resume
+	cmp eax, VCPU_RELOAD
+	je vmx_run.resume_full
+	jmp vmx_run.leave

@@ -161,7 +161,8 @@ static enum vcpu_action serve_violation(struct tl_vcpu *vcpu, uint64_t qualifica
 		return exit_stop(vcpu, TL_STOP_PAGE_TABLE, 0);
 	if (qualification & VIOLATION_FETCH)
 		return exit_stop(vcpu, TL_STOP_FETCH, 0);
-	return exit_mmio(vcpu);
+	/* Called with all registers saved: they are loaded again whatever has changed. */
+	return exit_mmio(vcpu) & ~VCPU_RELOAD;
 }
 
 enum vcpu_action exit_ept_violation(struct tl_vcpu *vcpu)

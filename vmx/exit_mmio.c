@@ -113,7 +113,8 @@ static bool operand_is_remembered(struct tl_vcpu *vcpu, const struct operand *op
 
 	return operand->first == operand->insn->memory_size &&
 	       (t->allows == PLAIN_STORE_IMM || !insn_is_write(operand->insn)) &&
-	       translated_holds(t, vcpu->exit_map, operand->linear, vcpu->exit_gpa, operand->cr3, operand->cs_access);
+	       translated_holds(t, operand->linear, operand->cr3, operand->cs_access) &&
+	       t->gpa + (operand->linear & (PAGE_SIZE - 1)) == vcpu->exit_gpa;
 }
 
 /* Walks to the operand's one or two pages. True: operand->gpa holds where they are; else *action ends the exit. */
@@ -194,9 +195,9 @@ static enum vcpu_action fetch_failed(struct tl_vcpu *vcpu, enum fetch_status sta
 	}
 }
 
-/* The instruction is not in the cache, or has changed: fetch, decode, remember. */
-static __attribute__((noinline)) enum vcpu_action serve_undecoded(struct tl_vcpu *vcpu, uint64_t rip, uint64_t cr3,
-								  uint64_t cs_access)
+/* The instruction is on no page that is remembered, or cannot be kept: fetch, decode. */
+static __attribute__((noinline)) enum vcpu_action serve_fetched(struct tl_vcpu *vcpu, uint64_t rip, uint64_t cr3,
+								uint64_t cs_access)
 {
 	unsigned code_bits = vcpu_code_bits(vcpu, cs_access);
 	struct guest_paging paging;
@@ -220,7 +221,7 @@ static __attribute__((noinline)) enum vcpu_action serve_undecoded(struct tl_vcpu
 	if (status != FETCH_OK)
 		return fetch_failed(vcpu, status, &fetch);
 	if (code_bits == 64)
-		decode_cache_fill(vcpu, rip, cr3, cs_access, &fetch, &insn);
+		code_cache_fill(vcpu, rip, cr3, cs_access, &fetch);
 	return serve_general(
 		vcpu,
 		&(struct operand){.insn = &insn, .code = &fetch.code, .rip = rip, .cr3 = cr3, .cs_access = cs_access});
@@ -243,7 +244,7 @@ static __attribute__((noinline)) enum vcpu_action serve_decoded(struct tl_vcpu *
  */
 
 /* Whether the device did its part. */
-ALWAYS_INLINE bool access_device(struct tl_vcpu *vcpu, const struct decoded *d, bool write, uint64_t data)
+ALWAYS_INLINE bool access_device(struct tl_vcpu *vcpu, const struct decoded *d, uint64_t data)
 {
 	const struct map_range *range = vcpu->exit_range;
 	struct tl_mmio *access = &vcpu->access;
@@ -251,18 +252,22 @@ ALWAYS_INLINE bool access_device(struct tl_vcpu *vcpu, const struct decoded *d, 
 	access->gpa = vcpu->exit_gpa;
 	access->offset = vcpu->exit_gpa - range->start;
 	access->data = data;
-	access->size = d->insn.memory_size;
-	access->write = write;
+	__builtin_memcpy((uint8_t *)access + offsetof(struct tl_mmio, size), &d->shape, sizeof(d->shape));
 	access->context = range->context;
 	return likely(range->access(access) == TL_OK);
 }
 
 static HOT __attribute__((noinline)) enum vcpu_action perform_load(struct tl_vcpu *vcpu, const struct decoded *d)
 {
-	if (!access_device(vcpu, d, false, 0))
+	if (!access_device(vcpu, d, 0))
 		return exit_stop(vcpu, TL_STOP_DEVICE, 0);
 	vcpu->gpr[d->insn.reg] = vcpu->access.data & d->mask_of_operand;
 	return exit_skip(vcpu, d->rip, d->insn.length);
+}
+
+static HOT __attribute__((noinline)) enum vcpu_action perform_load_reload(struct tl_vcpu *vcpu, const struct decoded *d)
+{
+	return perform_load(vcpu, d) | VCPU_RELOAD;
 }
 
 static HOT __attribute__((noinline)) enum vcpu_action perform_store(struct tl_vcpu *vcpu, const struct decoded *d)
@@ -270,7 +275,7 @@ static HOT __attribute__((noinline)) enum vcpu_action perform_store(struct tl_vc
 	/* One of the two is 0: a store of a register has no immediate, one of an immediate no register. */
 	uint64_t data = (vcpu->gpr[d->insn.reg] & d->mask_of_operand) | d->insn.imm;
 
-	if (!access_device(vcpu, d, true, data))
+	if (!access_device(vcpu, d, data))
 		return exit_stop(vcpu, TL_STOP_DEVICE, 0);
 	return exit_skip(vcpu, d->rip, d->insn.length);
 }
@@ -282,13 +287,35 @@ static HOT __attribute__((noinline)) enum vcpu_action serve_operand(struct tl_vc
 	gva_t linear = vcpu->gpr[d->insn.base] + vcpu->gpr[d->insn.index] * d->index_factor + (uint64_t)d->insn.disp;
 	const struct translated *t = data_cache_find(vcpu, linear);
 	const struct map_range *range = vcpu->exit_range;
+	uint64_t in_page = linear - t->linear;
 
 	/* A fresh entry that named another page's range would be a bug of ours; a callback must not see it. */
-	if (unlikely(!range->access) || unlikely((linear & (PAGE_SIZE - 1)) >= d->end_offset) ||
-	    unlikely(!translated_holds(t, vcpu->exit_map, linear, vcpu->exit_gpa, cr3, cs_access)) ||
-	    unlikely(d->plain > t->allows) || unlikely(vcpu->exit_gpa - range->start > range->last - range->start))
-		return serve_decoded(vcpu, d);
-	return d->plain == PLAIN_LOAD ? perform_load(vcpu, d) : perform_store(vcpu, d);
+	if (unlikely(!range->access) || unlikely(in_page >= d->end_offset) || unlikely(t->cr3 != cr3) ||
+	    unlikely(t->cs_access != cs_access) || unlikely(!walk_holds(&t->walk)) ||
+	    unlikely(t->gpa + in_page != vcpu->exit_gpa) || unlikely(d->plain > t->allows) ||
+	    unlikely(vcpu->exit_gpa - range->start > range->last - range->start))
+		return serve_decoded(vcpu, d) | VCPU_RELOAD;
+	if (d->plain >= PLAIN_STORE)
+		return perform_store(vcpu, d);
+	return d->plain == PLAIN_LOAD ? perform_load(vcpu, d) : perform_load_reload(vcpu, d);
+}
+
+/* The instruction is not in the cache, or has changed. On a page that is remembered it is decoded where it stands. */
+static HOT __attribute__((noinline)) enum vcpu_action serve_undecoded(struct tl_vcpu *vcpu, struct decoded *d,
+								      uint64_t rip, uint64_t cr3, uint64_t cs_access)
+{
+	const struct translated *page = code_cache_find(vcpu, rip);
+	uint64_t bytes[2];
+
+	if (unlikely(!decode_cache_takes(rip)) || unlikely(!translated_holds(page, rip, cr3, cs_access)))
+		return serve_fetched(vcpu, rip, cr3, cs_access) | VCPU_RELOAD;
+	bytes[0] = code_word(page->host + (rip & (PAGE_SIZE - 1)));
+	bytes[1] = code_word(page->host + (rip & (PAGE_SIZE - 1)) + 8);
+	d->cr3 = NO_CR3;
+	if (unlikely(insn_decode((const uint8_t *)bytes, INSN_MAX_LENGTH, 64, &d->insn) != DECODE_OK))
+		return serve_fetched(vcpu, rip, cr3, cs_access) | VCPU_RELOAD;
+	decode_cache_fill(d, rip, page, (const uint8_t *)bytes);
+	return serve_operand(vcpu, d, cr3, cs_access);
 }
 
 /* An MMIO access, with all registers saved: exit_gpa, exit_map and exit_range say where. */
@@ -297,9 +324,13 @@ HOT enum vcpu_action exit_mmio(struct tl_vcpu *vcpu)
 	uint64_t rip = vmcs_read(VMCS_GUEST_RIP);
 	uint64_t cr3 = vmcs_read(VMCS_GUEST_CR3);
 	uint64_t cs_access = vmcs_read(VMCS_GUEST_CS_ACCESS_RIGHTS);
-	const struct decoded *d = decode_cache_find(vcpu, rip);
+	struct decoded *d = decode_cache_find(vcpu, rip);
 
-	if (unlikely(!decoded_holds(d, vcpu->exit_map, rip, cr3, cs_access)))
-		return serve_undecoded(vcpu, rip, cr3, cs_access);
+	if (unlikely(vcpu->exit_map->ram_generation != vcpu->ram_generation)) {
+		vcpu_forget_translations(vcpu);
+		vcpu->ram_generation = vcpu->exit_map->ram_generation;
+	}
+	if (unlikely(!decoded_holds(d, rip, cr3, cs_access)))
+		return serve_undecoded(vcpu, d, rip, cr3, cs_access);
 	return serve_operand(vcpu, d, cr3, cs_access);
 }

@@ -14,8 +14,10 @@ enum vcpu_action {
 	VCPU_RESUME = 0, /* enter the guest again */
 	VCPU_LEAVE = 1,  /* return from tl_vcpu_run() */
 	VCPU_FULL = 2,   /* save the callee-saved registers as well, then call vcpu_exit() */
-	VCPU_MMIO = 3,   /* the same, then call exit_mmio() */
 	VCPU_FAILED = 4, /* VMLAUNCH or VMRESUME failed; from entry.asm only */
+	/* Of exit_mmio(), added to VCPU_RESUME: registers that C preserves have changed. */
+	VCPU_RELOAD = 8,
+	VCPU_MMIO = -1, /* save them, too, then call exit_mmio() */
 };
 
 /* The EPT entry that a page's accesses ended at: saves the walk, not the check. Flushed like a paging-structure cache.
@@ -26,7 +28,7 @@ struct ept_slot_cache {
 	unsigned level;
 } __attribute__((aligned(32)));
 
-enum { SLOT_CACHE_SIZE = 16, DECODE_CACHE_SIZE = 256, DATA_CACHE_SIZE = 16 };
+enum { SLOT_CACHE_SIZE = 16, DECODE_CACHE_SIZE = 256, DATA_CACHE_SIZE = 16, CODE_CACHE_SIZE = 16 };
 
 /* A guest walk remembered: the words it rests on are compared at each use. 4 levels at most are kept. */
 struct walk_check {
@@ -34,33 +36,41 @@ struct walk_check {
 	uint64_t value[4];
 };
 
-/* How short a way a decoded instruction may be emulated; everything above PLAIN_LOAD writes. */
-enum decoded_plain { PLAIN_NOT, PLAIN_LOAD, PLAIN_STORE, PLAIN_STORE_IMM };
+/*
+ * How short a way a decoded instruction may be emulated; everything above PLAIN_LOAD_RELOAD writes. The latter loads
+ * one of the registers that C preserves.
+ */
+enum decoded_plain { PLAIN_NOT, PLAIN_LOAD, PLAIN_LOAD_RELOAD, PLAIN_STORE, PLAIN_STORE_IMM };
+
+/* The CR3 of what is forgotten: VM entry refuses it. */
+#define NO_CR3 (~0ull)
 
 /* An instruction decoded before, verified at each use by the guest's page-table entries and by its bytes. */
 struct decoded {
 	uint64_t rip;
 	uint64_t cr3;
-	uint64_t ram_generation;
 	uint64_t cs_access;
-	struct walk_check walk;
 	const uint8_t *host; /* where the bytes stand; two words from there lie on the page */
+	struct walk_check walk;
 	uint64_t bytes[2], mask[2];
 	uint64_t mask_of_operand;
 	uint64_t index_factor; /* 1, 2, 4, 8: a shift would need a register of its own */
 	uint64_t end_offset;   /* below it in its page the operand does not cross into the next; 0: not plain */
+	uint64_t shape;        /* what struct tl_mmio has from .size on: the size, and whether it is a write */
 	enum decoded_plain plain;
 	struct insn insn; /* its operand's address made absolute */
 } __attribute__((aligned(256)));
 
-/* A data page translated before, with the rights it was translated for. */
+/* A page translated before, with the rights it was translated for. */
 struct translated {
-	uint64_t page; /* linear >> 12 */
+	gva_t linear; /* of its first byte */
 	uint64_t cr3;
-	uint64_t ram_generation;
 	uint64_t cs_access; /* with it the CPL */
-	uint64_t linear_xor_gpa;
-	enum decoded_plain allows; /* walked for a write: good for everything */
+	union {
+		gpa_t gpa;           /* data */
+		const uint8_t *host; /* code */
+	};
+	enum decoded_plain allows; /* data; walked for a write: good for everything */
 	struct walk_check walk;
 } __attribute__((aligned(128)));
 
@@ -122,7 +132,9 @@ struct tl_vcpu {
 	void *fpu; /* XSAVE or FXSAVE area */
 
 	struct ept_slot_cache slots[SLOT_CACHE_SIZE];
+	uint64_t ram_generation; /* of the map that the host pointers in the caches below come from */
 	struct translated data[DATA_CACHE_SIZE];
+	struct translated code[CODE_CACHE_SIZE];
 	struct decoded decoded[DECODE_CACHE_SIZE];
 };
 
