@@ -124,6 +124,28 @@ enum tl_status device_complete(struct tl_mmio *access)
 	return device_bank(access);
 }
 
+enum tl_status device_drain(const struct tl_mmio *access)
+{
+	struct device *device = access->context;
+	struct tl_coalesced writes[8];
+	size_t count;
+
+	while ((count = tl_ring_take(device->ring, writes, sizeof(writes) / sizeof(writes[0]))) > 0)
+		for (size_t i = 0; i < count; i++) {
+			struct tl_mmio write = {.gpa = device->address + writes[i].offset,
+						.offset = writes[i].offset,
+						.data = writes[i].data,
+						.size = writes[i].size,
+						.write = true,
+						.context = device,
+						.vcpu = access->vcpu};
+
+			if (device_bank(&write) != TL_OK)
+				return TL_DEVICE_ERROR;
+		}
+	return TL_OK;
+}
+
 uint64_t device_count(const struct device *device, bool writes)
 {
 	uint64_t sum = 0;

@@ -27,12 +27,16 @@ struct device {
 	unsigned live_ranges; /* added and not released yet */
 	bool watched;         /* its accesses count down to a planned commit, or none should come at all */
 	uint64_t releases;
+	struct tl_ring *ring;    /* of one whose writes are coalesced */
 	uint64_t accesses[2][9]; /* reads and writes, by size */
 	uint8_t registers[ABI_BANK_SIZE];
 };
 
 /* The access that TL_EXIT_MMIO brings, to a device of DEVICE_KIND_EMBEDDER. Context: host. */
 enum tl_status device_complete(struct tl_mmio *access);
+
+/* Takes what is in the ring of the device of TL_EXIT_DRAIN, in order. Context: host. */
+enum tl_status device_drain(const struct tl_mmio *access);
 
 /* All its reads, or all its writes, and their bytes. */
 uint64_t device_count(const struct device *device, bool writes);

@@ -56,6 +56,8 @@ static bool guest_serve(struct platform *platform, struct tl_exit *exit, struct 
 		return true;
 	case TL_EXIT_MMIO:
 		return device_complete(&exit->mmio) == TL_OK;
+	case TL_EXIT_DRAIN:
+		return device_drain(&exit->mmio) == TL_OK;
 	case TL_EXIT_IO:
 		exit->io.data = UINT32_MAX; /* no port is claimed: all ones, and writes go nowhere */
 		return true;

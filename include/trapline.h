@@ -2,8 +2,9 @@
 /*
  * Trapline: a VMX/EPT core that traps a guest's MMIO with EPT entries misconfigured on purpose.
  *
- * This is the whole public interface. It is freestanding C11: an embedder links libtrapline.a, provides the hooks
- * below and the four functions that a compiler may call by itself (memcpy, memmove, memset, memcmp).
+ * This is the whole public interface (with trapline_range.h, which it includes). It is freestanding C11: an embedder
+ * links libtrapline.a, provides the hooks below and the four functions that a compiler may call by itself (memcpy,
+ * memmove, memset, memcmp).
  *
  * Calling context. "Any": wherever the embedder runs C on a CPU. "Host": not inside a device callback and not in an
  * interrupt or NMI handler. "Callback": inside a tl_mmio_fn. Where nothing else is said a function may be called
@@ -110,40 +111,8 @@ typedef uint32_t tl_range_id;
 /* The hole: everything that no range claims. Reads give all ones, writes go nowhere. */
 #define TL_HOLE ((tl_range_id)0)
 
-/* One access to a device, as its callback sees it. */
-struct tl_mmio {
-	uint64_t gpa;    /* guest-physical address of the first byte */
-	uint64_t offset; /* the same from the start of the range */
-	uint64_t data;   /* write: what the guest stores, zero-extended. read: to be filled in; bits above size are
-			    ignored */
-	uint32_t size;   /* 1 to 8 bytes; the access does not leave the range */
-	bool write;
-	void *context; /* of the range */
-	struct tl_vcpu *vcpu;
-};
-
-/*
- * Serves one access. Runs on the vCPU's CPU, interrupts off, no lock held; several vCPUs may be in the same callback
- * at once. It may edit and commit the map. Returns TL_OK; an error stops the guest (TL_STOP_DEVICE).
- */
-typedef enum tl_status (*tl_mmio_fn)(struct tl_mmio *access);
-
-enum tl_range_kind {
-	TL_RANGE_RAM,
-	TL_RANGE_ROM,  /* reads and fetches go to memory; writes are dropped and counted */
-	TL_RANGE_MMIO, /* without a callback: tl_vcpu_run() returns TL_EXIT_MMIO */
-};
-
-struct tl_range {
-	enum tl_range_kind kind;
-	uint64_t start; /* guest-physical, a multiple of 4096 for RAM and ROM; any byte for MMIO */
-	uint64_t size;  /* bytes, not 0; like start */
-	void *host;     /* RAM, ROM: the memory behind it, 4 KiB aligned, physically contiguous */
-	tl_mmio_fn access;
-	void *context;
-	/* Called once when no vCPU can reach the removed range any more; `context` may be freed then. May be NULL. */
-	void (*release)(void *context);
-};
+/* What a range is: memory, a device, a doorbell. */
+#include <trapline_range.h>
 
 /*
  * A transaction: edits are only noted here, and applied together by tl_map_commit(). NULL: out of memory.
@@ -207,8 +176,9 @@ bool tl_mem_write(struct tl_vm *vm, uint64_t gpa, const void *buffer, size_t siz
  * ----------------------------------------------------------------------------------------------- */
 
 enum tl_exit_reason {
-	TL_EXIT_MMIO,      /* an MMIO range without a callback: complete exit->mmio and run on */
-	TL_EXIT_IO,        /* IN or OUT: complete exit->io and run on */
+	TL_EXIT_MMIO,  /* an MMIO range without a callback: complete exit->mmio and run on */
+	TL_EXIT_DRAIN, /* the ring of the range of exit->mmio.context has to be emptied first: tl_ring_take(), run on */
+	TL_EXIT_IO,    /* IN or OUT: complete exit->io and run on */
 	TL_EXIT_VMCALL,    /* VMCALL at CPL 0 with RAX != 0: exit->vmcall; set .result and run on */
 	TL_EXIT_HLT,       /* the guest halted with nothing to wake it; running on continues after the HLT */
 	TL_EXIT_SHUTDOWN,  /* triple fault */
@@ -362,7 +332,11 @@ struct tl_stats {
 	uint64_t retried; /* verdict RETRY */
 	uint64_t bugs;    /* verdict BUG */
 	uint64_t hole_reads, hole_writes, rom_writes;
-	uint64_t exits;                                 /* all VM exits */
+	uint64_t doorbells;     /* writes that rang a doorbell */
+	uint64_t coalesced;     /* writes that went into a ring */
+	uint64_t clustered;     /* accesses served without an exit of their own, after one that had one */
+	uint64_t refused_sizes; /* bytes of accesses that no size of the device's fits */
+	uint64_t exits;         /* all VM exits */
 	uint64_t commits, invalidations, wraps, zapped; /* of the VM */
 	uint64_t generation;                            /* of the published map, all 64 bits */
 	uint64_t ept_pages, live_mmio_entries;

@@ -13,13 +13,22 @@
 #include <trapline.h>
 
 enum map_kind {
-	MAP_FREE = 0, /* a slot without a range */
-	MAP_HOLE,     /* slot 0 */
-	MAP_SHARED,   /* slot 1, MAP_SHARED_ID: "several ranges meet on this page, search the snapshot" */
-	MAP_MMIO,
-	MAP_RAM,
-	MAP_ROM,
+	MAP_FREE = 0,         /* a slot without a range */
+	MAP_HOLE,             /* slot 0 */
+	MAP_SHARED,           /* slot 1, MAP_SHARED_ID: "several ranges meet on this page, search the snapshot" */
+	MAP_MMIO,             /* with a callback that takes every size: what the fast path serves */
+	MAP_EMBEDDER,         /* the same without a callback */
+	MAP_SPECIAL,          /* MMIO with sizes or a ring: .options */
+	MAP_DOORBELL,         /* any access rings: .doorbell */
+	MAP_DOORBELL_DECODED, /* with matches or a shadow */
+	MAP_FIRST_MEMORY,
+	MAP_RAM = MAP_FIRST_MEMORY,
+	MAP_ROM, /* with a callback: writes go to it */
+	MAP_EXECUTE_ONLY,
 };
+
+/* Flags of a range. */
+enum { MAP_CLUSTERS = 1 << 0 /* accesses may be served without an exit of their own */ };
 
 enum { MAP_HOLE_ID = TL_HOLE, MAP_SHARED_ID = 1, MAP_FIRST_ID = 2 };
 #define MAP_NO_SLOT UINT32_MAX
@@ -34,18 +43,26 @@ struct map_range {
 	uint64_t start;    /* first byte; the hole: 0 */
 	uint64_t last;     /* last byte; the hole: the last guest-physical address there can be */
 	ept_entry_t fresh; /* the one value of an MMIO entry that is fresh for this range: id and tag in one compare */
-	uint64_t generation; /* at which the range last changed; its low bits are the tag */
 	union {
-		tl_mmio_fn access; /* MMIO; NULL: the embedder completes the access */
-		uint8_t *host;     /* RAM, ROM: where `start` is */
+		uint8_t *host;                         /* memory: where `start` is */
+		const struct tl_mmio_options *options; /* MAP_SPECIAL */
+		const struct tl_doorbell *doorbell;    /* MAP_DOORBELL, MAP_DOORBELL_DECODED */
 	};
+	tl_mmio_fn access; /* NULL: the embedder completes the access */
 	void *context;
 	void (*release)(void *context);
 	uint32_t id;
-	uint32_t kind; /* enum map_kind */
+	uint8_t kind; /* enum map_kind */
+	uint8_t flags;
+	uint16_t reserved;
 };
 
 _Static_assert(sizeof(struct map_range) == 64, "a range is one cache line, found by a shift");
+
+ALWAYS_INLINE bool map_is_memory(const struct map_range *range)
+{
+	return range->kind >= MAP_FIRST_MEMORY;
+}
 
 /* Where a range begins, in the sorted order. Place 0 is the hole's, so that the search always ends somewhere. */
 struct map_place {

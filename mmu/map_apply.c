@@ -7,18 +7,15 @@ void map_retag(const struct tl_vm *vm, struct map *map, uint32_t id)
 {
 	struct map_range *range = &map->ranges[id];
 
-	range->generation = map->generation;
 	range->fresh = map->stamping ? mmio_spte_make(id, vm_tag(vm, map->generation)) : MAP_NO_SPTE;
 }
 
 void map_retag_all(const struct tl_vm *vm, struct map *map)
 {
-	uint64_t generation = map->generation;
-	ept_entry_t fresh = mmio_spte_make(0, vm_tag(vm, generation));
+	ept_entry_t fresh = mmio_spte_make(0, vm_tag(vm, map->generation));
 	ept_entry_t off = map->stamping ? 0 : MAP_NO_SPTE;
 
 	for (struct map_range *range = map->ranges, *end = range + map->nr_slots; range < end; range++) {
-		range->generation = generation;
 		range->fresh = range->kind == MAP_FREE ? MAP_NO_SPTE : fresh | off;
 		fresh += BIT(MMIO_SPTE_ID_LOW);
 	}
@@ -37,11 +34,6 @@ void map_choose_ram_hint(struct map *map)
 			map->ram_hint = id;
 		}
 	}
-}
-
-static bool is_memory(const struct map_range *range)
-{
-	return range->kind == MAP_RAM || range->kind == MAP_ROM;
 }
 
 /* A page on which the range begins or ends within is shared, with another range or with the hole. */
@@ -99,14 +91,43 @@ static void range_changed(struct map *map, struct tl_edit *edit, uint32_t id)
 	map_retag(edit->vm, map, id);
 	if (meets_on_a_page(range))
 		map_retag(edit->vm, map, MAP_SHARED_ID);
-	if (unlikely(is_memory(range)))
+	if (unlikely(map_is_memory(range)))
 		map->ram_generation = 0; /* the commit gives it a new one */
+}
+
+static enum map_kind kind_of(const struct tl_range *range)
+{
+	switch (range->kind) {
+	case TL_RANGE_RAM:
+		return MAP_RAM;
+	case TL_RANGE_ROM:
+		return MAP_ROM;
+	case TL_RANGE_EXECUTE_ONLY:
+		return MAP_EXECUTE_ONLY;
+	case TL_RANGE_DOORBELL:
+		return range->doorbell->matches || range->doorbell->shadow ? MAP_DOORBELL_DECODED : MAP_DOORBELL;
+	default:
+		if (range->options && (range->options->sizes || range->options->ring))
+			return MAP_SPECIAL;
+		return range->access ? MAP_MMIO : MAP_EMBEDDER;
+	}
+}
+
+/* What a range refers to beside its callback. */
+static void set_reference(struct map_range *range, const struct tl_range *new)
+{
+	if (map_is_memory(range))
+		range->host = new->host;
+	else if (range->kind == MAP_SPECIAL)
+		range->options = new->options;
+	else if (new->kind == TL_RANGE_DOORBELL)
+		range->doorbell = new->doorbell;
+	if (new->kind == TL_RANGE_MMIO && !(new->options &&new->options->no_clustering))
+		range->flags |= MAP_CLUSTERS;
 }
 
 static enum tl_status apply_add(struct map *map, struct tl_edit *edit, struct edit_step *step)
 {
-	static const uint8_t kind_of[] = {
-		[TL_RANGE_RAM] = MAP_RAM, [TL_RANGE_ROM] = MAP_ROM, [TL_RANGE_MMIO] = MAP_MMIO};
 	const struct tl_range *new = &step->range;
 	uint64_t last = new->start + (new->size - 1);
 	struct map_range *range;
@@ -119,14 +140,12 @@ static enum tl_status apply_add(struct map *map, struct tl_edit *edit, struct ed
 	range = &map->ranges[id];
 	*range = (struct map_range){.start = new->start,
 				    .last = last,
+				    .access = new->access,
 				    .context = new->context,
 				    .release = new->release,
 				    .id = id,
-				    .kind = kind_of[new->kind]};
-	if (is_memory(range))
-		range->host = new->host;
-	else
-		range->access = new->access;
+				    .kind = (uint8_t)kind_of(new)};
+	set_reference(range, new);
 	range_changed(map, edit, id);
 	map_retag(edit->vm, map, MAP_HOLE_ID);
 	step->id = id;
@@ -138,7 +157,7 @@ static void take_away(const struct map_range *range, struct tl_edit *edit, struc
 		      gpa_t last)
 {
 	edit->takes = true;
-	if (!is_memory(range))
+	if (!map_is_memory(range))
 		return;
 	edit->zaps = true;
 	step->zap_first = first;
@@ -172,7 +191,7 @@ static enum tl_status check_span(const struct map *map, const struct map_range *
 {
 	uint64_t last = start + (size - 1);
 
-	if (is_memory(range) && !ALIGNED(start | size, PAGE_SIZE))
+	if (map_is_memory(range) && !ALIGNED(start | size, PAGE_SIZE))
 		return TL_UNALIGNED;
 	if (last < start)
 		return TL_WRAPS;
@@ -208,7 +227,7 @@ static enum tl_status apply_resize(struct map *map, struct tl_edit *edit, struct
 
 	if (status != TL_OK)
 		return status;
-	if (is_memory(range)) {
+	if (map_is_memory(range)) {
 		hpa_t host = host_to_phys(range->host);
 
 		if (ept_l1tf_target(host, host + step->size, mmu_cpu.maxphyaddr))

@@ -73,13 +73,50 @@ static enum tl_status check_memory(const struct tl_range *range)
 {
 	hpa_t host = host_to_phys(range->host);
 
-	if (!range->host || range->access)
+	if (!range->host || range->options || range->doorbell || (range->access && range->kind == TL_RANGE_RAM))
 		return TL_INVALID_ARGUMENT;
+	if (range->kind == TL_RANGE_EXECUTE_ONLY && !mmu_cpu.execute_only)
+		return TL_UNSUPPORTED;
 	if (!ALIGNED(range->start | range->size | (uintptr_t)range->host, PAGE_SIZE))
 		return TL_UNALIGNED;
 	if (ept_l1tf_target(host, host + range->size, mmu_cpu.maxphyaddr))
 		return TL_RAM_AT_L1TF_TARGET;
 	return TL_OK;
+}
+
+static enum tl_status check_device(const struct tl_range *range)
+{
+	const struct tl_mmio_options *options = range->options;
+
+	if (range->host || range->doorbell || (options && options->sizes & ~15u))
+		return TL_INVALID_ARGUMENT;
+	return TL_OK;
+}
+
+static enum tl_status check_doorbell(const struct tl_range *range)
+{
+	const struct tl_doorbell *bell = range->doorbell;
+
+	if (range->host || range->options || !bell || !bell->counts || bell->stride_shift > 63 ||
+	    (bell->nr_matches != 0) != (bell->matches != NULL))
+		return TL_INVALID_ARGUMENT;
+	return TL_OK;
+}
+
+static enum tl_status check_kind(const struct tl_range *range)
+{
+	switch (range->kind) {
+	case TL_RANGE_RAM:
+	case TL_RANGE_ROM:
+	case TL_RANGE_EXECUTE_ONLY:
+		return check_memory(range);
+	case TL_RANGE_MMIO:
+		return check_device(range);
+	case TL_RANGE_DOORBELL:
+		return check_doorbell(range);
+	default:
+		return TL_INVALID_ARGUMENT;
+	}
 }
 
 enum tl_status tl_map_add(struct tl_edit *edit, const struct tl_range *range, tl_range_id *id)
@@ -89,12 +126,7 @@ enum tl_status tl_map_add(struct tl_edit *edit, const struct tl_range *range, tl
 
 	if (status != TL_OK)
 		return status;
-	if (range->kind != TL_RANGE_MMIO && range->kind != TL_RANGE_RAM && range->kind != TL_RANGE_ROM)
-		return TL_INVALID_ARGUMENT;
-	if (range->kind != TL_RANGE_MMIO)
-		status = check_memory(range);
-	else if (range->host)
-		status = TL_INVALID_ARGUMENT;
+	status = check_kind(range);
 	if (status != TL_OK)
 		return status;
 	step = next_step(edit);

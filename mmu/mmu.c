@@ -35,14 +35,17 @@ static enum mmu_fault mark_mmio_spte(struct tl_vm *vm, const struct map *map, gp
 	}
 	entry = range->fresh;
 	status = ept_install(vm, gpa, walk, level, entry);
-	trace_mark_mmio_spte(vm, map, gpa, entry);
+	trace_mark_mmio_spte(map, gpa, entry);
 	return status == EPT_NO_MEMORY ? MMU_NO_MEMORY : MMU_SERVE;
 }
 
 static ept_entry_t leaf_of(const struct map_range *range, gpa_t first, unsigned level)
 {
-	ept_entry_t entry = host_to_phys(range->host + (first - range->start)) | EPT_TYPE_WB | EPT_READ;
+	ept_entry_t entry = host_to_phys(range->host + (first - range->start)) | EPT_TYPE_WB;
 
+	if (range->kind == MAP_EXECUTE_ONLY)
+		return entry | EPT_EXECUTE | (level > 1 ? EPT_LARGE : 0);
+	entry |= EPT_READ;
 	if (range->kind == MAP_RAM)
 		entry |= EPT_WRITE;
 	/* iTLB multihit: where a large page must not be executed from, a fetch splits it (INTEL-SA-00210). */
@@ -89,6 +92,19 @@ static enum mmu_fault map_memory(struct tl_vm *vm, const struct map_range *range
 	}
 }
 
+/* Whether memory answers the access, not a callback. */
+static bool memory_serves(const struct map_range *range, enum mmu_access access)
+{
+	switch (range->kind) {
+	case MAP_RAM:
+		return true;
+	case MAP_ROM:
+		return access != MMU_WRITE;
+	default:
+		return access == MMU_FETCH;
+	}
+}
+
 enum mmu_fault mmu_fault(struct tl_vm *vm, const struct map *map, gpa_t gpa, enum mmu_access access,
 			 struct ept_walk *walk, const struct map_range **range)
 {
@@ -97,9 +113,9 @@ enum mmu_fault mmu_fault(struct tl_vm *vm, const struct map *map, gpa_t gpa, enu
 	if (walk->malformed)
 		return MMU_CORRUPT;
 	*range = map_find_extent(map, gpa, &first, &last);
-	if ((*range)->kind == MAP_RAM || ((*range)->kind == MAP_ROM && access != MMU_WRITE))
-		return map_memory(vm, *range, gpa, access, walk);
-	if ((*range)->kind == MAP_ROM || !map->stamping)
+	if (map_is_memory(*range))
+		return memory_serves(*range, access) ? map_memory(vm, *range, gpa, access, walk) : MMU_SERVE;
+	if (!map->stamping)
 		return MMU_SERVE;
 	return mark_mmio_spte(vm, map, gpa, *range, first, last, walk);
 }

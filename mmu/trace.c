@@ -13,8 +13,13 @@ struct trace_ring {
 
 static struct trace_ring ring[TL_MAX_CPUS];
 
-void trace_record(enum tl_trace_event event, const struct tl_vm *vm, const struct map *map, gpa_t gpa,
-		  ept_entry_t entry, uint32_t verdict)
+/* 0 while nothing is stamped. */
+static uint32_t map_tag(const struct map_range *range)
+{
+	return range->fresh == MAP_NO_SPTE ? 0 : mmio_spte_tag(range->fresh);
+}
+
+void trace_record(enum tl_trace_event event, const struct map *map, gpa_t gpa, ept_entry_t entry, uint32_t verdict)
 {
 	struct trace_ring *r = &ring[hooks->cpu_index()];
 	/* Where the entry is no MMIO entry it names no range and has no tag. */
@@ -33,7 +38,7 @@ void trace_record(enum tl_trace_event event, const struct tl_vm *vm, const struc
 		.gpa = gpa,
 		.spte = entry,
 		.spte_tag = mmio ? mmio_spte_tag(entry) : 0,
-		.map_tag = mmio && id < map->nr_slots ? vm_tag(vm, map->ranges[id].generation) : 0,
+		.map_tag = mmio && id < map->nr_slots ? map_tag(&map->ranges[id]) : 0,
 		.range = id,
 	};
 }

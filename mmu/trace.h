@@ -17,13 +17,13 @@ ALWAYS_INLINE bool trace_is_on(enum tl_trace_event event)
 }
 
 /* Writes a record into the calling CPU's ring, over the oldest if it is full. Context: interrupts off. */
-COLD void trace_record(enum tl_trace_event event, const struct tl_vm *vm, const struct map *map, gpa_t gpa,
-		       ept_entry_t entry, uint32_t verdict);
+COLD void trace_record(enum tl_trace_event event, const struct map *map, gpa_t gpa, ept_entry_t entry,
+		       uint32_t verdict);
 
-ALWAYS_INLINE void trace_mark_mmio_spte(const struct tl_vm *vm, const struct map *map, gpa_t gpa, ept_entry_t entry)
+ALWAYS_INLINE void trace_mark_mmio_spte(const struct map *map, gpa_t gpa, ept_entry_t entry)
 {
 	if (trace_is_on(TL_TRACE_MARK_MMIO_SPTE))
-		trace_record(TL_TRACE_MARK_MMIO_SPTE, vm, map, gpa, entry, 0);
+		trace_record(TL_TRACE_MARK_MMIO_SPTE, map, gpa, entry, 0);
 }
 
 #endif

@@ -12,6 +12,7 @@
 struct mmu_cpu {
 	unsigned maxphyaddr;   /* bits */
 	unsigned ept_level;    /* the largest leaf the CPU takes: 1, 2 or 3 */
+	bool execute_only;     /* IA32_VMX_EPT_VPID_CAP bit 0: an entry may allow fetches alone */
 	bool large_executable; /* IA32_ARCH_CAPABILITIES.PSCHANGE_MC_NO: a large leaf may be executed from */
 	/* Drops what the calling CPU has cached of the VM's EPT (INVEPT). */
 	void (*flush)(struct tl_vm *vm);

@@ -58,6 +58,7 @@ static enum tl_status baseline_fill(void)
 
 	mmu_cpu.maxphyaddr = vmx_capability.physical_bits;
 	mmu_cpu.ept_level = !vmx_capability.ept_2m ? 1 : vmx_capability.ept_1g ? 3 : 2;
+	mmu_cpu.execute_only = vmx_capability.ept_execute_only;
 	mmu_cpu.large_executable = vmx_capability.no_page_size_change_mce;
 	mmu_cpu.flush = vcpu_flush_ept;
 	return TL_OK;

@@ -82,7 +82,7 @@ ALWAYS_INLINE enum vcpu_action handle_mmio_page_fault(struct tl_vcpu *vcpu, cons
 	enum mmu_fault fault = mmu_fault(vcpu->vm, map, gpa, access, walk, &range);
 
 	if (trace_is_on(TL_TRACE_HANDLE_MMIO_PAGE_FAULT))
-		trace_record(TL_TRACE_HANDLE_MMIO_PAGE_FAULT, vcpu->vm, map, gpa, walk->entry, 0);
+		trace_record(TL_TRACE_HANDLE_MMIO_PAGE_FAULT, map, gpa, walk->entry, 0);
 	if (unlikely(fault != MMU_SERVE))
 		return fault_without_access(vcpu, fault, gpa, walk);
 	if (unlikely(range->kind == MAP_ROM))
@@ -115,7 +115,7 @@ enum vcpu_action exit_ept_misconfig_slow(struct tl_vcpu *vcpu, const struct map 
 	ept_walk(vcpu->vm, gpa & (EPT_REACH - 1), &walk);
 	verdict = mmu_examine(map, &walk, &range);
 	if (trace_is_on(TL_TRACE_CHECK_MMIO_SPTE))
-		trace_record(TL_TRACE_CHECK_MMIO_SPTE, vcpu->vm, map, gpa, walk.entry, verdict);
+		trace_record(TL_TRACE_CHECK_MMIO_SPTE, map, gpa, walk.entry, verdict);
 	if (delivering)
 		exit_deliver_again(vcpu);
 	switch (verdict) {

@@ -20,6 +20,7 @@ const char *tl_exit_name(enum tl_exit_reason reason)
 {
 	static const char *const names[] = {
 		[TL_EXIT_MMIO] = "MMIO for the embedder",
+		[TL_EXIT_DRAIN] = "a ring for the embedder to drain",
 		[TL_EXIT_IO] = "port I/O",
 		[TL_EXIT_VMCALL] = "VMCALL",
 		[TL_EXIT_HLT] = "HLT with nothing to wake the guest",

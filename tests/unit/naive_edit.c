@@ -121,6 +121,7 @@ static bool note_addition(struct naive_edit *edit, struct naive_step *step)
 	step->kind = NAIVE_ADD;
 	step->new = (struct naive_range){.used = true,
 					 .kind = range.kind,
+					 .callback = range.access != NULL,
 					 .start = range.start,
 					 .last = range.start + (range.size - 1),
 					 .host = range.host,

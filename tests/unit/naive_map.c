@@ -193,14 +193,15 @@ static void compare_at(const struct naive_map *naive, const struct map *map, uin
 
 static void compare_range(const struct naive_map *naive, const struct map *map, tl_range_id id)
 {
-	static const enum map_kind kinds[] = {
-		[TL_RANGE_RAM] = MAP_RAM, [TL_RANGE_ROM] = MAP_ROM, [TL_RANGE_MMIO] = MAP_MMIO};
+	static const enum map_kind kinds[][2] = {[TL_RANGE_RAM] = {MAP_RAM, MAP_RAM},
+						 [TL_RANGE_ROM] = {MAP_ROM, MAP_ROM},
+						 [TL_RANGE_MMIO] = {MAP_EMBEDDER, MAP_MMIO}};
 	const struct naive_range *range = &naive->range[id];
 	const struct map_range *slot = &map->ranges[id];
 
 	assert_true(id < map->nr_slots);
 	assert_int_equal(slot->id, id);
-	assert_int_equal(slot->kind, kinds[range->kind]);
+	assert_int_equal(slot->kind, kinds[range->kind][range->callback]);
 	assert_int_equal(slot->start, range->start);
 	assert_int_equal(slot->last, range->last);
 	assert_int_equal(slot->context, range->token);

@@ -15,6 +15,7 @@ enum { NAIVE_MAX_IDS = 64, NAIVE_MAX_RANGES = 20, NAIVE_MAX_STEPS = 6, NAIVE_MAX
 struct naive_range {
 	bool used;
 	enum tl_range_kind kind;
+	bool callback;
 	uint64_t start, last;
 	uint8_t *host;
 	unsigned token; /* which call of tl_map_add() it comes from */

@@ -52,7 +52,7 @@ static void fault_at(gpa_t gpa)
 
 static void record_at(gpa_t gpa)
 {
-	trace_record(TL_TRACE_CHECK_MMIO_SPTE, vm, map_now(), gpa, 0, MMIO_RETRY);
+	trace_record(TL_TRACE_CHECK_MMIO_SPTE, map_now(), gpa, 0, MMIO_RETRY);
 }
 
 /* First, while no ring has been made: without memory for one an event is dropped. */
@@ -108,10 +108,10 @@ static void what_a_record_says(void **context)
 	tl_trace_enable(MARK | CHECK);
 	fault_at(0x5abc);
 	assert_int_equal(tl_vm_invalidate_mmio(vm), TL_OK);
-	trace_record(TL_TRACE_CHECK_MMIO_SPTE, vm, map_now(), 0x5abc, entry, MMIO_INVALID);
+	trace_record(TL_TRACE_CHECK_MMIO_SPTE, map_now(), 0x5abc, entry, MMIO_INVALID);
 	/* What is no MMIO entry has no tag, and an id past the end of the map is not looked up. */
-	trace_record(TL_TRACE_CHECK_MMIO_SPTE, vm, map_now(), 0x5abc, ~0ull, MMIO_BUG);
-	trace_record(TL_TRACE_CHECK_MMIO_SPTE, vm, map_now(), 0x5abc, mmio_spte_make(MMIO_MAX_ID, 5), MMIO_INVALID);
+	trace_record(TL_TRACE_CHECK_MMIO_SPTE, map_now(), 0x5abc, ~0ull, MMIO_BUG);
+	trace_record(TL_TRACE_CHECK_MMIO_SPTE, map_now(), 0x5abc, mmio_spte_make(MMIO_MAX_ID, 5), MMIO_INVALID);
 	assert_int_equal(tl_trace_read(0, records, 10, &lost), 4);
 	assert_int_equal(lost, 0);
 	for (unsigned i = 0; i < 2; i++) {

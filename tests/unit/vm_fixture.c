@@ -120,7 +120,7 @@ struct ept_walk walk_to(gpa_t gpa)
 
 uint32_t tag_of(tl_range_id id)
 {
-	return vm_tag(vm, map_now()->ranges[id].generation);
+	return mmio_spte_tag(map_now()->ranges[id].fresh);
 }
 
 void expect_mmio(gpa_t gpa, enum mmu_access access, tl_range_id server, tl_range_id id, unsigned level)

@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: MIT */
+#include "mmio/dispatch.h"
+
+#include "mmio/doorbell.h"
+#include "mmio/emulate.h"
+#include "mmio/ring.h"
+
+/* Whether a device of these sizes takes `count` bytes at `gpa`. */
+static bool takes(unsigned sizes, gpa_t gpa, unsigned count)
+{
+	return sizes & count && !(count & (count - 1)) && ALIGNED(gpa, count);
+}
+
+unsigned mmio_piece(const struct map *map, const struct map_range *range, gpa_t gpa, unsigned most)
+{
+	unsigned count = 1;
+
+	if (range->id == MAP_HOLE_ID) {
+		/* The hole has no end of its own: it goes on until something begins. */
+		while (count < most && map_find(map, gpa + count)->id == MAP_HOLE_ID)
+			count++;
+		return count;
+	}
+	if (range->last - gpa < most - 1)
+		most = (unsigned)(range->last - gpa) + 1;
+	if (range->kind != MAP_SPECIAL || !range->options->sizes)
+		return most;
+	for (count = 8; count > 1; count /= 2)
+		if (count <= most && takes(range->options->sizes, gpa, count))
+			break;
+	return count;
+}
+
+/* Each byte once: another CPU may change them meanwhile. */
+static uint64_t access_memory(volatile uint8_t *host, unsigned count, bool write, uint64_t data)
+{
+	uint64_t read = 0;
+
+	for (unsigned i = 0; i < count; i++) {
+		if (write)
+			host[i] = (uint8_t)(data >> (8 * i));
+		else
+			read |= (uint64_t)host[i] << (8 * i);
+	}
+	return read;
+}
+
+static void fill_access(const struct mmio_environment *env, const struct map_range *range, gpa_t gpa, unsigned count,
+			bool write, uint64_t data)
+{
+	*env->access = (struct tl_mmio){
+		.gpa = gpa,
+		.offset = gpa - range->start,
+		.data = write ? data & insn_mask[count] : 0,
+		.size = count,
+		.write = write,
+		.context = range->context,
+		.vcpu = env->vcpu,
+	};
+}
+
+/* The range's callback, or the embedder. */
+static enum mmio_progress ask_device(const struct mmio_environment *env, const struct map_range *range, gpa_t gpa,
+				     unsigned count, bool write, uint64_t *data)
+{
+	fill_access(env, range, gpa, count, write, *data);
+	if (!range->access)
+		return MMIO_EMBEDDER;
+	if (range->access(env->access) != TL_OK)
+		return MMIO_DEVICE_ERROR;
+	if (!write)
+		*data = env->access->data & insn_mask[count];
+	return MMIO_DONE;
+}
+
+static enum mmio_progress no_device(uint64_t *count, bool write, unsigned bytes, uint64_t *data)
+{
+	*count += bytes;
+	if (!write)
+		*data = insn_mask[bytes];
+	return MMIO_DONE;
+}
+
+static unsigned cpu_of(const struct mmio_environment *env)
+{
+	/* relaxed: it is the calling CPU. */
+	return atomic_load_explicit(&env->reader->cpu, memory_order_relaxed);
+}
+
+/* Empties the ring, so that an access may follow. MMIO_DONE, or what ends the instruction for now. */
+static enum mmio_progress drain(const struct mmio_environment *env, const struct map_range *range, gpa_t gpa)
+{
+	struct tl_ring *ring = range->options->ring;
+
+	if (ring_is_empty(ring))
+		return MMIO_DONE;
+	fill_access(env, range, gpa, 0, false, 0);
+	if (!range->access)
+		return MMIO_DRAIN;
+	return ring_drain(ring, range, env->access) == TL_OK ? MMIO_DONE : MMIO_DEVICE_ERROR;
+}
+
+static enum mmio_progress dispatch_special(const struct mmio_environment *env, const struct map_range *range, gpa_t gpa,
+					   unsigned count, bool write, uint64_t *data)
+{
+	const struct tl_mmio_options *options = range->options;
+	enum mmio_progress progress;
+
+	if (options->sizes && !takes(options->sizes, gpa, count))
+		return no_device(&env->stats->refused_sizes, write, count, data);
+	if (!options->ring)
+		return ask_device(env, range, gpa, count, write, data);
+	if (write && ring_put(options->ring, cpu_of(env), gpa - range->start, *data & insn_mask[count], count)) {
+		env->stats->coalesced++;
+		return MMIO_DONE;
+	}
+	progress = drain(env, range, gpa);
+	if (progress != MMIO_DONE)
+		return progress;
+	return ask_device(env, range, gpa, count, write, data);
+}
+
+static enum mmio_progress dispatch_doorbell(const struct mmio_environment *env, const struct map_range *range,
+					    gpa_t gpa, unsigned count, bool write, uint64_t *data)
+{
+	uint64_t offset = gpa - range->start;
+
+	if (range->kind == MAP_DOORBELL) {
+		doorbell_ring(range, offset, env->vcpu, cpu_of(env));
+		env->stats->doorbells++;
+		if (!write)
+			*data = insn_mask[count];
+		return MMIO_DONE;
+	}
+	if (write && doorbell_write(range, offset, *data & insn_mask[count], count, env->vcpu, cpu_of(env))) {
+		env->stats->doorbells++;
+		return MMIO_DONE;
+	}
+	return ask_device(env, range, gpa, count, write, data);
+}
+
+enum mmio_progress mmio_dispatch(const struct mmio_environment *env, const struct map_range *range, gpa_t gpa,
+				 unsigned count, bool write, uint64_t *data)
+{
+	uint64_t one = 0;
+
+	switch (range->kind) {
+	case MAP_RAM:
+		*data = access_memory(range->host + (gpa - range->start), count, write, *data);
+		return MMIO_DONE;
+	case MAP_ROM:
+		if (!write)
+			*data = access_memory(range->host + (gpa - range->start), count, false, 0);
+		else if (range->access)
+			return ask_device(env, range, gpa, count, write, data);
+		else
+			env->stats->rom_writes++;
+		return MMIO_DONE;
+	case MAP_EXECUTE_ONLY:
+	case MAP_MMIO:
+	case MAP_EMBEDDER:
+		return ask_device(env, range, gpa, count, write, data);
+	case MAP_SPECIAL:
+		return dispatch_special(env, range, gpa, count, write, data);
+	case MAP_DOORBELL:
+	case MAP_DOORBELL_DECODED:
+		return dispatch_doorbell(env, range, gpa, count, write, data);
+	default:
+		no_device(&one, write, count, data);
+		if (write)
+			env->stats->hole_writes++;
+		else
+			env->stats->hole_reads++;
+		return MMIO_DONE;
+	}
+}
