@@ -30,41 +30,16 @@ void grace_reader_remove(struct grace_reader *reader)
 	vm_unlock(vm);
 }
 
-void grace_enter(struct grace_reader *reader)
-{
-	unsigned cpu = hooks->cpu_index();
-
-	current_reader[cpu] = reader;
-	atomic_store_explicit(&reader->cpu, cpu, memory_order_relaxed);
-	/* The exchange is the fence that a reader pays once per tl_vcpu_run(): a writer either sees in_run, or raised
-	 * the round before the load in grace_announce() and this reader sees its map. */
-	atomic_exchange_explicit(&reader->in_run, 1, memory_order_seq_cst);
-	grace_announce(reader);
-}
-
-void grace_leave(struct grace_reader *reader)
-{
-	reader->entry_round = GRACE_ATTENTION;
-	/* release: whatever was read from a map comes before a writer may reuse it. */
-	atomic_store_explicit(&reader->in_run, 0, memory_order_release);
-	current_reader[hooks->cpu_index()] = NULL;
-}
-
-struct grace_reader *grace_current(void)
-{
-	return current_reader[hooks->cpu_index()];
-}
-
-void grace_announce(struct grace_reader *reader)
+ALWAYS_INLINE void announce(struct grace_reader *reader, unsigned cpu)
 {
 	struct tl_vm *vm = reader->vm;
 	/* seq_cst for the first load after in_run was set, acquire for the others: the maps published before it. */
 	uint64_t round = atomic_load_explicit(&vm->round, memory_order_seq_cst);
 	/* After the round: a writer raises the flush number first, so who sees the round sees the number. */
 	uint64_t flush = atomic_load_explicit(&vm->flush_number, memory_order_acquire);
-	uint64_t *flushed = &vm->flushed[atomic_load_explicit(&reader->cpu, memory_order_relaxed)];
+	uint64_t *flushed = &vm->flushed[cpu];
 
-	if (*flushed != flush) {
+	if (unlikely(*flushed != flush)) {
 		mmu_cpu.flush(vm);
 		*flushed = flush;
 	}
@@ -72,6 +47,34 @@ void grace_announce(struct grace_reader *reader)
 	reader->entry_round = reader->pending ? GRACE_ATTENTION : round;
 	/* release: the flush, and every use of an older map, come before the announcement. */
 	atomic_store_explicit(&reader->word, round, memory_order_release);
+}
+
+void grace_announce(struct grace_reader *reader)
+{
+	announce(reader, atomic_load_explicit(&reader->cpu, memory_order_relaxed));
+}
+
+void grace_enter(struct grace_reader *reader, unsigned cpu)
+{
+	current_reader[cpu] = reader;
+	atomic_store_explicit(&reader->cpu, cpu, memory_order_relaxed);
+	/* The exchange is the fence that a reader pays once per tl_vcpu_run(): a writer either sees in_run, or raised
+	 * the round before the load in announce() and this reader sees its map. */
+	atomic_exchange_explicit(&reader->in_run, 1, memory_order_seq_cst);
+	announce(reader, cpu);
+}
+
+void grace_leave(struct grace_reader *reader, unsigned cpu)
+{
+	reader->entry_round = GRACE_ATTENTION;
+	/* release: whatever was read from a map comes before a writer may reuse it. */
+	atomic_store_explicit(&reader->in_run, 0, memory_order_release);
+	current_reader[cpu] = NULL;
+}
+
+struct grace_reader *grace_current(void)
+{
+	return current_reader[hooks->cpu_index()];
 }
 
 uint64_t grace_raise(struct tl_vm *vm)

@@ -81,6 +81,8 @@ COLD enum vcpu_action exit_ept_violation(struct tl_vcpu *vcpu);
 enum vcpu_action exit_ept_misconfig_stale(struct tl_vcpu *vcpu, const struct map *map, gpa_t gpa,
 					  const struct ept_slot_cache *cached, ept_entry_t entry);
 
+/* exit_mmio.c: ends a plain access that the embedder has completed, with exit->mmio.data if it was a read. */
+enum vcpu_action mmio_complete_plain(struct tl_vcpu *vcpu, bool read);
 /* exit_mmio.c: goes on with an access that the embedder has completed a part of. Nothing of the guest was entered. */
 COLD enum vcpu_action mmio_resume(struct tl_vcpu *vcpu);
 

@@ -8,6 +8,7 @@
  */
 #include "mmio/emulate.h"
 #include "mmio/fetch.h"
+#include "mmio/ring.h"
 #include "vmx/decode_cache.h"
 #include "vmx/exit.h"
 
@@ -243,6 +244,12 @@ static __attribute__((noinline)) enum vcpu_action serve_decoded(struct tl_vcpu *
  * and so hardly a stack frame. The decoded instruction holds, so its RIP is the guest's.
  */
 
+ALWAYS_INLINE uint64_t plain_store_value(const struct tl_vcpu *vcpu, const struct decoded *d)
+{
+	/* One of the two is 0: a store of a register has no immediate, one of an immediate no register. */
+	return (vcpu->gpr[d->insn.reg] & d->mask_of_operand) | d->insn.imm;
+}
+
 /* Whether the device did its part. */
 ALWAYS_INLINE bool access_device(struct tl_vcpu *vcpu, const struct decoded *d, uint64_t data)
 {
@@ -272,12 +279,52 @@ static HOT __attribute__((noinline)) enum vcpu_action perform_load_reload(struct
 
 static HOT __attribute__((noinline)) enum vcpu_action perform_store(struct tl_vcpu *vcpu, const struct decoded *d)
 {
-	/* One of the two is 0: a store of a register has no immediate, one of an immediate no register. */
-	uint64_t data = (vcpu->gpr[d->insn.reg] & d->mask_of_operand) | d->insn.imm;
-
-	if (!access_device(vcpu, d, data))
+	if (!access_device(vcpu, d, plain_store_value(vcpu, d)))
 		return exit_stop(vcpu, TL_STOP_DEVICE, 0);
 	return exit_skip(vcpu, d->rip, d->insn.length);
+}
+
+/* A plain access that the embedder completes. */
+static enum vcpu_action leave_plain(struct tl_vcpu *vcpu, const struct decoded *d)
+{
+	struct tl_mmio *access = &vcpu->exit->mmio;
+
+	access->gpa = vcpu->exit_gpa;
+	access->offset = vcpu->exit_gpa - vcpu->exit_range->start;
+	access->data = d->plain >= PLAIN_STORE ? plain_store_value(vcpu, d) : 0;
+	__builtin_memcpy((uint8_t *)access + offsetof(struct tl_mmio, size), &d->shape, sizeof(d->shape));
+	access->context = vcpu->exit_range->context;
+	access->vcpu = vcpu;
+	vcpu->plain.rip = d->rip;
+	vcpu->plain.mask_of_operand = d->mask_of_operand;
+	vcpu->plain.length = d->insn.length;
+	vcpu->plain.reg = d->insn.reg;
+	vcpu->pending = d->plain >= PLAIN_STORE ? PENDING_PLAIN_WRITE : PENDING_PLAIN_READ;
+	vcpu->exit->reason = TL_EXIT_MMIO;
+	return VCPU_LEAVE;
+}
+
+enum vcpu_action mmio_complete_plain(struct tl_vcpu *vcpu, bool read)
+{
+	if (read)
+		vcpu->gpr[vcpu->plain.reg] = vcpu->exit->mmio.data & vcpu->plain.mask_of_operand;
+	return exit_skip(vcpu, vcpu->plain.rip, vcpu->plain.length);
+}
+
+/* A plain access to a range that is no MMIO range with a callback. */
+static HOT __attribute__((noinline)) enum vcpu_action serve_other_kind(struct tl_vcpu *vcpu, const struct decoded *d)
+{
+	const struct map_range *range = vcpu->exit_range;
+
+	if (range->kind == MAP_EMBEDDER)
+		return leave_plain(vcpu, d);
+	if (range->kind == MAP_SPECIAL && d->plain >= PLAIN_STORE && !range->options->sizes &&
+	    ring_put(range->options->ring, atomic_load_explicit(&vcpu->reader.cpu, memory_order_relaxed),
+		     vcpu->exit_gpa - range->start, plain_store_value(vcpu, d), d->insn.memory_size)) {
+		vcpu->reader.stats.coalesced++;
+		return exit_skip(vcpu, d->rip, d->insn.length);
+	}
+	return serve_decoded(vcpu, d) | VCPU_RELOAD;
 }
 
 /* The operand of a decoded instruction: where it is, and whether that is where the exit was. */
@@ -290,11 +337,12 @@ static HOT __attribute__((noinline)) enum vcpu_action serve_operand(struct tl_vc
 	uint64_t in_page = linear - t->linear;
 
 	/* A fresh entry that named another page's range would be a bug of ours; a callback must not see it. */
-	if (unlikely(!range->access) || unlikely(in_page >= d->end_offset) || unlikely(t->cr3 != cr3) ||
-	    unlikely(t->cs_access != cs_access) || unlikely(!walk_holds(&t->walk)) ||
-	    unlikely(t->gpa + in_page != vcpu->exit_gpa) || unlikely(d->plain > t->allows) ||
-	    unlikely(vcpu->exit_gpa - range->start > range->last - range->start))
+	if (unlikely(in_page >= d->end_offset) || unlikely(t->cr3 != cr3) || unlikely(t->cs_access != cs_access) ||
+	    unlikely(!walk_holds(&t->walk)) || unlikely(t->gpa + in_page != vcpu->exit_gpa) ||
+	    unlikely(d->plain > t->allows) || unlikely(vcpu->exit_gpa - range->start > range->last - range->start))
 		return serve_decoded(vcpu, d) | VCPU_RELOAD;
+	if (unlikely(range->kind != MAP_MMIO))
+		return serve_other_kind(vcpu, d);
 	if (d->plain >= PLAIN_STORE)
 		return perform_store(vcpu, d);
 	return d->plain == PLAIN_LOAD ? perform_load(vcpu, d) : perform_load_reload(vcpu, d);

@@ -55,6 +55,10 @@ static enum vcpu_action complete_exit(struct tl_vcpu *vcpu)
 
 	vcpu->pending = PENDING_NONE;
 	switch (pending) {
+	case PENDING_PLAIN_READ:
+		return mmio_complete_plain(vcpu, true);
+	case PENDING_PLAIN_WRITE:
+		return mmio_complete_plain(vcpu, false);
 	case PENDING_MMIO:
 		return mmio_resume(vcpu);
 	case PENDING_IO:
@@ -94,22 +98,35 @@ static enum vcpu_action enter(struct tl_vcpu *vcpu)
 	return vmx_run(vcpu);
 }
 
-enum tl_status tl_vcpu_run(struct tl_vcpu *vcpu, struct tl_exit *exit)
+/* Whether something is to be done before the first entry. The round was announced a moment ago. */
+static bool wants_attention(const struct tl_vcpu *vcpu)
 {
-	struct vmx_cpu *cpu = cpu_this();
+	/* kicked: seq_cst, against the kicker's store of it and load of in_run. */
+	return vcpu->reader.entry_round == GRACE_ATTENTION || vcpu->event_queued ||
+	       atomic_load_explicit(&vcpu->reader.kicked, memory_order_seq_cst) ||
+	       vcpu->slots_flushed != atomic_load_explicit(&vcpu->vm->flush_number, memory_order_relaxed);
+}
+
+HOT enum tl_status tl_vcpu_run(struct tl_vcpu *vcpu, struct tl_exit *exit)
+{
+	unsigned index = hooks->cpu_index();
+	struct vmx_cpu *cpu = &vmx_cpu[index];
 	enum tl_status status;
 
 	if (!vcpu || !exit || cpu->running)
 		return TL_INVALID_ARGUMENT;
-	status = vcpu_load(vcpu);
-	if (status != TL_OK)
-		return status;
+	if (unlikely(cpu->loaded != vcpu) || unlikely(cpu->fpu_owner != vcpu)) {
+		status = vcpu_load(vcpu);
+		if (status != TL_OK)
+			return status;
+	}
 	vcpu->exit = exit;
 	cpu->running = vcpu;
-	grace_enter(&vcpu->reader);
-	if (vcpu_attention(vcpu) == VCPU_RESUME && complete_exit(vcpu) == VCPU_RESUME && enter(vcpu) == VCPU_FAILED)
+	grace_enter(&vcpu->reader, index);
+	if ((likely(!wants_attention(vcpu)) || vcpu_attention(vcpu) == VCPU_RESUME) &&
+	    complete_exit(vcpu) == VCPU_RESUME && enter(vcpu) == VCPU_FAILED)
 		entry_failed();
-	grace_leave(&vcpu->reader);
+	grace_leave(&vcpu->reader, index);
 	cpu->running = NULL;
 	return TL_OK;
 }

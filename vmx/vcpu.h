@@ -80,7 +80,14 @@ struct vcpu_mode {
 };
 
 /* What the embedder completes. */
-enum vcpu_pending { PENDING_NONE, PENDING_MMIO, PENDING_IO, PENDING_VMCALL };
+enum vcpu_pending { PENDING_NONE, PENDING_PLAIN_READ, PENDING_PLAIN_WRITE, PENDING_MMIO, PENDING_IO, PENDING_VMCALL };
+
+/* A plain access that the embedder completes: values, since the decoded instruction may be gone by then. */
+struct plain_access {
+	uint64_t rip;
+	uint64_t mask_of_operand;
+	uint8_t length, reg;
+};
 
 /* The last verdict RETRY or spurious violation: the same again is a BUG (rule 9). */
 struct last_retry {
@@ -100,6 +107,7 @@ struct tl_vcpu {
 	gpa_t exit_gpa;                     /* of the exit being served: address, snapshot, range */
 	const struct map *exit_map;         /* rule 1: the one load of this exit */
 	const struct map_range *exit_range; /* what the entry names: MMIO, the hole, or "search" */
+	bool skips_by_length;               /* a doorbell's instruction is skipped by the exit's length, undecoded */
 	uint64_t rflags_slow;               /* RFLAGS bits that make skipping an instruction more than a store to RIP */
 	struct tl_mmio access;
 	struct tl_exit *exit;
@@ -108,6 +116,7 @@ struct tl_vcpu {
 	struct last_retry last_retry;
 	bool operand_retried;
 	enum vcpu_pending pending;
+	struct plain_access plain;
 	struct mmio_operation operation;
 	uint64_t operation_rip;
 	struct tl_exit_io io;

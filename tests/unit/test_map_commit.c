@@ -306,7 +306,7 @@ static void leave_callback(void)
 		assert_int_equal(naive_released[deferred[i]], 1);
 	nr_deferred = 0;
 	naive_compare(&naive, map_now());
-	grace_leave(&reader);
+	grace_leave(&reader, hooks->cpu_index());
 	in_callback = false;
 }
 
@@ -346,7 +346,7 @@ static void run_vm(const struct tl_vm_config *config, unsigned nr_commits)
 	choose_probes();
 	for (unsigned i = 0; i < nr_commits; i++) {
 		if (!in_callback && random_below(12) == 0) {
-			grace_enter(&reader);
+			grace_enter(&reader, hooks->cpu_index());
 			in_callback = true;
 			in_this_callback = 0;
 		}

@@ -160,7 +160,7 @@ static void no_mmio_entry_over_a_present_one(void **context)
 	(void)context;
 	assert_int_equal(fault(0, MMU_READ), MMU_MAPPED);
 	grace_reader_add(&reader, vm);
-	grace_enter(&reader);
+	grace_enter(&reader, hooks->cpu_index());
 	edit = tl_map_edit(vm);
 	assert_int_equal(tl_map_remove(edit, ram), TL_OK);
 	assert_int_equal(tl_map_add(edit, &device, &id), TL_OK);
@@ -168,7 +168,7 @@ static void no_mmio_entry_over_a_present_one(void **context)
 	assert_int_equal(fault(0x5000, MMU_WRITE), MMU_SERVE);
 	expect_leaf(0x5000, 2, EPT_RWX, hosted_memory(0x5000));
 	assert_true(map_complete_pending(&reader));
-	grace_leave(&reader);
+	grace_leave(&reader, hooks->cpu_index());
 	grace_reader_remove(&reader);
 	assert_int_equal(walk_to(0x5000).entry, 0);
 	expect_mmio(0x5000, MMU_WRITE, id, id, 2);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Two vCPUs that never stop for long, and a writer: devices come and go, and RAM moves away under a large leaf. */
 #include "mmu/ept_table.h"
+#include "mmu/hooks.h"
 #include "mmu/map_edit.h"
 #include "mmu/mmu.h"
 #include "tests/unit/hosted.h"
@@ -154,7 +155,7 @@ static void *run_vcpu(void *context)
 
 	hosted_cpu = t->cpu;
 	while (!atomic_load(&writer_done)) {
-		grace_enter(&t->reader);
+		grace_enter(&t->reader, hooks->cpu_index());
 		for (unsigned i = 0; i < 200; i++) {
 			const struct map *map;
 
@@ -170,7 +171,7 @@ static void *run_vcpu(void *context)
 				toggle_device(thread_random(t, NR_DEVICES));
 		}
 		map_complete_pending(&t->reader);
-		grace_leave(&t->reader);
+		grace_leave(&t->reader, hooks->cpu_index());
 		if (thread_random(t, 8) == 0)
 			sched_yield();
 	}

@@ -236,13 +236,13 @@ static void memory_from_callbacks(void **context)
 	add(TL_RANGE_RAM, 0, 0x1000, hosted_memory(0));
 	hosted_memory(0)[5] = 55;
 	grace_reader_add(&reader, vm);
-	grace_enter(&reader);
+	grace_enter(&reader, hooks->cpu_index());
 	vm_lock(vm);
 	assert_true(tl_mem_read(vm, 5, &byte, 1));
 	assert_int_equal(byte, 55);
 	vm_unlock(vm);
 	assert_false(tl_mem_read(another, 5, &byte, 1));
-	grace_leave(&reader);
+	grace_leave(&reader, hooks->cpu_index());
 	grace_reader_remove(&reader);
 	assert_int_equal(tl_vm_destroy(another), TL_OK);
 }
@@ -327,7 +327,7 @@ static void a_life_out_of_memory(void **context)
 			added = add_two(ids);
 		}
 		grace_reader_add(&reader, vm);
-		grace_enter(&reader);
+		grace_enter(&reader, hooks->cpu_index());
 		status = tl_vm_invalidate_mmio(vm);
 		assert_true(status >= 0 || status == TL_NO_MEMORY);
 		fault_all();
@@ -338,7 +338,7 @@ static void a_life_out_of_memory(void **context)
 			assert_int_equal(released[0] + released[1], 2);
 		}
 		assert_true(map_complete_pending(&reader));
-		grace_leave(&reader);
+		grace_leave(&reader, hooks->cpu_index());
 		grace_reader_remove(&reader);
 		fault_all();
 		assert_int_equal(tl_vm_destroy(vm), TL_OK);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "tests/unit/vm_fixture.h"
+#include "mmu/hooks.h"
 #include "mmu/map_edit.h"
 #include "tests/unit/hosted.h"
 #include <setjmp.h>
@@ -145,7 +146,7 @@ void reader_enter(struct grace_reader *reader, unsigned cpu)
 	unsigned here = hosted_cpu;
 
 	hosted_cpu = cpu;
-	grace_enter(reader);
+	grace_enter(reader, hooks->cpu_index());
 	hosted_cpu = here;
 }
 
@@ -154,7 +155,7 @@ void reader_leave(struct grace_reader *reader, unsigned cpu)
 	unsigned here = hosted_cpu;
 
 	hosted_cpu = cpu;
-	grace_leave(reader);
+	grace_leave(reader, hooks->cpu_index());
 	hosted_cpu = here;
 }
 
