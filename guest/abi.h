@@ -69,7 +69,12 @@ enum abi_edit {
  * The devices. A BANK is a file of byte registers, zero at first. A PATTERN answers reads with abi_pattern() of each
  * byte's offset and wants the complement written. EMBEDDER is a bank without a callback: tl_vcpu_run() returns to the
  * platform, which serves it. BROKEN refuses every access. ABSENT is a bank that is not in the map until it is added,
- * and so is PLAIN, a bank that neither checks nor counts, for measurements.
+ * and so are those below it. PLAIN is a bank that neither checks nor counts, for measurements, and PLAINEMB one without
+ * a callback. A BELL counts its rings: the sum is its writes in struct abi_device. A MATCH rings for a write of 4 bytes
+ * of ABI_MATCH_VALUE at offset ABI_MATCH_AT, and is a bank for everything else. A SHADOW keeps what is written, as a
+ * bank does, and counts it as rings. A COALESCED device is a bank that gets its writes late, and a LATE one without a
+ * callback. A SIZED bank takes aligned accesses of 4 bytes only. A FLASH is read directly; a write clears the bits that
+ * are 0 in it. CODE may only be executed; its reads and writes are those of a bank.
  */
 #define ABI_DEVICES(DEVICE)                                                                             \
 	DEVICE(BANK0, BANK, 0xd0000000, 0x1000)                                                         \
@@ -88,7 +93,17 @@ enum abi_edit {
 	DEVICE(HUGE, PATTERN, 32ull << 30, 2ull << 30)  /* for MMIO entries of 1 GiB */                 \
 	DEVICE(SPARE, ABSENT, 0xd0060000, 0x1000)                                                       \
 	DEVICE(PLAIN0, PLAIN, 0xd0070000, 0x1000)                                                       \
-	DEVICE(PLAIN1, PLAIN, 0xd0071000, 0x1000)
+	DEVICE(PLAIN1, PLAIN, 0xd0071000, 0x1000)                                                       \
+	DEVICE(PLAINEMB, PLAINEMB, 0xd0072000, 0x1000)                                                  \
+	DEVICE(BELL0, BELL, 0xd0080000, 0x1000)                                                         \
+	DEVICE(BELL1, BELL, 0xd0081000, 0x1000)                                                         \
+	DEVICE(MATCH, MATCH, 0xd0082000, 0x1000)                                                        \
+	DEVICE(SHADOW, SHADOW, 0xd0083000, 0x1000)                                                      \
+	DEVICE(COALESCED, COALESCED, 0xd0090000, 0x1000)                                                \
+	DEVICE(LATE, LATE, 0xd0091000, 0x1000)                                                          \
+	DEVICE(SIZED, SIZED, 0xd0092000, 0x1000)                                                        \
+	DEVICE(FLASH, FLASH, 0xd0093000, 0x1000)                                                        \
+	DEVICE(CODE, CODE, 0xd0094000, 0x1000)
 
 enum abi_device_id {
 #define DEVICE(name, kind, address, size) DEVICE_##name,
@@ -103,6 +118,9 @@ enum abi_device_address {
 #undef DEVICE
 };
 
+/* What rings a MATCH. */
+enum { ABI_MATCH_AT = 0x50, ABI_MATCH_VALUE = 0x13572468 };
+
 /* No range is ever put there. */
 #define ABI_HOLE 0xd8000000ull
 
@@ -115,6 +133,7 @@ struct abi_device {
 	uint64_t reads, writes, bytes_read, bytes_written;
 	uint64_t address, size;
 	uint64_t live_ranges; /* added, and removed ones that are not released yet */
+	uint64_t rings;       /* of a doorbell */
 	uint64_t releases;    /* removed ranges whose release hook was called */
 };
 
@@ -130,6 +149,7 @@ static inline uint64_t abi_digest(const uint8_t *registers)
 struct abi_stats {
 	uint64_t fresh, stale, retried, hole_reads, hole_writes;
 	uint64_t commits, invalidations, wraps, zapped, generation, live_mmio_entries;
+	uint64_t doorbells, coalesced, clustered, refused_sizes;
 	uint64_t ranges; /* in the map, without the hole */
 };
 

@@ -39,6 +39,10 @@ static uint64_t calls_stats(struct platform *platform, uint64_t gpa)
 				    .zapped = stats.zapped,
 				    .generation = stats.generation,
 				    .live_mmio_entries = stats.live_mmio_entries,
+				    .doorbells = stats.doorbells,
+				    .coalesced = stats.coalesced,
+				    .clustered = stats.clustered,
+				    .refused_sizes = stats.refused_sizes,
 				    .ranges = platform->nr_ranges};
 	return tl_mem_write(platform->vm, gpa, &answer, sizeof(answer)) ? 0 : HC_FAILED;
 }
@@ -58,6 +62,7 @@ static uint64_t calls_device(struct platform *platform, uint64_t index, uint64_t
 				     .address = device->address,
 				     .size = device->size,
 				     .live_ranges = device->live_ranges,
+				     .rings = device_rings(device),
 				     .releases = device->releases};
 	return tl_mem_write(platform->vm, gpa, &answer, sizeof(answer)) ? 0 : HC_FAILED;
 }

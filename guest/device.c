@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 #include "guest/device.h"
-#include "guest/bench.h"
 #include "guest/platform.h"
 #include "guest/scenario.h"
 
@@ -76,7 +75,7 @@ static __attribute__((noinline)) enum tl_status device_watched(struct device *de
 		device->accesses[access->write][sizeof(type)]++;         \
 	} while (0)
 
-static enum tl_status device_bank(struct tl_mmio *access)
+enum tl_status device_bank(struct tl_mmio *access)
 {
 	struct device *device = access->context;
 
@@ -95,7 +94,7 @@ static enum tl_status device_bank(struct tl_mmio *access)
 	return device->watched ? device_watched(device, access) : TL_OK;
 }
 
-static enum tl_status device_pattern(struct tl_mmio *access)
+enum tl_status device_pattern(struct tl_mmio *access)
 {
 	struct device *device = access->context;
 	uint64_t data = 0, mask;
@@ -113,37 +112,23 @@ static enum tl_status device_pattern(struct tl_mmio *access)
 	return device->watched ? device_watched(device, access) : TL_OK;
 }
 
-static enum tl_status device_broken(struct tl_mmio *access)
+/* As NOR flash is programmed: bits go from 1 to 0. */
+enum tl_status device_flash(struct tl_mmio *access)
+{
+	struct device *device = access->context;
+
+	if (!device_proper(device, access) || !access->write)
+		return device_improper(device, access);
+	for (unsigned i = 0; i < access->size; i++)
+		device->registers[access->offset + i] &= (uint8_t)(access->data >> (8 * i));
+	device->accesses[true][access->size]++;
+	return TL_OK;
+}
+
+enum tl_status device_broken(struct tl_mmio *access)
 {
 	(void)access;
 	return TL_DEVICE_ERROR;
-}
-
-enum tl_status device_complete(struct tl_mmio *access)
-{
-	return device_bank(access);
-}
-
-enum tl_status device_drain(const struct tl_mmio *access)
-{
-	struct device *device = access->context;
-	struct tl_coalesced writes[8];
-	size_t count;
-
-	while ((count = tl_ring_take(device->ring, writes, sizeof(writes) / sizeof(writes[0]))) > 0)
-		for (size_t i = 0; i < count; i++) {
-			struct tl_mmio write = {.gpa = device->address + writes[i].offset,
-						.offset = writes[i].offset,
-						.data = writes[i].data,
-						.size = writes[i].size,
-						.write = true,
-						.context = device,
-						.vcpu = access->vcpu};
-
-			if (device_bank(&write) != TL_OK)
-				return TL_DEVICE_ERROR;
-		}
-	return TL_OK;
 }
 
 uint64_t device_count(const struct device *device, bool writes)
@@ -162,44 +147,4 @@ uint64_t device_bytes(const struct device *device, bool writes)
 	for (unsigned size = 1; size <= 8; size++)
 		sum += device->accesses[writes][size] * size;
 	return sum;
-}
-
-static void device_release(void *context)
-{
-	struct device *device = context;
-
-	if (!device->live_ranges)
-		platform_fault(device->platform, "device %s was released more often than removed", device->name);
-	else
-		device->live_ranges--;
-	device->watched |= !device->live_ranges;
-	device->releases++;
-}
-
-static tl_mmio_fn device_callback(enum device_kind kind)
-{
-	switch (kind) {
-	case DEVICE_KIND_PATTERN:
-		return device_pattern;
-	case DEVICE_KIND_EMBEDDER:
-		return NULL;
-	case DEVICE_KIND_BROKEN:
-		return device_broken;
-	case DEVICE_KIND_PLAIN:
-		return bench_register;
-	default:
-		return device_bank;
-	}
-}
-
-struct tl_range device_range(struct device *device, uint64_t address)
-{
-	return (struct tl_range){
-		.kind = TL_RANGE_MMIO,
-		.start = address,
-		.size = device->size,
-		.access = device_callback(device->kind),
-		.context = device,
-		.release = device_release,
-	};
 }

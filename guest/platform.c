@@ -62,7 +62,7 @@ static enum tl_status platform_add_ranges(struct platform *platform, struct tl_e
 		device->kind = place->kind;
 		device->address = place->address;
 		device->size = place->size;
-		if (status != TL_OK || device->kind == DEVICE_KIND_ABSENT || device->kind == DEVICE_KIND_PLAIN)
+		if (status != TL_OK || device->kind >= DEVICE_KIND_ABSENT)
 			continue;
 		range = device_range(device, device->address);
 		status = tl_map_add(edit, &range, &device->id);
@@ -129,6 +129,8 @@ void platform_destroy(struct platform *platform)
 	for (unsigned i = 0; i <= PLATFORM_FILLER; i++)
 		if (platform->device[i].live_ranges)
 			platform_fault(platform, "device %s was not released with its VM", platform->device[i].name);
+		else
+			device_destroy(&platform->device[i]);
 }
 
 uint64_t platform_accesses(const struct platform *platform)

@@ -16,8 +16,11 @@ static void scenario_watch(struct platform *platform)
 
 static enum tl_status scenario_add(struct tl_edit *edit, struct device *device, uint64_t address)
 {
-	struct tl_range range = device_range(device, address);
+	struct tl_range range;
 
+	if (!device_prepare(device))
+		return TL_NO_MEMORY;
+	range = device_range(device, address);
 	return tl_map_add(edit, &range, &device->id);
 }
 

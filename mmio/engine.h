@@ -68,7 +68,7 @@ enum mmio_progress {
 	MMIO_DRAIN,         /* *env->access names a range whose ring the embedder has to drain; nothing was done */
 	MMIO_DEVICE_ERROR,  /* the callback for *env->access returned an error */
 	MMIO_FAULT,         /* op->fault. Of a string instruction the iterations before count: cpu has them */
-	MMIO_RETRY,         /* another CPU changed the page tables meanwhile: let the guest try again */
+	MMIO_RACED,         /* another CPU changed the page tables meanwhile: let the guest try again */
 	MMIO_TABLE_NOT_RAM, /* a page table, or a descriptor table, lies in MMIO or in the hole, at op->gpa */
 	MMIO_ELSEWHERE,     /* no operand contains op->exit_gpa */
 	MMIO_REFUSED,       /* not emulated in this state (a call gate, a task switch) */

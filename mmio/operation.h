@@ -7,11 +7,11 @@
 #ifndef MMIO_OPERATION_H
 #define MMIO_OPERATION_H
 
-#include "mmio/decode.h"
+#include "mmio/engine.h"
 #include "mmu/map.h"
 #include <trapline.h>
 
-struct mmio_operation {
+struct mmio_move {
 	struct insn insn;
 	gpa_t gpa[2];    /* of the operand's first byte, and of the first byte on its second page */
 	uint64_t data;   /* a write: what is stored; a read: what has been read so far */
@@ -20,32 +20,24 @@ struct mmio_operation {
 	uint8_t pending; /* bytes from `next` on that the embedder is completing */
 };
 
-enum mmio_progress {
-	MMIO_DONE,
-	MMIO_EMBEDDER,     /* *access is for the embedder: mmio_operation_complete(), then run on */
-	MMIO_DEVICE_ERROR, /* the callback for *access returned an error */
-};
-
 /*
  * Takes the operand's translation: its first `first` bytes (1 to insn->memory_size) are at gpa0, the rest, if any, at
  * gpa1. What a store stores is taken from `gpr` now.
  */
-void mmio_operation_start(struct mmio_operation *op, const struct insn *insn, const uint64_t gpr[INSN_NR_GPRS],
-			  gpa_t gpa0, unsigned first, gpa_t gpa1);
+void mmio_operation_start(struct mmio_move *op, const struct insn *insn, const uint64_t gpr[INSN_NR_GPRS], gpa_t gpa0,
+			  unsigned first, gpa_t gpa1);
 
 /*
- * Does what is left, in ascending order of addresses, each range getting its own bytes in one access. Callbacks get
- * `vcpu`; *access and *stats (hole_reads, hole_writes, rom_writes) are the caller's. The map is the one snapshot of
- * this instruction, except that after an embedder's completion the caller passes the current one.
+ * Does what is left, in ascending order of addresses, each range getting its own bytes in one access. The map is the
+ * one snapshot of this instruction, except that after an embedder's completion the caller passes the current one.
  * Context: the vCPU's own CPU, no lock held: callbacks run here and may commit.
  */
-enum mmio_progress mmio_operation_run(struct mmio_operation *op, const struct map *map, struct tl_vcpu *vcpu,
-				      struct tl_mmio *access, struct tl_stats *stats);
+enum mmio_progress mmio_operation_run(struct mmio_move *op, const struct mmio_environment *env);
 
 /* Takes over what the embedder did; `data` counts for reads only. Does nothing unless MMIO_EMBEDDER was returned. */
-void mmio_operation_complete(struct mmio_operation *op, uint64_t data);
+void mmio_operation_complete(struct mmio_move *op, uint64_t data);
 
 /* The registers after MMIO_DONE. */
-void mmio_operation_finish(const struct mmio_operation *op, uint64_t gpr[INSN_NR_GPRS]);
+void mmio_operation_finish(const struct mmio_move *op, uint64_t gpr[INSN_NR_GPRS]);
 
 #endif

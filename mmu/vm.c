@@ -55,6 +55,7 @@ static bool vm_init(struct tl_vm *vm, const struct tl_vm_config *config)
 	vm->tag_mask = BIT(tag_bits) - 1;
 	if (!generation)
 		generation = tag_bits > 8 ? vm->tag_mask + 1 - SHORT_OF_THE_WRAP : 1;
+	vm->decode_doorbells = config->decode_doorbells;
 	vm->mmio_level = config->mmio_level ? config->mmio_level : 3;
 	vm->max_ept_pages = config->ept_pages ? config->ept_pages : DEFAULT_EPT_PAGES;
 	atomic_flag_clear(&vm->writer_lock);

@@ -39,6 +39,7 @@ struct tl_vm {
 	_Atomic uint64_t publications;
 	struct tl_edit *_Atomic spare_edit;
 
+	bool decode_doorbells;
 	unsigned mmio_level;
 	size_t max_ept_pages;
 	_Atomic size_t nr_ept_pages;

@@ -5,6 +5,7 @@
 #include "vmx/cr.h"
 #include "vmx/extended_state.h"
 #include "vmx/msr.h"
+#include "vmx/probe.h"
 #include "vmx/vcpu.h"
 #include <stdatomic.h>
 
@@ -163,6 +164,17 @@ static enum tl_status enter_vmx_operation(struct vmx_cpu *cpu)
 	return TL_OK;
 }
 
+/* What the first CPU finds holds for all, since they are alike. */
+static enum tl_status probe_once(void)
+{
+	static atomic_flag probed = ATOMIC_FLAG_INIT;
+
+	/* relaxed: a CPU that comes up meanwhile decodes until the probe is done. */
+	if (atomic_flag_test_and_set_explicit(&probed, memory_order_relaxed))
+		return TL_OK;
+	return probe_instruction_length();
+}
+
 enum tl_status tl_cpu_up(void)
 {
 	struct vmx_cpu *cpu;
@@ -197,7 +209,7 @@ enum tl_status tl_cpu_up(void)
 		return status;
 	}
 	cpu->up = true;
-	return TL_OK;
+	return probe_once();
 }
 
 void tl_cpu_down(void)
@@ -275,6 +287,8 @@ void tl_cpu_describe(void)
 	       "VMX: I/O bitmaps %s, MSR bitmaps %s, PAT switch %s, RDTSCP %s, INVPCID %s, XSAVES %s, CR3 exits %s",
 	       yes_no(k->io_bitmaps), yes_no(k->msr_bitmaps), yes_no(k->pat), yes_no(k->rdtscp), yes_no(k->invpcid),
 	       yes_no(k->xsaves), yes_no(k->cr3_exiting));
+	tl_log(TL_LOG_INFO, "VMX: instruction length of EPT misconfigurations %s",
+	       probe_length_is_right ? "right: doorbells are not decoded" : "not right: doorbells are decoded");
 	if (k->preemption_timer)
 		tl_log(TL_LOG_INFO, "VMX: preemption timer yes, one count for each %u TSC ticks",
 		       1u << c->preemption_timer_shift);

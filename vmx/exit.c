@@ -31,6 +31,8 @@ static enum vcpu_action exit_ept_misconfig(struct tl_vcpu *vcpu)
 		return is_mmio_spte(entry) ? exit_ept_misconfig_stale(vcpu, map, gpa, cached, entry)
 					   : exit_ept_misconfig_slow(vcpu, map, gpa);
 	vcpu->reader.stats.fresh++;
+	if (range->kind == MAP_DOORBELL)
+		return exit_doorbell(vcpu, map, range, gpa);
 	vcpu->exit_gpa = gpa;
 	vcpu->exit_map = map;
 	vcpu->exit_range = range;

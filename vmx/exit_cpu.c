@@ -4,6 +4,7 @@
 #include "vmx/cpu.h"
 #include "vmx/cr.h"
 #include "vmx/exit.h"
+#include "vmx/probe.h"
 
 enum { CPUID_FEATURES = 1, CPUID_CACHES = 4, CPUID_STRUCTURED = 7, CPUID_PERFMON = 10, CPUID_HYPERVISOR = 0x40000000 };
 
@@ -126,6 +127,8 @@ void dr_write_dr7(struct tl_vcpu *vcpu, uint64_t value)
 	vmcs_write(VMCS_GUEST_DR7, (value & 0xffff2bff) | BIT(10));
 	/* With a breakpoint armed RFLAGS.RF means something: a completed instruction must clear it. */
 	vcpu->rflags_slow = RFLAGS_TF | (value & 0xff ? RFLAGS_RF : 0);
+	/* A breakpoint on the doorbell's data would have to be looked for. */
+	vcpu->skips_by_length = probe_length_is_right && !vcpu->vm->decode_doorbells && !(value & 0xff);
 }
 
 static void write_dr(struct tl_vcpu *vcpu, unsigned dr, uint64_t value)

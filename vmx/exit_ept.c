@@ -93,13 +93,21 @@ ALWAYS_INLINE enum vcpu_action handle_mmio_page_fault(struct tl_vcpu *vcpu, cons
 	return VCPU_MMIO;
 }
 
+/* What serves the access of a misconfiguration once its range is known. */
+ALWAYS_INLINE enum vcpu_action serve_misconfig(struct tl_vcpu *vcpu, enum vcpu_action action)
+{
+	if (likely(action == VCPU_MMIO) && unlikely(vcpu->exit_range->kind == MAP_DOORBELL))
+		return exit_doorbell(vcpu, vcpu->exit_map, vcpu->exit_range, vcpu->exit_gpa);
+	return action;
+}
+
 enum vcpu_action exit_ept_misconfig_stale(struct tl_vcpu *vcpu, const struct map *map, gpa_t gpa,
 					  const struct ept_slot_cache *cached, ept_entry_t entry)
 {
 	struct ept_walk walk = {.slot = cached->slot, .entry = entry, .level = cached->level};
 
 	vcpu->exit_gpa = gpa;
-	return handle_mmio_page_fault(vcpu, map, gpa, MMU_READ, &walk);
+	return serve_misconfig(vcpu, handle_mmio_page_fault(vcpu, map, gpa, MMU_READ, &walk));
 }
 
 /* The whole check: the walk, the four verdicts. Called with the callee-saved registers in the CPU. */
@@ -135,7 +143,7 @@ enum vcpu_action exit_ept_misconfig_slow(struct tl_vcpu *vcpu, const struct map 
 	default:
 		return stop_bug(vcpu, &walk);
 	}
-	return delivering ? exit_stop(vcpu, TL_STOP_EVENT, 0) : VCPU_MMIO;
+	return delivering ? exit_stop(vcpu, TL_STOP_EVENT, 0) : serve_misconfig(vcpu, VCPU_MMIO);
 }
 
 static enum mmu_access access_of(uint64_t qualification)

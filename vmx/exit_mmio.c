@@ -25,9 +25,20 @@ static enum vcpu_action stop_with_bytes(struct tl_vcpu *vcpu, enum tl_stop why, 
 /* Runs the operation as far as it goes. */
 static enum vcpu_action operate(struct tl_vcpu *vcpu, const struct map *map)
 {
-	struct mmio_operation *op = &vcpu->operation;
+	struct mmio_move *op = &vcpu->operation;
+	const struct mmio_environment env = {.map = map,
+					     .vm = vcpu->vm,
+					     .vcpu = vcpu,
+					     .reader = &vcpu->reader,
+					     .access = &vcpu->access,
+					     .stats = &vcpu->reader.stats};
 
-	switch (mmio_operation_run(op, map, vcpu, &vcpu->access, &vcpu->reader.stats)) {
+	switch (mmio_operation_run(op, &env)) {
+	case MMIO_DRAIN:
+		/* Nothing is pending: what is left is done when the ring is empty. */
+		vcpu->pending = PENDING_MMIO;
+		vcpu->exit->mmio = vcpu->access;
+		return exit_leave(vcpu, TL_EXIT_DRAIN);
 	case MMIO_EMBEDDER:
 		vcpu->pending = PENDING_MMIO;
 		vcpu->exit->mmio = vcpu->access;

@@ -117,7 +117,7 @@ struct tl_vcpu {
 	bool operand_retried;
 	enum vcpu_pending pending;
 	struct plain_access plain;
-	struct mmio_operation operation;
+	struct mmio_move operation;
 	uint64_t operation_rip;
 	struct tl_exit_io io;
 

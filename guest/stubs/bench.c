@@ -40,15 +40,19 @@ static uint32_t samples[SAMPLES];
 			samples[n % SAMPLES] = (uint32_t)(sample); \
 	} while (0)
 
-/* The same for accesses: `fresh` says whether the entry's tag has to serve all of them, or none. */
-#define SAMPLE_ACCESS(name, sample, fresh)               \
-	do {                                             \
-		uint64_t before = verdicts(fresh);       \
-                                                         \
-		SAMPLE(sample);                          \
-		check_verdicts(before, verdicts(fresh)); \
-		report(name, rdtsc_pair);                \
+/*
+ * The same for accesses: `fresh` says whether the entry's tag has to serve all of them, or none. A sample has `count`
+ * accesses, of which one is measured.
+ */
+#define SAMPLE_ACCESSES(name, sample, fresh, count)             \
+	do {                                                    \
+		uint64_t before = verdicts(fresh);              \
+                                                                \
+		SAMPLE(sample);                                 \
+		check_verdicts(before, verdicts(fresh), count); \
+		report(name, rdtsc_pair);                       \
 	} while (0)
+#define SAMPLE_ACCESS(name, sample, fresh) SAMPLE_ACCESSES(name, sample, fresh, 1)
 
 static uint64_t rdtsc_pair; /* ticks of TICKS(EMPTY, 0) */
 
@@ -73,9 +77,9 @@ static uint64_t verdicts(bool fresh)
 	return fresh ? stats.fresh : stats.stale;
 }
 
-static void check_verdicts(uint64_t before, uint64_t after)
+static void check_verdicts(uint64_t before, uint64_t after, uint64_t count)
 {
-	CHECK_EQUAL(after - before, WARM_UP + SAMPLES);
+	CHECK_EQUAL(after - before, count * (WARM_UP + SAMPLES));
 }
 
 static uint64_t time_edit(enum abi_edit edit, enum abi_device_id device, uint64_t operand)
@@ -90,6 +94,33 @@ static uint64_t time_edit(enum abi_edit edit, enum abi_device_id device, uint64_
 static uint64_t invalidated(uint64_t address)
 {
 	CHECK_EQUAL(lib_edit(EDIT_INVALIDATE, DEVICE_PLAIN0, 0), 0);
+	return address;
+}
+
+/* The address, after another page has taken its place in the cache of where pages' entries are. */
+static uint64_t evicted(uint64_t address)
+{
+	uint64_t other = DEVICE_BANK0_AT;
+
+	_Static_assert((DEVICE_BANK0_AT >> 12 & 15) == (DEVICE_PLAIN0_AT >> 12 & 15), "one place for both");
+	_Static_assert((DEVICE_BANK0_AT >> 12 & 15) == (DEVICE_BELL0_AT >> 12 & 15), "one place for both");
+	read32(other);
+	return address;
+}
+
+/* The address, after another range has changed. */
+static uint64_t after_other_commit(uint64_t address)
+{
+	static unsigned commits;
+
+	CHECK_EQUAL(lib_edit(EDIT_MOVE, DEVICE_BANK1, commits++ & 1 ? DEVICE_BANK1_AT : DEVICE_SPARE_AT), 0);
+	return address;
+}
+
+/* The address, after what was written there has reached the device. */
+static uint64_t drained(uint64_t address)
+{
+	read32(address);
 	return address;
 }
 
@@ -125,7 +156,7 @@ __asm__("read_site: rdtsc\n\t"
 	"ret\n"
 	"read_site_end:");
 extern const uint8_t read_site[], read_site_end[];
-static uint8_t sites[SAMPLES + WARM_UP][32];
+static uint8_t sites[SAMPLES + WARM_UP][32] __attribute__((aligned(4096)));
 
 static void make_sites(void)
 {
@@ -202,12 +233,52 @@ static void measure_accesses(void)
 	SAMPLE_ACCESS("mmio_write32_ticks", TICKS(WRITE, DEVICE_PLAIN0_AT), true);
 	SAMPLE_ACCESS("mmio_alternating_pages_ticks", TICKS(READ, n & 1 ? DEVICE_PLAIN1_AT : DEVICE_PLAIN0_AT), true);
 	make_sites();
-	SAMPLE_ACCESS("mmio_read32_cold_ticks", ticks_at(sites[n], DEVICE_PLAIN0_AT), true);
+	SAMPLE_ACCESS("mmio_cold_rip_ticks", ticks_at(sites[n], DEVICE_PLAIN0_AT), true);
 	SAMPLE_ACCESS("mmio_read32_verified_ticks", TICKS(READ, DEVICE_BANK0_AT), true);
 	SAMPLE_ACCESS("stale_total_ticks", TICKS(READ, invalidated(DEVICE_PLAIN0_AT)), false);
-	read32(DEVICE_EMBEDDER_AT);
-	SAMPLE_ACCESS("embedder_read_ticks", TICKS(READ, DEVICE_EMBEDDER_AT), true);
-	SAMPLE_ACCESS("embedder_write_ticks", TICKS(WRITE, DEVICE_EMBEDDER_AT), true);
+	read32(DEVICE_BANK0_AT);
+	SAMPLE_ACCESSES("mmio_evicted_ticks", TICKS(READ, evicted(DEVICE_PLAIN0_AT)), true, 2);
+	SAMPLE_ACCESS("mmio_after_other_commit_ticks", TICKS(READ, after_other_commit(DEVICE_PLAIN0_AT)), true);
+}
+
+/* Ranges that the map holds only while they are measured: what changes it is measured with RANGES in it. */
+static const struct {
+	enum abi_device_id device;
+	uint64_t at;
+} other_kinds[] = {
+	{DEVICE_PLAINEMB, DEVICE_PLAINEMB_AT},
+	{DEVICE_BELL0, DEVICE_BELL0_AT},
+	{DEVICE_BELL1, DEVICE_BELL1_AT},
+	{DEVICE_COALESCED, DEVICE_COALESCED_AT},
+};
+
+enum { NR_OTHER_KINDS = sizeof(other_kinds) / sizeof(other_kinds[0]) };
+
+static void add_other_kinds(void)
+{
+	for (unsigned i = 0; i < NR_OTHER_KINDS; i++) {
+		CHECK_EQUAL(lib_edit(EDIT_ADD, other_kinds[i].device, other_kinds[i].at), 0);
+		write32(other_kinds[i].at, 0);
+	}
+}
+
+static void remove_other_kinds(void)
+{
+	for (unsigned i = 0; i < NR_OTHER_KINDS; i++)
+		CHECK_EQUAL(lib_edit(EDIT_REMOVE, other_kinds[i].device, 0), 0);
+}
+
+static void measure_other_kinds(void)
+{
+	add_other_kinds();
+	SAMPLE_ACCESS("embedder_read_ticks", TICKS(READ, DEVICE_PLAINEMB_AT), true);
+	SAMPLE_ACCESS("embedder_write_ticks", TICKS(WRITE, DEVICE_PLAINEMB_AT), true);
+	SAMPLE_ACCESS("doorbell_ticks", TICKS(WRITE, DEVICE_BELL0_AT), true);
+	SAMPLE_ACCESS("doorbell_alternating_ticks", TICKS(WRITE, n & 1 ? DEVICE_BELL1_AT : DEVICE_BELL0_AT), true);
+	SAMPLE_ACCESSES("doorbell_evicted_ticks", TICKS(WRITE, evicted(DEVICE_BELL0_AT)), true, 2);
+	CHECK_EQUAL(lib_device(DEVICE_BELL0).rings + lib_device(DEVICE_BELL1).rings, 3 * (WARM_UP + SAMPLES) + 2);
+	SAMPLE_ACCESSES("coalesced_write_ticks", TICKS(WRITE, drained(DEVICE_COALESCED_AT)), true, 2);
+	remove_other_kinds();
 }
 
 static void measure(void)
@@ -218,6 +289,7 @@ static void measure(void)
 	measure_exits();
 	measure_accesses();
 	measure_commits();
+	measure_other_kinds();
 	CHECK_EQUAL(vmcall(HC_GROW, GROWN_RANGES, 0, 0, 0), 0);
 	CHECK_EQUAL(lib_stats().ranges, GROWN_RANGES);
 	read32(DEVICE_PLAIN0_AT);
@@ -265,10 +337,16 @@ static void trace(void)
 	make_sites();
 	TRACE("cold_read32", "call *%%rax", (uint64_t)sites[i], 0, DEVICE_PLAIN0_AT);
 	TRACE_ACCESS("stale_read32", READ, invalidated(DEVICE_PLAIN0_AT));
-	TRACE_ACCESS("embedder_read32", READ, DEVICE_EMBEDDER_AT);
+	read32(DEVICE_BANK0_AT);
+	TRACE_ACCESS("evicted_read32", READ, evicted(DEVICE_PLAIN0_AT));
 	TRACE_EDIT("invalidate_all", EDIT_INVALIDATE, 0);
 	TRACE_EDIT("commit_add", EDIT_ADD, spare_is(false));
 	TRACE_EDIT("commit_remove_mmio", EDIT_REMOVE, spare_is(true));
+	add_other_kinds();
+	TRACE_ACCESS("embedder_read32", READ, DEVICE_PLAINEMB_AT);
+	TRACE_ACCESS("doorbell", WRITE, DEVICE_BELL0_AT);
+	TRACE_ACCESS("doorbell_evicted", WRITE, evicted(DEVICE_BELL0_AT));
+	TRACE_ACCESS("coalesced_write32", WRITE, drained(DEVICE_COALESCED_AT));
 }
 
 int main(const struct multiboot_info *info)

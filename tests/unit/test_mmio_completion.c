@@ -21,6 +21,7 @@ static uint64_t stored[NR_PARTS];
 
 static const struct insn load_8 = {
 	.op = INSN_LOAD,
+	.access = INSN_READ,
 	.memory_size = 8,
 	.register_size = 8,
 	.base = INSN_NO_REGISTER,
@@ -28,6 +29,7 @@ static const struct insn load_8 = {
 };
 static const struct insn store_8 = {
 	.op = INSN_STORE,
+	.access = INSN_WRITE,
 	.memory_size = 8,
 	.register_size = 8,
 	.base = INSN_NO_REGISTER,
@@ -81,15 +83,18 @@ static void clear(void)
 	commit(edit);
 }
 
-static enum mmio_progress run(struct mmio_operation *op, struct tl_mmio *access, struct tl_stats *stats)
+static enum mmio_progress run(struct mmio_move *op, struct tl_mmio *access, struct tl_stats *stats)
 {
-	return mmio_operation_run(op, atomic_load(&vm->map), NULL, access, stats);
+	return mmio_operation_run(op, &(struct mmio_environment){.map = atomic_load(&vm->map),
+								    .vcpu = NULL,
+								    .access = access,
+								    .stats = stats});
 }
 
 static void a_device_error_stops_it(void **context)
 {
 	uint64_t gpr[INSN_NR_GPRS] = {0};
-	struct mmio_operation op;
+	struct mmio_move op;
 	struct tl_mmio access;
 	struct tl_stats stats = {0};
 
@@ -112,7 +117,7 @@ static void a_load_waits_for_the_embedder(void **context)
 	for (unsigned part = 0; part < NR_PARTS; part++) {
 		uint64_t gpr[INSN_NR_GPRS] = {0};
 		uint64_t wanted = 0x3333332222111111;
-		struct mmio_operation op;
+		struct mmio_move op;
 		struct tl_mmio access;
 		struct tl_stats stats = {0};
 
@@ -142,7 +147,7 @@ static void a_load_waits_for_the_embedder(void **context)
 static void a_store_waits_for_the_embedder(void **context)
 {
 	uint64_t gpr[INSN_NR_GPRS] = {0x8877665544332211};
-	struct mmio_operation op;
+	struct mmio_move op;
 	struct tl_mmio access;
 	struct tl_stats stats = {0};
 
@@ -165,7 +170,7 @@ static void a_store_waits_for_the_embedder(void **context)
 static void goes_on_with_a_new_map(void **context)
 {
 	uint64_t gpr[INSN_NR_GPRS] = {0};
-	struct mmio_operation op, moved;
+	struct mmio_move op, moved;
 	struct tl_mmio access;
 	struct tl_stats stats = {0};
 

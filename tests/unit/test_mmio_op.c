@@ -196,13 +196,16 @@ static struct insn random_insn(void)
 	return insn;
 }
 
-static enum mmio_progress run_once(struct mmio_operation *op, struct tl_mmio *access, struct tl_stats *stats)
+static enum mmio_progress run_once(struct mmio_move *op, struct tl_mmio *access, struct tl_stats *stats)
 {
-	return mmio_operation_run(op, atomic_load(&vm->map), (struct tl_vcpu *)&seen, access, stats);
+	return mmio_operation_run(op, &(struct mmio_environment){.map = atomic_load(&vm->map),
+								    .vcpu = (struct tl_vcpu *)&seen,
+								    .access = access,
+								    .stats = stats});
 }
 
 /* Runs the operation to its end, completing what the embedder is asked to. Returns the accesses of devices. */
-static unsigned run_to_the_end(struct mmio_operation *op, struct tl_stats *stats)
+static unsigned run_to_the_end(struct mmio_move *op, struct tl_stats *stats)
 {
 	unsigned of_embedder = 0;
 	struct tl_mmio access;
@@ -231,7 +234,7 @@ static void assert_near(uint64_t gpa)
 static void check_access(void)
 {
 	struct insn insn = random_insn();
-	struct mmio_operation op;
+	struct mmio_move op;
 	struct tl_stats stats = {0}, wanted = {0};
 	uint64_t gpr[INSN_NR_GPRS], wanted_gpr[INSN_NR_GPRS], data = 0, gpa[2];
 	unsigned size = insn.memory_size, first = size, calls;
