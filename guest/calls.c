@@ -39,7 +39,6 @@ static uint64_t calls_stats(struct platform *platform, uint64_t gpa)
 				    .zapped = stats.zapped,
 				    .generation = stats.generation,
 				    .live_mmio_entries = stats.live_mmio_entries,
-				    .doorbells = stats.doorbells,
 				    .coalesced = stats.coalesced,
 				    .clustered = stats.clustered,
 				    .refused_sizes = stats.refused_sizes,

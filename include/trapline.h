@@ -333,7 +333,6 @@ struct tl_stats {
 	uint64_t retried; /* verdict RETRY */
 	uint64_t bugs;    /* verdict BUG */
 	uint64_t hole_reads, hole_writes, rom_writes;
-	uint64_t doorbells;     /* writes that rang a doorbell */
 	uint64_t coalesced;     /* writes that went into a ring */
 	uint64_t clustered;     /* accesses served without an exit of their own, after one that had one */
 	uint64_t refused_sizes; /* bytes of accesses that no size of the device's fits */
@@ -361,7 +360,8 @@ struct tl_trace_record {
 	uint32_t reserved;
 };
 
-/* Turns events on (a mask of 1 << enum tl_trace_event) for all CPUs, 0 turns all off. Context: host. */
+/* Turns events on (a mask of 1 << enum tl_trace_event) for all CPUs, 0 turns all off. A vCPU that runs meanwhile
+ * may trace CHECK_MMIO_SPTE only from its next tl_vcpu_run() on. Context: host. */
 void tl_trace_enable(uint32_t events);
 /* Takes up to `count` records of `cpu`, oldest first, and returns how many; *lost counts the overwritten ones.
  * Precondition: called on that CPU. Context: host. */

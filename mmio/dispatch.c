@@ -125,17 +125,14 @@ static enum mmio_progress dispatch_doorbell(const struct mmio_environment *env, 
 {
 	uint64_t offset = gpa - range->start;
 
-	if (range->kind == MAP_DOORBELL) {
+	if (range->kind != MAP_DOORBELL_DECODED) {
 		doorbell_ring(range, offset, env->vcpu, cpu_of(env));
-		env->stats->doorbells++;
 		if (!write)
 			*data = insn_mask[count];
 		return MMIO_DONE;
 	}
-	if (write && doorbell_write(range, offset, *data & insn_mask[count], count, env->vcpu, cpu_of(env))) {
-		env->stats->doorbells++;
+	if (write && doorbell_write(range, offset, *data & insn_mask[count], count, env->vcpu, cpu_of(env)))
 		return MMIO_DONE;
-	}
 	return ask_device(env, range, gpa, count, write, data);
 }
 
@@ -163,6 +160,7 @@ enum mmio_progress mmio_dispatch(const struct mmio_environment *env, const struc
 	case MAP_SPECIAL:
 		return dispatch_special(env, range, gpa, count, write, data);
 	case MAP_DOORBELL:
+	case MAP_DOORBELL_COUNT:
 	case MAP_DOORBELL_DECODED:
 		return dispatch_doorbell(env, range, gpa, count, write, data);
 	default:

@@ -6,18 +6,23 @@
 #include "mmu/map.h"
 #include <stdatomic.h>
 
-/*
- * Signals one access at `offset` of a range of kind MAP_DOORBELL or MAP_DOORBELL_DECODED. `cpu` is the calling one. On
- * the path of each access: plain stores only.
- */
+/* Counts one access to a doorbell of TL_SIGNAL_COUNT. `cpu` is the calling one. */
+ALWAYS_INLINE void doorbell_count(const struct map_range *range, unsigned cpu)
+{
+	uint64_t *count = &range->doorbell->counts[cpu].count;
+
+	/* relaxed, and no read-modify-write: nobody else writes this one. */
+	__atomic_store_n(count, *count + 1, __ATOMIC_RELAXED);
+}
+
+/* The same for every way of signalling. */
 ALWAYS_INLINE void doorbell_ring(const struct map_range *range, uint64_t offset, struct tl_vcpu *vcpu, unsigned cpu)
 {
 	const struct tl_doorbell *bell = range->doorbell;
 
 	switch (bell->signal) {
 	case TL_SIGNAL_COUNT:
-		/* Volatile, so that a reader on another CPU sees whole counts; nobody else writes this one. */
-		*(volatile uint64_t *)&bell->counts[cpu].count = bell->counts[cpu].count + 1;
+		doorbell_count(range, cpu);
 		break;
 	case TL_SIGNAL_FLAG:
 		/* release: a shadow's data is there before the flag. */

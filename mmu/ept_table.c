@@ -2,11 +2,6 @@
 #include "mmu/ept_table.h"
 #include "mmu/hooks.h"
 
-static ept_slot_t *table_at(ept_entry_t entry)
-{
-	return phys_to_host(entry & EPT_ADDRESS);
-}
-
 static ept_slot_t *table_alloc(struct tl_vm *vm)
 {
 	ept_slot_t *table;
@@ -27,20 +22,6 @@ static void table_free(struct tl_vm *vm, ept_slot_t *table)
 	atomic_fetch_sub_explicit(&vm->nr_ept_pages, 1, memory_order_relaxed);
 }
 
-/* Address bits that this CPU does not have. */
-static ept_entry_t reserved_address(void)
-{
-	return EPT_ADDRESS & ~(BIT(mmu_cpu.maxphyaddr) - 1);
-}
-
-/* A pointer to a table that may be followed: one that was corrupted leads anywhere. `reserved`: reserved_address(). */
-static bool leads_down(ept_entry_t entry, unsigned level, ept_entry_t reserved)
-{
-	ept_entry_t checked = EPT_READ | EPT_LARGE | EPT_MEMORY_TYPE | EPT_IGNORE_PAT | reserved;
-
-	return level > 1 && (entry & checked) == EPT_READ;
-}
-
 /* What SDM 29.3.3.1 calls a misconfiguration, of the entry that ends a walk and is no MMIO entry. */
 static bool is_malformed(ept_entry_t entry, unsigned level)
 {
@@ -51,7 +32,7 @@ static bool is_malformed(ept_entry_t entry, unsigned level)
 	/* A table that could not be followed, or a leaf where none can be. */
 	if (ept_is_table(entry, level) || level > mmu_cpu.ept_level)
 		return true;
-	if (!(entry & EPT_READ) || (entry & reserved_address()))
+	if (!(entry & EPT_READ) || (entry & ept_reserved_address()))
 		return true;
 	if (entry & EPT_ADDRESS & (EPT_SPAN(level) - 1))
 		return true;
@@ -60,22 +41,11 @@ static bool is_malformed(ept_entry_t entry, unsigned level)
 
 void ept_walk(const struct tl_vm *vm, gpa_t gpa, struct ept_walk *walk)
 {
-	ept_slot_t *slot = &vm->root[ept_index(gpa, EPT_LEVELS)];
-	const ept_entry_t reserved = reserved_address();
-	unsigned level = EPT_LEVELS;
 	ept_entry_t entry;
 
-	/* acquire: the table behind the pointer was zeroed, or filled, before it was linked. */
-	for (;; level--) {
-		entry = atomic_load_explicit(slot, memory_order_acquire);
-		if (!leads_down(entry, level, reserved))
-			break;
-		slot = &table_at(entry)[ept_index(gpa, level - 1)];
-	}
-	walk->slot = slot;
-	walk->entry = entry;
-	walk->level = level;
-	walk->malformed = !is_mmio_spte(entry) && unlikely(is_malformed(entry, level));
+	ept_descend(vm, gpa, walk);
+	entry = walk->entry;
+	walk->malformed = !is_mmio_spte(entry) && unlikely(is_malformed(entry, walk->level));
 }
 
 /* The leaf that covers part `index` of what the leaf `entry` at `level` covers. */
@@ -143,8 +113,9 @@ static void visit_table(ept_slot_t *table, unsigned level, gpa_t base, gpa_t fir
 		ept_entry_t entry = atomic_load_explicit(&table[i], memory_order_acquire);
 
 		while (unlikely(entry)) {
-			if (leads_down(entry, level, reserved_address())) {
-				visit_table(table_at(entry), level - 1, base + i * span, first, last, visit, context);
+			if (level > 1 && ept_leads_down(entry, ept_reserved_address())) {
+				visit_table(ept_table_at(entry), level - 1, base + i * span, first, last, visit,
+					    context);
 				break;
 			}
 			if (visit(context, &table[i], entry))
@@ -216,8 +187,8 @@ static void free_table(struct tl_vm *vm, ept_slot_t *table, unsigned level)
 	for (unsigned i = 0; i < EPT_NR_ENTRIES; i++) {
 		ept_entry_t entry = atomic_load_explicit(&table[i], memory_order_relaxed);
 
-		if (leads_down(entry, level, reserved_address()))
-			free_table(vm, table_at(entry), level - 1);
+		if (level > 1 && ept_leads_down(entry, ept_reserved_address()))
+			free_table(vm, ept_table_at(entry), level - 1);
 	}
 	table_free(vm, table);
 }

@@ -4,6 +4,7 @@
 #define MMU_EPT_TABLE_H
 
 #include "mmu/ept.h"
+#include "mmu/hooks.h"
 #include "mmu/vm.h"
 
 /* Where a walk ended: at the first entry that is no pointer to a table. */
@@ -13,6 +14,51 @@ struct ept_walk {
 	unsigned level;
 	bool malformed; /* it breaks SDM 29.3.3.1 and is not an MMIO entry; the CPU goes no further either */
 };
+
+ALWAYS_INLINE ept_slot_t *ept_table_at(ept_entry_t entry)
+{
+	return phys_to_host(entry & EPT_ADDRESS);
+}
+
+/* Address bits that this CPU does not have. */
+ALWAYS_INLINE ept_entry_t ept_reserved_address(void)
+{
+	return EPT_ADDRESS & ~(BIT(mmu_cpu.maxphyaddr) - 1);
+}
+
+/*
+ * A pointer to a table that may be followed: one that was corrupted leads anywhere. `reserved`: that of
+ * ept_reserved_address().
+ */
+ALWAYS_INLINE bool ept_leads_down(ept_entry_t entry, ept_entry_t reserved)
+{
+	ept_entry_t checked = EPT_READ | EPT_LARGE | EPT_MEMORY_TYPE | EPT_IGNORE_PAT | reserved;
+
+	return (entry & checked) == EPT_READ;
+}
+
+/* One step of ept_descend(); false: the walk ends here. acquire: the table was filled before it was linked. */
+ALWAYS_INLINE bool ept_step(gpa_t gpa, ept_entry_t reserved, unsigned level, struct ept_walk *walk)
+{
+	walk->entry = atomic_load_explicit(walk->slot, memory_order_acquire);
+	walk->level = level;
+	if (level == 1 || !ept_leads_down(walk->entry, reserved))
+		return false;
+	walk->slot = &ept_table_at(walk->entry)[ept_index(gpa, level - 1)];
+	return true;
+}
+
+/* ept_walk() without looking whether the entry at its end is malformed: enough for one that turns out fresh. */
+ALWAYS_INLINE void ept_descend(const struct tl_vm *vm, gpa_t gpa, struct ept_walk *walk)
+{
+	const ept_entry_t reserved = ept_reserved_address();
+
+	walk->slot = &vm->root[ept_index(gpa, EPT_LEVELS)];
+	(void)(ept_step(gpa, reserved, 4, walk) && ept_step(gpa, reserved, 3, walk) &&
+	       ept_step(gpa, reserved, 2, walk) && ept_step(gpa, reserved, 1, walk));
+}
+
+_Static_assert(EPT_LEVELS == 4, "ept_descend() takes four steps at most");
 
 /* Walks to `gpa`. Context: any reader of the VM. Concurrency: lockless. Precondition: gpa < 2^48. */
 void ept_walk(const struct tl_vm *vm, gpa_t gpa, struct ept_walk *walk);

@@ -19,8 +19,9 @@ enum map_kind {
 	MAP_MMIO,             /* with a callback that takes every size: what the fast path serves */
 	MAP_EMBEDDER,         /* the same without a callback */
 	MAP_SPECIAL,          /* MMIO with sizes or a ring: .options */
-	MAP_DOORBELL,         /* any access rings: .doorbell */
-	MAP_DOORBELL_DECODED, /* with matches or a shadow */
+	MAP_DOORBELL_DECODED, /* with matches or a shadow: .doorbell */
+	MAP_DOORBELL_COUNT,   /* any access is counted, and nothing decoded: .doorbell */
+	MAP_DOORBELL,         /* any access rings, in another way */
 	MAP_FIRST_MEMORY,
 	MAP_RAM = MAP_FIRST_MEMORY,
 	MAP_ROM, /* with a callback: writes go to it */
@@ -62,6 +63,12 @@ _Static_assert(sizeof(struct map_range) == 64, "a range is one cache line, found
 ALWAYS_INLINE bool map_is_memory(const struct map_range *range)
 {
 	return range->kind >= MAP_FIRST_MEMORY;
+}
+
+/* One for which nothing is decoded. */
+ALWAYS_INLINE bool map_is_doorbell(const struct map_range *range)
+{
+	return range->kind >= MAP_DOORBELL_COUNT && range->kind <= MAP_DOORBELL;
 }
 
 /* Where a range begins, in the sorted order. Place 0 is the hole's, so that the search always ends somewhere. */

@@ -105,7 +105,9 @@ static enum map_kind kind_of(const struct tl_range *range)
 	case TL_RANGE_EXECUTE_ONLY:
 		return MAP_EXECUTE_ONLY;
 	case TL_RANGE_DOORBELL:
-		return range->doorbell->matches || range->doorbell->shadow ? MAP_DOORBELL_DECODED : MAP_DOORBELL;
+		if (range->doorbell->matches || range->doorbell->shadow)
+			return MAP_DOORBELL_DECODED;
+		return range->doorbell->signal == TL_SIGNAL_COUNT ? MAP_DOORBELL_COUNT : MAP_DOORBELL;
 	default:
 		if (range->options && (range->options->sizes || range->options->ring))
 			return MAP_SPECIAL;

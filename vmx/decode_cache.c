@@ -13,8 +13,6 @@ static bool cpl_is_in(uint64_t cs_access)
 	return (cs_access & CS_CODE_CONFORMING) != CS_CODE_CONFORMING;
 }
 
-_Static_assert(CODE_CACHE_SIZE == DATA_CACHE_SIZE, "they are forgotten together");
-
 static void keep_walk(struct walk_check *check, const struct guest_walk *walk)
 {
 	for (unsigned i = 0; i < 4; i++) {
@@ -117,5 +115,7 @@ void vcpu_forget_translations(struct tl_vcpu *vcpu)
 	for (unsigned i = 0; i < DECODE_CACHE_SIZE; i++)
 		vcpu->decoded[i].cr3 = NO_CR3;
 	for (unsigned i = 0; i < DATA_CACHE_SIZE; i++)
-		vcpu->data[i].cr3 = vcpu->code[i].cr3 = NO_CR3;
+		vcpu->data[i].cr3 = NO_CR3;
+	for (unsigned i = 0; i < CODE_CACHE_SIZE; i++)
+		vcpu->code[i].cr3 = NO_CR3;
 }

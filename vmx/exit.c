@@ -5,7 +5,6 @@
  */
 #include "vmx/exit.h"
 #include "mmu/mmu.h"
-#include "mmu/trace.h"
 #include "vmx/cpu.h"
 #include "vmx/cr.h"
 #include "vmx/exit_reason.h"
@@ -20,18 +19,17 @@ static enum vcpu_action exit_ept_misconfig(struct tl_vcpu *vcpu)
 	const struct map_range *range;
 	ept_entry_t entry;
 
-	if (unlikely(vmcs_read(VMCS_IDT_VECTORING_INFORMATION) & EVENT_INFO_VALID) ||
-	    unlikely(cached->gfn != gpa >> PAGE_SHIFT))
+	if (unlikely(vmcs_read(VMCS_IDT_VECTORING_INFORMATION) & EVENT_INFO_VALID))
 		return exit_ept_misconfig_slow(vcpu, map, gpa);
+	if (unlikely(cached->gfn != gpa >> PAGE_SHIFT))
+		return exit_ept_misconfig_uncached(vcpu, map, gpa);
 	/* relaxed: the entry is a value, compared as a whole; nothing is reached through it. */
 	entry = atomic_load_explicit(cached->slot, memory_order_relaxed);
-	if (trace_is_on(TL_TRACE_CHECK_MMIO_SPTE))
-		return exit_ept_misconfig_slow(vcpu, map, gpa);
 	if (unlikely(check_mmio_spte(map, entry, &range) != MMIO_EMULATE))
 		return is_mmio_spte(entry) ? exit_ept_misconfig_stale(vcpu, map, gpa, cached, entry)
 					   : exit_ept_misconfig_slow(vcpu, map, gpa);
 	vcpu->reader.stats.fresh++;
-	if (range->kind == MAP_DOORBELL)
+	if (range->kind >= MAP_DOORBELL_COUNT) /* and no memory, which has no MMIO entries */
 		return exit_doorbell(vcpu, map, range, gpa);
 	vcpu->exit_gpa = gpa;
 	vcpu->exit_map = map;

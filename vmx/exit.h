@@ -42,7 +42,7 @@ ALWAYS_INLINE enum vcpu_action exit_skip(struct tl_vcpu *vcpu, uint64_t rip, uin
 {
 	uint64_t next = rip + length;
 
-	if (unlikely(!skip_is_simple(rip, next, vmcs_read(VMCS_GUEST_RFLAGS) & vcpu->rflags_slow,
+	if (unlikely(!skip_is_simple(next, length, vmcs_read(VMCS_GUEST_RFLAGS) & vcpu->rflags_slow,
 				     vmcs_read(VMCS_GUEST_INTERRUPTIBILITY))))
 		return exit_skip_slow(vcpu, rip, length);
 	vmcs_write(VMCS_GUEST_RIP, next);
@@ -77,6 +77,8 @@ COLD bool event_wakes(const struct tl_vcpu *vcpu);
 /* exit_ept.c */
 COLD enum vcpu_action exit_ept_misconfig_slow(struct tl_vcpu *vcpu, const struct map *map, gpa_t gpa);
 COLD enum vcpu_action exit_ept_violation(struct tl_vcpu *vcpu);
+/* The page is not in the slot cache; no event was being delivered. */
+enum vcpu_action exit_ept_misconfig_uncached(struct tl_vcpu *vcpu, const struct map *map, gpa_t gpa);
 /* The MMIO entry that the slot cache led to is stale. */
 enum vcpu_action exit_ept_misconfig_stale(struct tl_vcpu *vcpu, const struct map *map, gpa_t gpa,
 					  const struct ept_slot_cache *cached, ept_entry_t entry);

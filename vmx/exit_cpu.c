@@ -128,7 +128,8 @@ void dr_write_dr7(struct tl_vcpu *vcpu, uint64_t value)
 	/* With a breakpoint armed RFLAGS.RF means something: a completed instruction must clear it. */
 	vcpu->rflags_slow = RFLAGS_TF | (value & 0xff ? RFLAGS_RF : 0);
 	/* A breakpoint on the doorbell's data would have to be looked for. */
-	vcpu->skips_by_length = probe_length_is_right && !vcpu->vm->decode_doorbells && !(value & 0xff);
+	vcpu->trusted_length =
+		probe_length_is_right && !vcpu->vm->decode_doorbells && !(value & 0xff) ? INSN_MAX_LENGTH : 0;
 }
 
 static void write_dr(struct tl_vcpu *vcpu, unsigned dr, uint64_t value)

@@ -28,8 +28,11 @@ static bool same_again(struct tl_vcpu *vcpu, gpa_t gpa, ept_entry_t entry)
 	return same;
 }
 
+/* While checks are traced nothing is cached, so that each takes the way that traces it. */
 static void cache_slot(struct tl_vcpu *vcpu, gpa_t gpa, const struct ept_walk *walk)
 {
+	if (trace_is_on(TL_TRACE_CHECK_MMIO_SPTE))
+		return;
 	vcpu->slots[gpa >> PAGE_SHIFT & (SLOT_CACHE_SIZE - 1)] =
 		(struct ept_slot_cache){.gfn = gpa >> PAGE_SHIFT, .slot = walk->slot, .level = walk->level};
 }
@@ -96,9 +99,29 @@ ALWAYS_INLINE enum vcpu_action handle_mmio_page_fault(struct tl_vcpu *vcpu, cons
 /* What serves the access of a misconfiguration once its range is known. */
 ALWAYS_INLINE enum vcpu_action serve_misconfig(struct tl_vcpu *vcpu, enum vcpu_action action)
 {
-	if (likely(action == VCPU_MMIO) && unlikely(vcpu->exit_range->kind == MAP_DOORBELL))
+	if (likely(action == VCPU_MMIO) && unlikely(map_is_doorbell(vcpu->exit_range)))
 		return exit_doorbell(vcpu, vcpu->exit_map, vcpu->exit_range, vcpu->exit_gpa);
 	return action;
+}
+
+HOT enum vcpu_action exit_ept_misconfig_uncached(struct tl_vcpu *vcpu, const struct map *map, gpa_t gpa)
+{
+	struct ept_slot_cache *cached = &vcpu->slots[gpa >> PAGE_SHIFT & (SLOT_CACHE_SIZE - 1)];
+	const struct map_range *range;
+	struct ept_walk walk;
+
+	ept_descend(vcpu->vm, gpa, &walk);
+	if (unlikely(check_mmio_spte(map, walk.entry, &range) != MMIO_EMULATE) || trace_is_on(TL_TRACE_CHECK_MMIO_SPTE))
+		return exit_ept_misconfig_slow(vcpu, map, gpa);
+	cached->gfn = gpa >> PAGE_SHIFT;
+	cached->slot = walk.slot;
+	cached->level = walk.level;
+	vcpu->reader.stats.fresh++;
+	if (map_is_doorbell(range))
+		return exit_doorbell(vcpu, map, range, gpa);
+	vcpu->exit_gpa = gpa;
+	found(vcpu, map, range);
+	return VCPU_MMIO;
 }
 
 enum vcpu_action exit_ept_misconfig_stale(struct tl_vcpu *vcpu, const struct map *map, gpa_t gpa,

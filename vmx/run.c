@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* tl_vcpu_run(): from the embedder into the guest and back. The loop over exits itself is in entry.asm. */
 #include "mmu/map_edit.h"
+#include "mmu/trace.h"
 #include "vmx/cpu.h"
 #include "vmx/cr.h"
 #include "vmx/exit.h"
@@ -22,7 +23,7 @@ static void flush_slots(struct tl_vcpu *vcpu)
 	/* relaxed: grace_announce() has just looked, with the ordering that matters. */
 	uint64_t number = atomic_load_explicit(&vcpu->vm->flush_number, memory_order_relaxed);
 
-	if (vcpu->slots_flushed == number)
+	if (vcpu->slots_flushed == number && !trace_is_on(TL_TRACE_CHECK_MMIO_SPTE))
 		return;
 	for (unsigned i = 0; i < SLOT_CACHE_SIZE; i++)
 		vcpu->slots[i].gfn = UINT64_MAX;
@@ -103,6 +104,7 @@ static bool wants_attention(const struct tl_vcpu *vcpu)
 {
 	/* kicked: seq_cst, against the kicker's store of it and load of in_run. */
 	return vcpu->reader.entry_round == GRACE_ATTENTION || vcpu->event_queued ||
+	       trace_is_on(TL_TRACE_CHECK_MMIO_SPTE) ||
 	       atomic_load_explicit(&vcpu->reader.kicked, memory_order_seq_cst) ||
 	       vcpu->slots_flushed != atomic_load_explicit(&vcpu->vm->flush_number, memory_order_relaxed);
 }

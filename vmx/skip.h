@@ -27,11 +27,12 @@ struct skip {
 /*
  * Whether RIP alone changes. `rflags_slow`: what of RFLAGS makes it more: TF, and RF too while a breakpoint is armed.
  * RF is saved as 1 on an EPT misconfiguration (SDM vol. 3, 28.3.3) and does nothing without breakpoints. A carry into
- * the upper half of RIP is for skip_slow(), where the mode is known.
+ * the upper half of RIP, `length` before it `next`, is for skip_slow(), where the mode is known.
  */
-ALWAYS_INLINE bool skip_is_simple(uint64_t rip, uint64_t next, uint64_t rflags_slow, uint64_t interruptibility)
+ALWAYS_INLINE bool skip_is_simple(uint64_t next, uint64_t length, uint64_t rflags_slow, uint64_t interruptibility)
 {
-	return ((next ^ rip) >> 32 | rflags_slow | (interruptibility & INTERRUPTIBILITY_SHADOW)) == 0;
+	return likely((uint32_t)next >= (uint32_t)length) && likely(!rflags_slow) &&
+	       likely(!(interruptibility & INTERRUPTIBILITY_SHADOW));
 }
 
 /* The general case. Outside 64-bit mode RIP is 32 bits wide; it does not wrap at 64 KiB. */

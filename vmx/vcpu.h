@@ -28,7 +28,7 @@ struct ept_slot_cache {
 	unsigned level;
 } __attribute__((aligned(32)));
 
-enum { SLOT_CACHE_SIZE = 16, DECODE_CACHE_SIZE = 256, DATA_CACHE_SIZE = 16, CODE_CACHE_SIZE = 16 };
+enum { SLOT_CACHE_SIZE = 16, DECODE_CACHE_SIZE = 256, DATA_CACHE_SIZE = 64, CODE_CACHE_SIZE = 16 };
 
 /* A guest walk remembered: the words it rests on are compared at each use. 4 levels at most are kept. */
 struct walk_check {
@@ -107,7 +107,7 @@ struct tl_vcpu {
 	gpa_t exit_gpa;                     /* of the exit being served: address, snapshot, range */
 	const struct map *exit_map;         /* rule 1: the one load of this exit */
 	const struct map_range *exit_range; /* what the entry names: MMIO, the hole, or "search" */
-	bool skips_by_length;               /* a doorbell's instruction is skipped by the exit's length, undecoded */
+	uint64_t trusted_length;            /* of a doorbell's instruction, at most; 0: it is decoded */
 	uint64_t rflags_slow;               /* RFLAGS bits that make skipping an instruction more than a store to RIP */
 	struct tl_mmio access;
 	struct tl_exit *exit;

@@ -33,7 +33,7 @@ static void test_short_way_is_the_long_way(void **state)
 				if (!code_64 && rips[i] >> 32)
 					continue;
 				skip_slow(&after, length, code_64, 0);
-				if (!skip_is_simple(before.rip, before.rip + length, slow, before.interruptibility))
+				if (!skip_is_simple(before.rip + length, length, slow, before.interruptibility))
 					continue;
 				short_ways++;
 				assert_int_equal(after.rip, before.rip + length);
