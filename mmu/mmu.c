@@ -105,6 +105,21 @@ static bool memory_serves(const struct map_range *range, enum mmu_access access)
 	}
 }
 
+/*
+ * What a stale entry named is what is there still, as a rule: it is when that range, in this snapshot, holds the
+ * address. NULL: search. Memory is searched for, since what is present there names no range.
+ */
+ALWAYS_INLINE const struct map_range *guess(const struct map *map, ept_entry_t entry, gpa_t gpa)
+{
+	uint32_t id = mmio_spte_id(entry);
+	const struct map_range *range = &map->ranges[id];
+
+	if (!is_mmio_spte(entry) || id >= map->nr_slots || range->kind < MAP_MMIO ||
+	    gpa - range->start > range->last - range->start)
+		return NULL;
+	return range;
+}
+
 enum mmu_fault mmu_fault(struct tl_vm *vm, const struct map *map, gpa_t gpa, enum mmu_access access,
 			 struct ept_walk *walk, const struct map_range **range)
 {
@@ -112,7 +127,13 @@ enum mmu_fault mmu_fault(struct tl_vm *vm, const struct map *map, gpa_t gpa, enu
 
 	if (walk->malformed)
 		return MMU_CORRUPT;
-	*range = map_find_extent(map, gpa, &first, &last);
+	*range = guess(map, walk->entry, gpa);
+	if (likely(*range)) {
+		first = (*range)->start;
+		last = (*range)->last;
+	} else {
+		*range = map_find_extent(map, gpa, &first, &last);
+	}
 	if (map_is_memory(*range))
 		return memory_serves(*range, access) ? map_memory(vm, *range, gpa, access, walk) : MMU_SERVE;
 	if (!map->stamping)

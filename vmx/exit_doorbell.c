@@ -6,9 +6,8 @@
 #include "mmio/doorbell.h"
 #include "vmx/exit.h"
 
-static HOT __attribute__((noinline)) enum vcpu_action ring_otherwise(struct tl_vcpu *vcpu,
-								     const struct map_range *range, gpa_t gpa,
-								     uint64_t length)
+static HOT __attribute__((noinline)) enum vcpu_action ring_otherwise(struct tl_vcpu *vcpu, uint64_t length,
+								     const struct map_range *range, gpa_t gpa)
 {
 	/* relaxed: it is the calling CPU. */
 	doorbell_ring(range, gpa - range->start, vcpu, atomic_load_explicit(&vcpu->reader.cpu, memory_order_relaxed));
@@ -32,7 +31,7 @@ HOT enum vcpu_action exit_doorbell(struct tl_vcpu *vcpu, const struct map *map, 
 	if (unlikely(length - 1 >= vcpu->trusted_length))
 		return decode(vcpu, map, range, gpa);
 	if (unlikely(range->kind != MAP_DOORBELL_COUNT))
-		return ring_otherwise(vcpu, range, gpa, length);
+		return ring_otherwise(vcpu, length, range, gpa);
 	doorbell_count(range, atomic_load_explicit(&vcpu->reader.cpu, memory_order_relaxed));
 	return exit_skip(vcpu, vmcs_read(VMCS_GUEST_RIP), length);
 }
