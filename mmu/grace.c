@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-#include "mmu/grace.h"
 #include "mmu/hooks.h"
+#include "mmu/running.h"
 #include "mmu/vm.h"
 
 /* How often a wait looks before it kicks: most vCPUs pass by themselves within an exit. */
 enum { PATIENCE = 1000 };
 
-static struct grace_reader *current_reader[TL_MAX_CPUS]; /* each written and read by its own CPU only */
+struct grace_reader *grace_current_reader[TL_MAX_CPUS];
 
 void grace_reader_add(struct grace_reader *reader, struct tl_vm *vm)
 {
@@ -30,51 +30,28 @@ void grace_reader_remove(struct grace_reader *reader)
 	vm_unlock(vm);
 }
 
-ALWAYS_INLINE void announce(struct grace_reader *reader, unsigned cpu)
-{
-	struct tl_vm *vm = reader->vm;
-	/* seq_cst for the first load after in_run was set, acquire for the others: the maps published before it. */
-	uint64_t round = atomic_load_explicit(&vm->round, memory_order_seq_cst);
-	/* After the round: a writer raises the flush number first, so who sees the round sees the number. */
-	uint64_t flush = atomic_load_explicit(&vm->flush_number, memory_order_acquire);
-	uint64_t *flushed = &vm->flushed[cpu];
-
-	if (unlikely(*flushed != flush)) {
-		mmu_cpu.flush(vm);
-		*flushed = flush;
-	}
-	/* What a kick left unfinished is to be looked at again before the next entry. */
-	reader->entry_round = reader->pending ? GRACE_ATTENTION : round;
-	/* release: the flush, and every use of an older map, come before the announcement. */
-	atomic_store_explicit(&reader->word, round, memory_order_release);
-}
-
 void grace_announce(struct grace_reader *reader)
 {
-	announce(reader, atomic_load_explicit(&reader->cpu, memory_order_relaxed));
+	grace_announce_on(reader, atomic_load_explicit(&reader->cpu, memory_order_relaxed));
 }
 
-void grace_enter(struct grace_reader *reader, unsigned cpu)
+void grace_flush_and_announce(struct grace_reader *reader, unsigned cpu)
 {
-	current_reader[cpu] = reader;
-	atomic_store_explicit(&reader->cpu, cpu, memory_order_relaxed);
-	/* The exchange is the fence that a reader pays once per tl_vcpu_run(): a writer either sees in_run, or raised
-	 * the round before the load in announce() and this reader sees its map. */
-	atomic_exchange_explicit(&reader->in_run, 1, memory_order_seq_cst);
-	announce(reader, cpu);
-}
+	struct tl_vm *vm = reader->vm;
+	/* In this order: what is announced was published before the number was read that is flushed to. */
+	uint64_t round = atomic_load_explicit(&vm->round, memory_order_seq_cst);
+	uint64_t flush = atomic_load_explicit(&vm->flush_number, memory_order_acquire);
 
-void grace_leave(struct grace_reader *reader, unsigned cpu)
-{
-	reader->entry_round = GRACE_ATTENTION;
-	/* release: whatever was read from a map comes before a writer may reuse it. */
-	atomic_store_explicit(&reader->in_run, 0, memory_order_release);
-	current_reader[cpu] = NULL;
+	mmu_cpu.flush(vm);
+	vm->flushed[cpu] = flush;
+	reader->entry_round = reader->pending ? GRACE_ATTENTION : round;
+	/* release: as in grace_announce_on(). */
+	atomic_store_explicit(&reader->word, round, memory_order_release);
 }
 
 struct grace_reader *grace_current(void)
 {
-	return current_reader[hooks->cpu_index()];
+	return grace_current_reader[hooks->cpu_index()];
 }
 
 uint64_t grace_raise(struct tl_vm *vm)

@@ -36,13 +36,6 @@ struct grace_reader {
 void grace_reader_add(struct grace_reader *reader, struct tl_vm *vm);
 void grace_reader_remove(struct grace_reader *reader);
 
-/*
- * Begins and ends a time in which the reader may hold maps. `cpu` is the calling one. Precondition: it runs no other
- * reader.
- */
-void grace_enter(struct grace_reader *reader, unsigned cpu);
-void grace_leave(struct grace_reader *reader, unsigned cpu);
-
 /* The reader that the calling CPU runs, NULL outside tl_vcpu_run(): inside it a commit must not wait. */
 struct grace_reader *grace_current(void);
 

@@ -3,6 +3,7 @@
 #include "mmu/hooks.h"
 
 _Atomic uint32_t trace_events;
+_Atomic uint64_t trace_switches;
 
 /* Written and read by its own CPU only, so plain stores do. */
 struct trace_ring {
@@ -46,6 +47,7 @@ void trace_record(enum tl_trace_event event, const struct map *map, gpa_t gpa, e
 void tl_trace_enable(uint32_t events)
 {
 	atomic_store_explicit(&trace_events, events, memory_order_relaxed);
+	atomic_fetch_add_explicit(&trace_switches, 1, memory_order_relaxed);
 }
 
 size_t tl_trace_read(unsigned cpu, struct tl_trace_record *records, size_t count, uint64_t *lost)

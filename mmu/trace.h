@@ -8,7 +8,8 @@
 
 enum { TRACE_RING_RECORDS = 4096 / sizeof(struct tl_trace_record) * 4 };
 
-extern _Atomic uint32_t trace_events; /* mask of 1 << enum tl_trace_event */
+extern _Atomic uint32_t trace_events;   /* mask of 1 << enum tl_trace_event */
+extern _Atomic uint64_t trace_switches; /* how often that was changed */
 
 ALWAYS_INLINE bool trace_is_on(enum tl_trace_event event)
 {

@@ -10,8 +10,7 @@ struct vmx_cpu {
 	void *vmxon_region;
 	bool up;
 	bool had_vmxe;             /* CR4.VMXE was set before us: tl_cpu_down() leaves it */
-	struct tl_vcpu *running;   /* inside tl_vcpu_run() on this CPU, or NULL */
-	struct tl_vcpu *loaded;    /* whose VMCS is the current one, or NULL */
+	struct tl_vcpu *loaded;    /* whose VMCS is the current one, or NULL: its FPU state is in the registers, too */
 	struct tl_vcpu *fpu_owner; /* whose FPU state is in the registers, NULL: the host's */
 } __attribute__((aligned(64)));    /* no two CPUs share a cache line */
 

@@ -86,8 +86,6 @@ enum vcpu_action exit_ept_misconfig_stale(struct tl_vcpu *vcpu, const struct map
 /* A misconfiguration on a page of a MAP_DOORBELL range, that no event's delivery made. */
 enum vcpu_action exit_doorbell(struct tl_vcpu *vcpu, const struct map *map, const struct map_range *range, gpa_t gpa);
 
-/* exit_mmio.c: ends a plain access that the embedder has completed, with exit->mmio.data if it was a read. */
-enum vcpu_action mmio_complete_plain(struct tl_vcpu *vcpu, bool read);
 /* exit_mmio.c: goes on with an access that the embedder has completed a part of. Nothing of the guest was entered. */
 COLD enum vcpu_action mmio_resume(struct tl_vcpu *vcpu);
 

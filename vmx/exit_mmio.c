@@ -315,13 +315,6 @@ static enum vcpu_action leave_plain(struct tl_vcpu *vcpu, const struct decoded *
 	return VCPU_LEAVE;
 }
 
-enum vcpu_action mmio_complete_plain(struct tl_vcpu *vcpu, bool read)
-{
-	if (read)
-		vcpu->gpr[vcpu->plain.reg] = vcpu->exit->mmio.data & vcpu->plain.mask_of_operand;
-	return exit_skip(vcpu, vcpu->plain.rip, vcpu->plain.length);
-}
-
 /* A plain access to a range that is no MMIO range with a callback. */
 static HOT __attribute__((noinline)) enum vcpu_action serve_other_kind(struct tl_vcpu *vcpu, const struct decoded *d)
 {

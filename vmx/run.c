@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* tl_vcpu_run(): from the embedder into the guest and back. The loop over exits itself is in entry.asm. */
 #include "mmu/map_edit.h"
+#include "mmu/running.h"
 #include "mmu/trace.h"
 #include "vmx/cpu.h"
 #include "vmx/cr.h"
@@ -17,13 +18,22 @@ void vcpu_flush_ept(struct tl_vm *vm)
 		tl_panic("INVEPT failed for EPTP %lx", (unsigned long)eptp);
 }
 
-/* The slot cache holds addresses of table pages, like the CPU's paging-structure caches: one flush number for both. */
-static void flush_slots(struct tl_vcpu *vcpu)
+/*
+ * The slot cache holds addresses of table pages, like the CPU's paging-structure caches: one flush number for both. It
+ * is flushed, too, when tracing goes on, since the way it shortens is the one that traces.
+ */
+static uint64_t slots_number(const struct tl_vcpu *vcpu)
 {
 	/* relaxed: grace_announce() has just looked, with the ordering that matters. */
-	uint64_t number = atomic_load_explicit(&vcpu->vm->flush_number, memory_order_relaxed);
+	return atomic_load_explicit(&vcpu->vm->flush_number, memory_order_relaxed) +
+	       atomic_load_explicit(&trace_switches, memory_order_relaxed);
+}
 
-	if (vcpu->slots_flushed == number && !trace_is_on(TL_TRACE_CHECK_MMIO_SPTE))
+static void flush_slots(struct tl_vcpu *vcpu)
+{
+	uint64_t number = slots_number(vcpu);
+
+	if (vcpu->slots_flushed == number)
 		return;
 	for (unsigned i = 0; i < SLOT_CACHE_SIZE; i++)
 		vcpu->slots[i].gfn = UINT64_MAX;
@@ -48,6 +58,16 @@ enum vcpu_action vcpu_attention(struct tl_vcpu *vcpu)
 	return VCPU_RESUME;
 }
 
+/* A plain access that the embedder has completed. */
+ALWAYS_INLINE enum vcpu_action complete_plain(struct tl_vcpu *vcpu, bool read)
+{
+	const struct plain_access *plain = &vcpu->plain;
+
+	if (read)
+		vcpu->gpr[plain->reg] = vcpu->exit->mmio.data & plain->mask_of_operand;
+	return exit_skip(vcpu, plain->rip, plain->length);
+}
+
 /* Takes over what the embedder has completed of the last exit. */
 static enum vcpu_action complete_exit(struct tl_vcpu *vcpu)
 {
@@ -55,11 +75,11 @@ static enum vcpu_action complete_exit(struct tl_vcpu *vcpu)
 	enum vcpu_pending pending = vcpu->pending;
 
 	vcpu->pending = PENDING_NONE;
+	if (likely(pending == PENDING_PLAIN_READ))
+		return complete_plain(vcpu, true);
 	switch (pending) {
-	case PENDING_PLAIN_READ:
-		return mmio_complete_plain(vcpu, true);
 	case PENDING_PLAIN_WRITE:
-		return mmio_complete_plain(vcpu, false);
+		return complete_plain(vcpu, false);
 	case PENDING_MMIO:
 		return mmio_resume(vcpu);
 	case PENDING_IO:
@@ -104,9 +124,8 @@ static bool wants_attention(const struct tl_vcpu *vcpu)
 {
 	/* kicked: seq_cst, against the kicker's store of it and load of in_run. */
 	return vcpu->reader.entry_round == GRACE_ATTENTION || vcpu->event_queued ||
-	       trace_is_on(TL_TRACE_CHECK_MMIO_SPTE) ||
 	       atomic_load_explicit(&vcpu->reader.kicked, memory_order_seq_cst) ||
-	       vcpu->slots_flushed != atomic_load_explicit(&vcpu->vm->flush_number, memory_order_relaxed);
+	       vcpu->slots_flushed != slots_number(vcpu);
 }
 
 HOT enum tl_status tl_vcpu_run(struct tl_vcpu *vcpu, struct tl_exit *exit)
@@ -115,21 +134,19 @@ HOT enum tl_status tl_vcpu_run(struct tl_vcpu *vcpu, struct tl_exit *exit)
 	struct vmx_cpu *cpu = &vmx_cpu[index];
 	enum tl_status status;
 
-	if (!vcpu || !exit || cpu->running)
+	if (!vcpu || !exit || grace_current_reader[index])
 		return TL_INVALID_ARGUMENT;
-	if (unlikely(cpu->loaded != vcpu) || unlikely(cpu->fpu_owner != vcpu)) {
+	if (unlikely(cpu->loaded != vcpu)) {
 		status = vcpu_load(vcpu);
 		if (status != TL_OK)
 			return status;
 	}
 	vcpu->exit = exit;
-	cpu->running = vcpu;
 	grace_enter(&vcpu->reader, index);
 	if ((likely(!wants_attention(vcpu)) || vcpu_attention(vcpu) == VCPU_RESUME) &&
 	    complete_exit(vcpu) == VCPU_RESUME && enter(vcpu) == VCPU_FAILED)
 		entry_failed();
 	grace_leave(&vcpu->reader, index);
-	cpu->running = NULL;
 	return TL_OK;
 }
 

@@ -3,6 +3,7 @@
  * What a commit does to the entries that stand: random transactions, from outside and inside a callback, against the
  * naive map. After each every tag and every entry in the EPT is checked. Narrow tags make it wrap all the time.
  */
+#include "mmu/running.h"
 #include "mmu/hooks.h"
 #include "mmu/map_edit.h"
 #include "tests/unit/hosted.h"

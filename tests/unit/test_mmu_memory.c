@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Faults on memory: what is mapped, how large, beside MMIO entries, and when something is in the way. */
+#include "mmu/running.h"
 #include "mmu/hooks.h"
 #include "mmu/map_edit.h"
 #include "mmu/mmu.h"

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Two vCPUs that never stop for long, and a writer: devices come and go, and RAM moves away under a large leaf. */
+#include "mmu/running.h"
 #include "mmu/ept_table.h"
 #include "mmu/hooks.h"
 #include "mmu/map_edit.h"

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "tests/unit/vm_fixture.h"
+#include "mmu/running.h"
 #include "mmu/hooks.h"
 #include "mmu/map_edit.h"
 #include "tests/unit/hosted.h"
