@@ -50,6 +50,7 @@ HOT void decode_cache_fill(struct decoded *d, uint64_t rip, const struct transla
 	uint64_t mask = insn_mask[insn->length < 8 ? insn->length : 8];
 
 	d->rip = rip;
+	d->next = NULL;
 	d->cr3 = page->cr3;
 	d->cs_access = page->cs_access;
 	d->host = page->host + (rip & (PAGE_SIZE - 1));

@@ -76,4 +76,24 @@ void code_cache_fill(struct tl_vcpu *vcpu, uint64_t rip, uint64_t cr3, uint64_t 
 void data_cache_fill(struct tl_vcpu *vcpu, gva_t linear, uint64_t cr3, uint64_t cs_access, bool write,
 		     const struct guest_walk *walk);
 
+ALWAYS_INLINE uint64_t plain_store_value(const struct tl_vcpu *vcpu, const struct decoded *d)
+{
+	/* One of the two is 0: a store of a register has no immediate, one of an immediate no register. */
+	return (vcpu->gpr[d->insn.reg] & d->mask_of_operand) | d->insn.imm;
+}
+
+/* A plain access to exit_gpa in exit_range, of kind MAP_MMIO: whether the device did its part. */
+ALWAYS_INLINE bool plain_access_device(struct tl_vcpu *vcpu, const struct decoded *d, uint64_t data)
+{
+	const struct map_range *range = vcpu->exit_range;
+	struct tl_mmio *access = &vcpu->access;
+
+	access->gpa = vcpu->exit_gpa;
+	access->offset = vcpu->exit_gpa - range->start;
+	access->data = data;
+	__builtin_memcpy((uint8_t *)access + offsetof(struct tl_mmio, size), &d->shape, sizeof(d->shape));
+	access->context = range->context;
+	return likely(range->access(access) == TL_OK);
+}
+
 #endif

@@ -86,6 +86,9 @@ enum vcpu_action exit_ept_misconfig_stale(struct tl_vcpu *vcpu, const struct map
 /* A misconfiguration on a page of a MAP_DOORBELL range, that no event's delivery made. */
 enum vcpu_action exit_doorbell(struct tl_vcpu *vcpu, const struct map *map, const struct map_range *range, gpa_t gpa);
 
+/* The plain access of `first` was served, its instruction is not skipped yet: serves those that follow on it. */
+enum vcpu_action exit_cluster(struct tl_vcpu *vcpu, struct decoded *first);
+
 /* exit_mmio.c: goes on with an access that the embedder has completed a part of. Nothing of the guest was entered. */
 COLD enum vcpu_action mmio_resume(struct tl_vcpu *vcpu);
 

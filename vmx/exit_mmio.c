@@ -255,43 +255,29 @@ static __attribute__((noinline)) enum vcpu_action serve_decoded(struct tl_vcpu *
  * and so hardly a stack frame. The decoded instruction holds, so its RIP is the guest's.
  */
 
-ALWAYS_INLINE uint64_t plain_store_value(const struct tl_vcpu *vcpu, const struct decoded *d)
+static HOT __attribute__((noinline)) enum vcpu_action perform_load(struct tl_vcpu *vcpu, struct decoded *d)
 {
-	/* One of the two is 0: a store of a register has no immediate, one of an immediate no register. */
-	return (vcpu->gpr[d->insn.reg] & d->mask_of_operand) | d->insn.imm;
-}
-
-/* Whether the device did its part. */
-ALWAYS_INLINE bool access_device(struct tl_vcpu *vcpu, const struct decoded *d, uint64_t data)
-{
-	const struct map_range *range = vcpu->exit_range;
-	struct tl_mmio *access = &vcpu->access;
-
-	access->gpa = vcpu->exit_gpa;
-	access->offset = vcpu->exit_gpa - range->start;
-	access->data = data;
-	__builtin_memcpy((uint8_t *)access + offsetof(struct tl_mmio, size), &d->shape, sizeof(d->shape));
-	access->context = range->context;
-	return likely(range->access(access) == TL_OK);
-}
-
-static HOT __attribute__((noinline)) enum vcpu_action perform_load(struct tl_vcpu *vcpu, const struct decoded *d)
-{
-	if (!access_device(vcpu, d, 0))
+	if (!plain_access_device(vcpu, d, 0))
 		return exit_stop(vcpu, TL_STOP_DEVICE, 0);
 	vcpu->gpr[d->insn.reg] = vcpu->access.data & d->mask_of_operand;
+	vcpu->last_served = d;
+	if (unlikely(d->next))
+		return exit_cluster(vcpu, d);
 	return exit_skip(vcpu, d->rip, d->insn.length);
 }
 
-static HOT __attribute__((noinline)) enum vcpu_action perform_load_reload(struct tl_vcpu *vcpu, const struct decoded *d)
+static HOT __attribute__((noinline)) enum vcpu_action perform_load_reload(struct tl_vcpu *vcpu, struct decoded *d)
 {
 	return perform_load(vcpu, d) | VCPU_RELOAD;
 }
 
-static HOT __attribute__((noinline)) enum vcpu_action perform_store(struct tl_vcpu *vcpu, const struct decoded *d)
+static HOT __attribute__((noinline)) enum vcpu_action perform_store(struct tl_vcpu *vcpu, struct decoded *d)
 {
-	if (!access_device(vcpu, d, plain_store_value(vcpu, d)))
+	if (!plain_access_device(vcpu, d, plain_store_value(vcpu, d)))
 		return exit_stop(vcpu, TL_STOP_DEVICE, 0);
+	vcpu->last_served = d;
+	if (unlikely(d->next))
+		return exit_cluster(vcpu, d);
 	return exit_skip(vcpu, d->rip, d->insn.length);
 }
 
@@ -332,7 +318,7 @@ static HOT __attribute__((noinline)) enum vcpu_action serve_other_kind(struct tl
 }
 
 /* The operand of a decoded instruction: where it is, and whether that is where the exit was. */
-static HOT __attribute__((noinline)) enum vcpu_action serve_operand(struct tl_vcpu *vcpu, const struct decoded *d,
+static HOT __attribute__((noinline)) enum vcpu_action serve_operand(struct tl_vcpu *vcpu, struct decoded *d,
 								    uint64_t cr3, uint64_t cs_access)
 {
 	gva_t linear = vcpu->gpr[d->insn.base] + vcpu->gpr[d->insn.index] * d->index_factor + (uint64_t)d->insn.disp;
@@ -352,6 +338,15 @@ static HOT __attribute__((noinline)) enum vcpu_action serve_operand(struct tl_vc
 	return d->plain == PLAIN_LOAD ? perform_load(vcpu, d) : perform_load_reload(vcpu, d);
 }
 
+/* An access that follows on another is met first when it is decoded: from then on the two make a cluster. */
+ALWAYS_INLINE void learn_successor(struct tl_vcpu *vcpu, struct decoded *d)
+{
+	struct decoded *last = vcpu->last_served;
+
+	if (last && last->rip + last->insn.length == d->rip && (last->rip ^ d->rip) < PAGE_SIZE)
+		last->next = d;
+}
+
 /* The instruction is not in the cache, or has changed. On a page that is remembered it is decoded where it stands. */
 static HOT __attribute__((noinline)) enum vcpu_action serve_undecoded(struct tl_vcpu *vcpu, struct decoded *d,
 								      uint64_t rip, uint64_t cr3, uint64_t cs_access)
@@ -367,6 +362,7 @@ static HOT __attribute__((noinline)) enum vcpu_action serve_undecoded(struct tl_
 	if (unlikely(insn_decode((const uint8_t *)bytes, INSN_MAX_LENGTH, 64, &d->insn) != DECODE_OK))
 		return serve_fetched(vcpu, rip, cr3, cs_access) | VCPU_RELOAD;
 	decode_cache_fill(d, rip, page, (const uint8_t *)bytes);
+	learn_successor(vcpu, d);
 	return serve_operand(vcpu, d, cr3, cs_access);
 }
 

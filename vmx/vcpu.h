@@ -57,6 +57,7 @@ struct decoded {
 	uint64_t index_factor; /* 1, 2, 4, 8: a shift would need a register of its own */
 	uint64_t end_offset;   /* below it in its page the operand does not cross into the next; 0: not plain */
 	uint64_t shape;        /* what struct tl_mmio has from .size on: the size, and whether it is a write */
+	struct decoded *next;  /* an access that was met right behind it, on the same page; may be anything by now */
 	enum decoded_plain plain;
 	struct insn insn; /* its operand's address made absolute */
 } __attribute__((aligned(256)));
@@ -110,6 +111,7 @@ struct tl_vcpu {
 	uint64_t trusted_length;            /* of a doorbell's instruction, at most; 0: it is decoded */
 	uint64_t rflags_slow;               /* RFLAGS bits that make skipping an instruction more than a store to RIP */
 	struct tl_mmio access;
+	struct decoded *last_served; /* of a plain access, or NULL */
 	struct tl_exit *exit;
 
 	struct vcpu_mode mode;
