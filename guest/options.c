@@ -107,6 +107,10 @@ static const char *options_word(const char *word, struct guest_options *options)
 		options->exact = true;
 		return NULL;
 	}
+	if (text_equal(word, "decode-doorbells")) {
+		options->decode_doorbells = true;
+		return NULL;
+	}
 	return text_equal(word, "manual") ? NULL : "";
 }
 
@@ -122,6 +126,7 @@ bool options_parse(const char *words, struct guest_options *options, char *why, 
 	options->timeout = OPTIONS_DEFAULT_TIMEOUT * 1000000ull;
 	options->expect = GUEST_EXIT;
 	options->exact = false;
+	options->decode_doorbells = false;
 	options->command_line = "";
 	while (text_next_word(&words, word, sizeof(word))) {
 		if (text_equal(word, "--")) {

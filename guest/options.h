@@ -28,6 +28,7 @@ struct guest_options {
 	uint64_t timeout;              /* timeout=: ticks of guest time; given in millions, 0 for no limit */
 	unsigned expect;               /* expect=: enum guest_ending */
 	bool exact;                    /* exact: no access is split, fresh + stale must be what the devices counted */
+	bool decode_doorbells;         /* decode-doorbells: the exit's instruction length is not trusted */
 	const char *command_line;      /* behind `--`: the guest's own words */
 };
 

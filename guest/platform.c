@@ -91,7 +91,8 @@ bool platform_create(struct platform *platform, const struct guest_services *ser
 {
 	struct tl_vm_config config = {.first_generation = options->first_generation,
 				      .tag_bits = options->tag_bits,
-				      .mmio_level = options->mmio_level};
+				      .mmio_level = options->mmio_level,
+				      .decode_doorbells = options->decode_doorbells};
 	enum tl_status status;
 
 	platform->services = services;

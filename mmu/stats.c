@@ -11,6 +11,9 @@ static void add(struct tl_stats *sum, const struct tl_stats *part)
 	sum->hole_reads += part->hole_reads;
 	sum->hole_writes += part->hole_writes;
 	sum->rom_writes += part->rom_writes;
+	sum->coalesced += part->coalesced;
+	sum->clustered += part->clustered;
+	sum->refused_sizes += part->refused_sizes;
 	sum->exits += part->exits;
 }
 
