@@ -1,68 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "mmio/decode.h"
 
-#include <stdbool.h>
-#include <trapline.h>
-
-#include "mmio/decode_table.h"
-#include "mmu/types.h"
-
-enum rex { REX = 0x40, REX_W = 8, REX_R = 4, REX_X = 2, REX_B = 1 };
-
-/* An index into form_sizes[]. */
-enum operand_size { OPERAND_16, OPERAND_32, OPERAND_64 };
-
-enum { NO_SEGMENT = 0xff };
-
-/* Prefixes that may make the instruction invalid. */
-enum seen_prefix { SEEN_LOCK = 1, SEEN_SIMD = 2 };
-
-/*
- * A byte beyond the end counts as taken and reads as 0, so that nothing stops on the way: what was taken in all is
- * judged once, in finish(), before anything that those zeros decided.
- */
-struct decoder {
-	const uint8_t *bytes;
-	unsigned available;
-	unsigned taken;
-	unsigned code_bits;
-	enum operand_size operand_size;
-	uint8_t address_size;
-	uint8_t segment; /* the override, or NO_SEGMENT */
-	unsigned rex;
-	unsigned seen; /* enum seen_prefix */
-	const struct insn_form *form;
-};
-
-static inline uint8_t take_byte(struct decoder *d)
-{
-	unsigned at = d->taken++;
-
-	return likely(at < d->available) ? d->bytes[at] : 0;
-}
-
-/* A little-endian number of 2 or 4 bytes, sign-extended. */
-static inline int64_t take_number(struct decoder *d, unsigned size)
-{
-	const uint8_t *at = d->bytes + d->taken;
-	int16_t word;
-	int32_t dword;
-
-	d->taken += size;
-	if (unlikely(d->taken > d->available))
-		return 0;
-	if (likely(size == 4)) {
-		__builtin_memcpy(&dword, at, sizeof(dword));
-		return dword;
-	}
-	__builtin_memcpy(&word, at, sizeof(word));
-	return word;
-}
-
-static inline int64_t take_signed(struct decoder *d, unsigned size)
-{
-	return size == 1 ? (int8_t)take_byte(d) : take_number(d, size);
-}
+#include "mmio/decoder.h"
 
 /* Prefixes of one kind: the last counts, but those of ES, CS, SS and DS do nothing in 64-bit mode (SDM vol.
  * 1, 3.4.2.1). */
@@ -77,7 +16,7 @@ static inline void apply_prefix(struct decoder *d, uint8_t prefix)
 		break;
 	case 0x66:
 		d->operand_size = d->code_bits == 16 ? OPERAND_32 : OPERAND_16;
-		d->seen |= SEEN_SIMD;
+		d->seen |= SEEN_66;
 		break;
 	case 0x67:
 		d->address_size = d->code_bits == 32 ? 2 : 4;
@@ -86,13 +25,60 @@ static inline void apply_prefix(struct decoder *d, uint8_t prefix)
 		d->seen |= SEEN_LOCK;
 		break;
 	case 0xf2:
+		d->seen |= SEEN_F2;
+		d->mandatory = 3;
+		break;
 	case 0xf3:
-		d->seen |= SEEN_SIMD;
+		d->seen |= SEEN_F3;
+		d->mandatory = 2;
 		break;
 	default:
 		if (d->code_bits != 64)
 			d->segment = prefix >> 3 & 3;
 	}
+}
+
+/* What 63 is outside 64-bit mode. */
+static const struct insn_form arpl = FORM(ARPL, BOTH, W, W, NONE, FROM_REG, PLAIN); /* ARPL Ew, Gw */
+
+/* The row of an opcode that 0F begins. */
+static const struct insn_form *take_escaped(struct decoder *d)
+{
+	d->opcode = take_byte(d);
+	if (unlikely(d->opcode == 0x38)) {
+		d->opcode = take_byte(d);
+		return &insn_three_byte_38[d->opcode];
+	}
+	if (unlikely(d->opcode == 0x3a)) {
+		d->opcode = take_byte(d);
+		return &insn_three_byte_3a[d->opcode];
+	}
+	return &insn_two_byte[d->opcode];
+}
+
+/* The opcode, whose first byte is `byte`: leaves its row in d->form. */
+static inline void take_opcode(struct decoder *d, uint8_t byte)
+{
+	d->opcode = byte;
+	switch (byte) {
+	case 0x63:
+		if (d->code_bits != 64)
+			d->form = &arpl;
+		break;
+	case 0x0f:
+		d->form = take_escaped(d);
+		break;
+	case 0x62:
+	case 0xc4:
+	case 0xc5:
+		if (begins_vector_prefix(d))
+			decode_vector_prefix(d, byte);
+		break;
+	default:
+		break;
+	}
+	if (unlikely(d->form->op == INSN_BY_PREFIX))
+		d->form = &insn_prefixed[d->form->detail][d->mandatory ? d->mandatory : d->seen & SEEN_66 ? 1 : 0];
 }
 
 /* Leaves the row of the opcode in d->form; false if there are 15 bytes and all are prefixes. */
@@ -107,8 +93,7 @@ static inline bool take_prefixes_and_opcode(struct decoder *d)
 		}
 		d->form = &insn_one_byte[byte];
 		if (!(d->form->flags & FORM_PREFIX)) {
-			if (byte == 0x0f)
-				d->form = &insn_two_byte[take_byte(d)];
+			take_opcode(d, byte);
 			return true;
 		}
 		/* A REX that does not stand right before the opcode is ignored. SDM vol. 2, 2.2.1. */
@@ -118,128 +103,17 @@ static inline bool take_prefixes_and_opcode(struct decoder *d)
 	return false;
 }
 
-/* SDM vol. 2, table 2-1. */
-static void take_address_16(struct decoder *d, uint8_t modrm, struct insn *insn)
-{
-	static const uint8_t base[8] = {TL_RBX, TL_RBX, TL_RBP, TL_RBP, TL_RSI, TL_RDI, TL_RBP, TL_RBX};
-	static const uint8_t index[8] = {
-		TL_RSI, TL_RDI, TL_RSI, TL_RDI, INSN_NO_REGISTER, INSN_NO_REGISTER, INSN_NO_REGISTER, INSN_NO_REGISTER,
-	};
-	unsigned mod = modrm >> 6, rm = modrm & 7;
-
-	if (mod == 0 && rm == 6) {
-		insn->disp = take_number(d, 2);
-		return;
-	}
-	insn->base = base[rm];
-	insn->index = index[rm];
-	if (mod != 0)
-		insn->disp = take_signed(d, mod);
-}
-
-/* SDM vol. 2, tables 2-2 and 2-3, and 2.2.1.6 for RIP-relative addresses. */
-static inline void take_address(struct decoder *d, uint8_t modrm, struct insn *insn)
-{
-	unsigned mod = modrm >> 6, base = modrm & 7;
-	bool rip_relative = d->code_bits == 64;
-
-	if (base == 4) {
-		uint8_t sib = take_byte(d);
-		uint8_t index = (uint8_t)((sib >> 3 & 7u) | (d->rex & REX_X) << 2);
-
-		/* 4 is "none", yet with REX.X it is R12. */
-		if (index != 4) {
-			insn->index = index;
-			insn->scale = sib >> 6;
-		}
-		base = sib & 7;
-		rip_relative = false;
-	}
-	if (mod == 0) {
-		/* 5 is "disp32 alone" whatever REX.B says. */
-		if (base == 5) {
-			insn->disp = take_number(d, 4);
-			insn->rip_relative = rip_relative;
-			return;
-		}
-	} else {
-		insn->disp = take_signed(d, mod == 1 ? 1 : 4);
-	}
-	insn->base = (uint8_t)(base | (d->rex & REX_B) << 3);
-}
-
-static void take_moffs(struct decoder *d, struct insn *insn)
-{
-	uint64_t address = 0;
-
-	for (unsigned i = 0; i < d->address_size; i++)
-		address |= (uint64_t)take_byte(d) << (8 * i);
-	insn->disp = (int64_t)address;
-}
-
-static inline void set_register(const struct decoder *d, uint8_t modrm, struct insn *insn)
-{
-	unsigned reg = (modrm >> 3 & 7u) | (d->rex & REX_R) << 1;
-
-	/* Without any REX, byte registers 4 to 7 are AH, CH, DH, BH. SDM vol. 2, table 2-2. */
-	if (unlikely(insn->register_size == 1) && !d->rex && reg >= 4) {
-		insn->high_byte = 1;
-		reg -= 4;
-	}
-	insn->reg = (uint8_t)reg;
-}
-
 /* Judges by what was taken: only bytes that exist and count may decide anything else. */
 static inline enum decode_status finish(const struct decoder *d, enum decode_status status)
 {
 	if (likely(d->taken <= d->available))
 		return status;
-	return d->taken > INSN_MAX_LENGTH ? DECODE_TOO_LONG : DECODE_MORE;
+	return d->available == INSN_MAX_LENGTH ? DECODE_TOO_LONG : DECODE_MORE;
 }
 
-/* Whether the prefixes, or the row itself, make it #UD. */
-static inline bool is_invalid(const struct decoder *d, const struct insn_form *form)
-{
-	if (unlikely(d->seen) && (d->seen & SEEN_LOCK || form->flags & FORM_NO_PREFIX))
-		return true;
-	return form->flags & FORM_INVALID;
-}
-
-/* A row is taken in the encoding's order: ModRM, SIB, displacement, immediate. */
-static inline enum decode_status take_operands(struct decoder *d, struct insn *insn)
-{
-	const struct insn_form *form = d->form;
-	uint8_t modrm = 0;
-
-	if (likely(form->flags & FORM_MODRM)) {
-		modrm = take_byte(d);
-		if (unlikely(form->op == INSN_GROUP))
-			form = &insn_groups[form->group][modrm >> 3 & 7];
-		if (unlikely(modrm >= 0xc0))
-			return form->flags & FORM_MEMORY_ONLY || d->seen & SEEN_LOCK ? DECODE_INVALID
-										     : DECODE_UNSUPPORTED;
-		if (unlikely(d->address_size == 2))
-			take_address_16(d, modrm, insn);
-		else
-			take_address(d, modrm, insn);
-	} else {
-		take_moffs(d, insn);
-	}
-	insn->op = form->op;
-	insn->access = form->access;
-	insn->memory_size = form_sizes[form->memory][d->operand_size];
-	insn->register_size = form_sizes[form->reg][d->operand_size];
-	if (unlikely(form->flags & FORM_MOFFS))
-		insn->reg = TL_RAX;
-	else if (form->reg != SIZE_NONE)
-		set_register(d, modrm, insn);
-	if (form->immediate != SIZE_NONE)
-		insn->imm = (uint64_t)take_signed(d, form_sizes[form->immediate][d->operand_size]) &
-			    ~0ull >> (64 - 8 * insn->memory_size);
-	return unlikely(is_invalid(d, form)) ? DECODE_INVALID : DECODE_OK;
-}
-
-enum decode_status insn_decode(const uint8_t *bytes, unsigned available, unsigned code_bits, struct insn *insn)
+/* Everything but the commonest forms. */
+static __attribute__((noinline)) enum decode_status decode_any(const uint8_t *bytes, unsigned available,
+							       unsigned code_bits, struct insn *insn)
 {
 	struct decoder d = {
 		.bytes = bytes,
@@ -253,26 +127,80 @@ enum decode_status insn_decode(const uint8_t *bytes, unsigned available, unsigne
 
 	if (unlikely(!take_prefixes_and_opcode(&d)))
 		return DECODE_TOO_LONG;
-	if (unlikely(d.form->op == INSN_NONE))
+	if (unlikely(d.form->op == INSN_NONE) && !(d.form->flags & FORM_INVALID))
 		return finish(&d, DECODE_UNSUPPORTED);
 	if (unlikely(d.form->flags & FORM_ONLY_64) && code_bits != 64)
 		return finish(&d, DECODE_UNSUPPORTED);
-	if (d.rex & REX_W)
-		d.operand_size = OPERAND_64;
-
 	*insn = (struct insn){
 		.reg = INSN_NO_REGISTER,
 		.base = INSN_NO_REGISTER,
 		.index = INSN_NO_REGISTER,
-		.address_size = d.address_size,
-		.operand_size = (uint8_t)(2u << d.operand_size),
 		.reg2 = INSN_NO_REGISTER,
+		.address_size = d.address_size,
 	};
-	status = take_operands(&d, insn);
+	status = decode_operands(&d, insn);
 	if (unlikely(d.segment != NO_SEGMENT))
 		insn->segment = d.segment;
 	else
 		insn->segment = (insn->base & ~1) == TL_RSP ? TL_SS : TL_DS;
 	insn->length = (uint8_t)d.taken;
 	return finish(&d, status);
+}
+
+/* The four opcodes of MOV between memory and a register, 88 to 8B, without and with REX.W. */
+#define MOV_ROW(what, how, size, operand)                                                                         \
+	{                                                                                                         \
+		.op = INSN_##what, .access = (how), .memory_size = (size), .register_size = (size),               \
+		.operand_size = (operand), .index = INSN_NO_REGISTER, .reg2 = INSN_NO_REGISTER, .address_size = 8 \
+	}
+
+static const struct insn mov_rows[8] = {
+	MOV_ROW(STORE, INSN_WRITE, 1, 4), MOV_ROW(STORE, INSN_WRITE, 4, 4), MOV_ROW(LOAD, INSN_READ, 1, 4),
+	MOV_ROW(LOAD, INSN_READ, 4, 4),   MOV_ROW(STORE, INSN_WRITE, 1, 8), MOV_ROW(STORE, INSN_WRITE, 8, 8),
+	MOV_ROW(LOAD, INSN_READ, 1, 8),   MOV_ROW(LOAD, INSN_READ, 8, 8),
+};
+
+/*
+ * What most accesses to devices are: MOV of a register in 64-bit code, with a base and a displacement, without prefixes
+ * but REX. False: it is not; then *insn is whatever it is.
+ */
+static inline bool decode_common(const uint8_t *bytes, struct insn *insn)
+{
+	unsigned rex = 0, at = 0, opcode = bytes[0], modrm, base, reg;
+
+	if ((opcode & 0xf0) == REX) {
+		rex = opcode;
+		opcode = bytes[++at];
+	}
+	modrm = bytes[at + 1];
+	base = modrm & 7;
+	if ((opcode & 0xfc) != 0x88 || modrm >= 0xc0 || base == 4 || (modrm & 0xc7) == 5)
+		return false;
+	reg = (modrm >> 3 & 7) | (rex & REX_R) << 1;
+	if (!(opcode & 1) && !rex && reg >= 4)
+		return false;
+	*insn = mov_rows[(opcode & 3) | (rex & REX_W) >> 1];
+	if (modrm < 0x40) {
+		insn->length = (uint8_t)(at + 2);
+	} else if (modrm < 0x80) {
+		insn->disp = (int8_t)bytes[at + 2];
+		insn->length = (uint8_t)(at + 3);
+	} else {
+		int32_t disp;
+
+		__builtin_memcpy(&disp, bytes + at + 2, sizeof(disp));
+		insn->disp = disp;
+		insn->length = (uint8_t)(at + 6);
+	}
+	insn->reg = (uint8_t)reg;
+	insn->base = (uint8_t)(base | (rex & REX_B) << 3);
+	insn->segment = base == TL_RBP && !(rex & REX_B) ? TL_SS : TL_DS;
+	return true;
+}
+
+enum decode_status insn_decode(const uint8_t *bytes, unsigned available, unsigned code_bits, struct insn *insn)
+{
+	if (likely(available >= INSN_MAX_LENGTH) && likely(code_bits == 64) && likely(decode_common(bytes, insn)))
+		return DECODE_OK;
+	return decode_any(bytes, available, code_bits, insn);
 }

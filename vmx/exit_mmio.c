@@ -172,6 +172,8 @@ static enum vcpu_action serve_general(struct tl_vcpu *vcpu, struct operand *oper
 {
 	enum vcpu_action action;
 
+	if (insn_unit(operand->insn) != UNIT_MOVE)
+		return stop_with_bytes(vcpu, TL_STOP_UNDECODABLE, operand->code);
 	locate_operand(vcpu, operand);
 	if (operand_is_remembered(vcpu, operand))
 		operand->gpa[0] = vcpu->exit_gpa;

@@ -264,12 +264,16 @@ static void refuses_what_it_should(void **context)
 		{64, 3, {0x0f, 0xc3, 0xc3}, DECODE_INVALID},
 		{64, 2, {0x8b, 0xc3}, DECODE_UNSUPPORTED},	   /* registers only */
 		{64, 3, {0xc6, 0xf8, 0x00}, DECODE_UNSUPPORTED},   /* XABORT */
-		{32, 2, {0x63, 0x03}, DECODE_UNSUPPORTED},	   /* ARPL */
-		{64, 2, {0x01, 0x03}, DECODE_UNSUPPORTED},	   /* ADD */
-		{64, 3, {0xf0, 0x01, 0x03}, DECODE_UNSUPPORTED},
+		{64, 3, {0x0f, 0xae, 0x03}, DECODE_UNSUPPORTED},   /* FXSAVE */
+		{64, 3, {0x0f, 0x58, 0x03}, DECODE_UNSUPPORTED},   /* ADDPS */
+		{64, 3, {0xf0, 0x39, 0x03}, DECODE_INVALID},	   /* LOCK CMP writes nothing */
+		{64, 3, {0xf0, 0x01, 0xc3}, DECODE_INVALID},	   /* LOCK ADD with registers */
+		{64, 1, {0x06}, DECODE_INVALID},		   /* PUSH ES */
 		{64, 2, {0x0f, 0x0b}, DECODE_UNSUPPORTED},
 		{32, 1, {0x40}, DECODE_UNSUPPORTED},		   /* INC EAX: no REX here */
-		{64, 3, {0xc5, 0xf8, 0x10}, DECODE_UNSUPPORTED},   /* VEX */
+		{64, 4, {0xc5, 0xf8, 0x58, 0x03}, DECODE_UNSUPPORTED}, /* VADDPS */
+		{64, 4, {0xc5, 0xe8, 0x10, 0x03}, DECODE_INVALID},     /* VMOVUPS with a second source */
+		{64, 5, {0x66, 0xc5, 0xf8, 0x10, 0x03}, DECODE_INVALID},
 	};
 	/* clang-format on */
 	struct insn insn;

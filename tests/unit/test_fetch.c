@@ -179,7 +179,7 @@ static void ends_where_addresses_end(void **context)
 
 static void passes_on_what_decode_says(void **context)
 {
-	static const uint8_t lock[] = {0xf0, 0x8b, 0x03}, add[] = {0x01, 0x03};
+	static const uint8_t lock[] = {0xf0, 0x8b, 0x03}, fxsave[] = {0x0f, 0xae, 0x03};
 
 	(void)context;
 	make_tables();
@@ -187,10 +187,10 @@ static void passes_on_what_decode_says(void **context)
 	assert_int_equal(fetch_at(PAGE, NO_LIMIT), FETCH_PROTECTION);
 	memcpy(ram + CODE_1, lock, sizeof(lock));
 	assert_int_equal(fetch_at(PAGE, NO_LIMIT), FETCH_INVALID);
-	memcpy(ram + CODE_1, add, sizeof(add));
+	memcpy(ram + CODE_1, fxsave, sizeof(fxsave));
 	assert_int_equal(fetch_at(PAGE, NO_LIMIT), FETCH_UNSUPPORTED);
 	assert_int_equal(fetch.code.available, 15);
-	assert_memory_equal(fetch.code.bytes, add, sizeof(add));
+	assert_memory_equal(fetch.code.bytes, fxsave, sizeof(fxsave));
 }
 
 int main(void)
