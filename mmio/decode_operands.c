@@ -288,6 +288,8 @@ enum decode_status decode_operands(struct decoder *d, struct insn *insn)
 		insn->imm = 1; /* a shift by 1 */
 	if (unlikely(d->seen) || form->op > INSN_STORE_IMM)
 		set_flags(d, form, reg, insn);
+	if (form->op == INSN_X87_LOAD || form->op == INSN_X87_STORE)
+		insn->modrm = modrm;
 	/* A compressed displacement. SDM vol. 2, 2.7.5: for moves N is the operand's size. */
 	if (unlikely(insn->encoding == ENCODING_EVEX) && modrm >> 6 == 1)
 		insn->disp *= insn->memory_size;

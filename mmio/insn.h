@@ -207,6 +207,7 @@ struct insn {
 	uint8_t vector_length; /* 8 (MMX), 16, 32, 64; 0: no vector instruction */
 	uint8_t element;       /* bytes that one bit of a mask governs; 0: never masked */
 	uint8_t opmask;        /* EVEX.aaa: k1 to k7, 0: none */
+	uint8_t modrm;         /* x87 only: FSTENV shows it */
 	int64_t disp;          /* sign-extended, but for moffs: there it is the whole address; EVEX: disp8 * N done */
 	uint64_t imm;          /* truncated to the operand's size; 0 without one */
 };

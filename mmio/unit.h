@@ -26,6 +26,29 @@ enum mmio_progress segment_plan(struct mmio_operation *op, const struct mmio_cpu
 enum mmio_progress segment_execute(struct mmio_operation *op, struct mmio_cpu *cpu, const struct mmio_environment *env,
 				   struct mmio_buffers *buffers);
 
+enum mmio_progress direct_plan(struct mmio_operation *op, const struct mmio_cpu *cpu);
+enum mmio_progress direct_execute(struct mmio_operation *op, struct mmio_cpu *cpu, struct mmio_buffers *buffers);
+
+/* Whether its unit leaves the RIP to go on at in the CPU. */
+static inline bool insn_branches(const struct insn *insn)
+{
+	return insn->op == INSN_CALL || insn->op == INSN_JMP || insn->op == INSN_RET || insn->op == INSN_JMP_FAR ||
+	       insn->op == INSN_CALL_FAR;
+}
+
+/* String instructions go through the phases for each of their elements. */
+enum mmio_progress string_run(struct mmio_operation *op, struct mmio_cpu *cpu, const struct mmio_environment *env);
+
+/* Where an operation is. PORT: the embedder does the other half of INS or OUTS. */
+enum mmio_phase { PHASE_PLAN, PHASE_READ, PHASE_PORT, PHASE_WRITE };
+
+/* Reads, or writes, all spans from where op->at_span and op->at_byte are; resets both at the end. */
+enum mmio_progress mmio_transfer(struct mmio_operation *op, const struct mmio_environment *env, bool write,
+				 uint8_t bytes[][MMIO_SPAN_BYTES]);
+
+/* RIP behind the instruction. */
+uint64_t mmio_next_rip(const struct mmio_cpu *cpu, const struct insn *insn);
+
 /* Ends an instruction with a fault. Always MMIO_FAULT. */
 enum mmio_progress mmio_raise(struct mmio_operation *op, unsigned vector); /* no error code */
 enum mmio_progress mmio_raise_error(struct mmio_operation *op, unsigned vector, uint32_t error_code);

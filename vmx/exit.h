@@ -4,6 +4,7 @@
 #define VMX_EXIT_H
 
 #include "mmio/emulate.h"
+#include "mmio/fetch.h"
 #include "vmx/asm.h"
 #include "vmx/skip.h"
 #include "vmx/vcpu.h"
@@ -89,8 +90,16 @@ enum vcpu_action exit_doorbell(struct tl_vcpu *vcpu, const struct map *map, cons
 /* The plain access of `first` was served, its instruction is not skipped yet: serves those that follow on it. */
 enum vcpu_action exit_cluster(struct tl_vcpu *vcpu, struct decoded *first);
 
-/* exit_mmio.c: goes on with an access that the embedder has completed a part of. Nothing of the guest was entered. */
-COLD enum vcpu_action mmio_resume(struct tl_vcpu *vcpu);
+/*
+ * exit_engine.c: reads and decodes the instruction at `rip`. False: *action is what its failure means to the guest.
+ */
+COLD bool engine_fetch(struct tl_vcpu *vcpu, uint64_t rip, uint64_t cs_access, struct fetch *fetch, struct insn *insn,
+		       enum vcpu_action *action);
+/* Executes an instruction, on exit_map. exit_gpa: the address its operand must contain, or MMIO_ANY_GPA. */
+COLD enum vcpu_action engine_execute(struct tl_vcpu *vcpu, const struct insn *insn, const struct guest_code *code,
+				     uint64_t rip, uint64_t cs_access, gpa_t exit_gpa);
+/* Goes on with what the embedder has completed a part of: `data` is what it read. */
+COLD enum vcpu_action mmio_resume(struct tl_vcpu *vcpu, uint64_t data);
 
 /* exit_cpu.c, exit_cr.c, exit_msr.c, exit_io.c */
 enum vcpu_action exit_cpuid(struct tl_vcpu *vcpu);

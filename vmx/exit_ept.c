@@ -88,10 +88,12 @@ ALWAYS_INLINE enum vcpu_action handle_mmio_page_fault(struct tl_vcpu *vcpu, cons
 		trace_record(TL_TRACE_HANDLE_MMIO_PAGE_FAULT, map, gpa, walk->entry, 0);
 	if (unlikely(fault != MMU_SERVE))
 		return fault_without_access(vcpu, fault, gpa, walk);
-	if (unlikely(range->kind == MAP_ROM))
-		range = &map->ranges[MAP_SHARED_ID]; /* search: it has no callback, and is not counted */
-	else
+	if (likely(!map_is_memory(range)))
 		vcpu->reader.stats.stale++;
+	/* Of a page that is not all the range's, or of memory, the access is searched for: it may reach out of it. */
+	if (unlikely(map_is_memory(range)) || unlikely(range->start > (gpa & ~(PAGE_SIZE - 1))) ||
+	    unlikely(range->last < (gpa | (PAGE_SIZE - 1))))
+		range = &map->ranges[MAP_SHARED_ID];
 	found(vcpu, map, range);
 	return VCPU_MMIO;
 }

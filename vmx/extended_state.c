@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "vmx/extended_state.h"
+#include "mmio/xstate.h"
 #include "vmx/asm.h"
 #include "vmx/capability.h"
 #include "vmx/cpu.h"
@@ -81,6 +82,33 @@ static void restore(struct tl_vcpu *vcpu)
 	write_dr3(vcpu->dr[3]);
 	write_dr6(vcpu->dr6);
 	write_cr2(vcpu->cr2);
+}
+
+void extended_state_borrow(struct tl_vcpu *vcpu, struct xstate *xstate)
+{
+	*xstate = (struct xstate){.area = vcpu->fpu, .enabled = 3, .fxsave = !vmx_capability.xsave};
+	if (!vmx_capability.xsave) {
+		fxsave(vcpu->fpu);
+		return;
+	}
+	xstate->enabled = vcpu->xcr0;
+	for (unsigned i = XSTATE_AVX; i < XSTATE_NR_COMPONENTS; i++)
+		if (vmx_capability.xcr0 >> i & 1)
+			xstate->offset[i] = cpuid(0x0d, i).ebx;
+	xsetbv(0, vmx_capability.xcr0);
+	xsave(vcpu->fpu, vmx_capability.xcr0);
+	xsetbv(0, vcpu->xcr0);
+}
+
+void extended_state_return(struct tl_vcpu *vcpu)
+{
+	if (!vmx_capability.xsave) {
+		fxrstor(vcpu->fpu);
+		return;
+	}
+	xsetbv(0, vmx_capability.xcr0);
+	xrstor(vcpu->fpu, vmx_capability.xcr0);
+	xsetbv(0, vcpu->xcr0);
 }
 
 void extended_state_evict(struct tl_vcpu *vcpu)

@@ -20,6 +20,13 @@ void extended_state_init(struct tl_vcpu *vcpu);
  */
 void extended_state_load(struct tl_vcpu *vcpu);
 
+/*
+ * Makes what the calling CPU holds of `vcpu`, the loaded one, an area that mmio/ reads and writes; and loads the
+ * registers from that area again. SDM vol. 1, 13.
+ */
+void extended_state_borrow(struct tl_vcpu *vcpu, struct xstate *xstate);
+void extended_state_return(struct tl_vcpu *vcpu);
+
 /* Saves what the calling CPU holds of `vcpu`, if it does. */
 void extended_state_evict(struct tl_vcpu *vcpu);
 

@@ -81,7 +81,9 @@ static enum vcpu_action complete_exit(struct tl_vcpu *vcpu)
 	case PENDING_PLAIN_WRITE:
 		return complete_plain(vcpu, false);
 	case PENDING_MMIO:
-		return mmio_resume(vcpu);
+		return mmio_resume(vcpu, exit->mmio.data);
+	case PENDING_PORT:
+		return mmio_resume(vcpu, exit->io.data);
 	case PENDING_IO:
 		if (!vcpu->io.write) {
 			uint64_t mask = insn_mask[vcpu->io.size];

@@ -3,8 +3,9 @@
 #ifndef VMX_VCPU_H
 #define VMX_VCPU_H
 
-#include "mmio/operation.h"
+#include "mmio/engine.h"
 #include "mmu/grace.h"
+#include "mmu/guest_fetch.h"
 #include "mmu/guest_walk.h"
 #include "mmu/vm.h"
 #include <trapline.h>
@@ -81,7 +82,15 @@ struct vcpu_mode {
 };
 
 /* What the embedder completes. */
-enum vcpu_pending { PENDING_NONE, PENDING_PLAIN_READ, PENDING_PLAIN_WRITE, PENDING_MMIO, PENDING_IO, PENDING_VMCALL };
+enum vcpu_pending {
+	PENDING_NONE,
+	PENDING_PLAIN_READ,
+	PENDING_PLAIN_WRITE,
+	PENDING_MMIO,
+	PENDING_PORT,
+	PENDING_IO,
+	PENDING_VMCALL
+};
 
 /* A plain access that the embedder completes: values, since the decoded instruction may be gone by then. */
 struct plain_access {
@@ -119,8 +128,9 @@ struct tl_vcpu {
 	bool operand_retried;
 	enum vcpu_pending pending;
 	struct plain_access plain;
-	struct mmio_move operation;
+	struct mmio_operation operation;
 	uint64_t operation_rip;
+	struct guest_code operation_code; /* its bytes, to be shown */
 	struct tl_exit_io io;
 
 	bool event_queued;

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: MIT */
+/* Descriptors and segment registers, in software. SDM vol. 3, 3.4.5 and 5.8. */
+#ifndef MMIO_SEGMENT_H
+#define MMIO_SEGMENT_H
+
+#include "mmio/unit.h"
+
+enum { SEGMENT_VECTOR_NP = 11, SEGMENT_VECTOR_SS = 12, SEGMENT_VECTOR_GP = 13, SEGMENT_VECTOR_PF = 14 };
+enum { SELECTOR_TABLE = 4 /* the LDT */ };
+
+#define SEGMENT_EFER_LMA BIT(10)
+
+/* One as it was read, and where it stands in the guest's RAM. */
+struct descriptor {
+	uint64_t low, high;
+	uint8_t *host;
+};
+
+/* Real and virtual-8086 mode: a segment begins at its selector times 16, and there are no descriptors. */
+bool segment_is_flat_mode(const struct mmio_cpu *cpu);
+
+/* A fault whose error code is a selector. Always MMIO_FAULT. */
+enum mmio_progress segment_fault(struct mmio_operation *op, unsigned vector, uint16_t selector);
+
+/*
+ * Reads the descriptor of `size` bytes, 8 or 16, by a supervisor access whatever the CPL. MMIO_DONE; MMIO_FAULT (#GP
+ * beyond the table, #PF); MMIO_TABLE_NOT_RAM; MMIO_RACED; MMIO_REFUSED where it straddles two pages.
+ */
+enum mmio_progress segment_descriptor(struct mmio_operation *op, const struct mmio_cpu *cpu,
+				      const struct mmio_environment *env, uint16_t selector, unsigned size,
+				      struct descriptor *descriptor);
+
+/* The access rights, as a VMCS has them; all of a segment; and setting bits of the type in the guest's RAM. */
+uint32_t descriptor_rights(const struct descriptor *descriptor);
+void descriptor_unpack(const struct descriptor *descriptor, uint16_t selector, struct tl_segment *segment);
+void descriptor_mark(struct descriptor *descriptor, uint8_t bits);
+
+/*
+ * Loads ES, SS, DS, FS or GS as MOV and POP do. MMIO_DONE; MMIO_FAULT (#GP, #NP, #SS with the selector); or what
+ * segment_descriptor() ended in. SDM vol. 2, MOV.
+ */
+enum mmio_progress segment_load(struct mmio_operation *op, struct mmio_cpu *cpu, const struct mmio_environment *env,
+				enum tl_segment_name name, uint16_t selector);
+
+/* Loads CS as a far JMP or CALL at the same privilege does. MMIO_REFUSED: through a gate, or to another task. */
+enum mmio_progress segment_load_code(struct mmio_operation *op, struct mmio_cpu *cpu,
+				     const struct mmio_environment *env, uint16_t selector);
+
+#endif

@@ -1,0 +1,297 @@
+/* SPDX-License-Identifier: MIT */
+/* The stack, and near transfers through memory. SDM vol. 2; vol. 1, 6.2. */
+#include "mmio/emulate.h"
+#include "mmio/segment.h"
+#include "mmio/unit.h"
+
+enum { VECTOR_GP = 13 };
+
+#define CR0_PE            BIT(0)
+#define CR4_LA57          BIT(12)
+#define RFLAGS_VM         BIT(17)
+#define RFLAGS_IOPL(f)    ((unsigned)((f) >> 12 & 3))
+#define SEGMENT_BIG       BIT(14)
+#define RFLAGS_TO_STACK   0x3cffffull /* all but VM and RF: PUSHF */
+#define RFLAGS_FROM_STACK 0x247fd5ull /* ID AC NT IOPL OF DF IF TF SF ZF AF PF CF: what POPF may change */
+#define RFLAGS_IOPL_BITS  BITS(13, 12)
+#define RFLAGS_IF         BIT(9)
+
+/* The width of the stack pointer: 2, 4 or 8 bytes. */
+static unsigned stack_size(const struct mmio_cpu *cpu)
+{
+	if (cpu->code_bits == 64)
+		return 8;
+	return cpu->segment[TL_SS].access & SEGMENT_BIG ? 4 : 2;
+}
+
+static void set_stack(struct mmio_cpu *cpu, unsigned reg, uint64_t value)
+{
+	unsigned size = stack_size(cpu);
+
+	/* Outside 64-bit mode the upper half does not exist; a 16-bit stack leaves the upper half of ESP. */
+	cpu_write_gpr(cpu, reg, size, false, value);
+}
+
+/* `size` bytes of the stack at `offset` as span i, in items of the operand size. */
+static enum mmio_progress stack_span(struct mmio_operation *op, unsigned i, const struct mmio_cpu *cpu, uint64_t offset,
+				     unsigned size, unsigned access)
+{
+	enum mmio_progress progress =
+		mmio_span_set(op, i, cpu, TL_SS, offset & insn_mask[stack_size(cpu)], size, access);
+
+	op->span[i].element = op->insn.operand_size;
+	return progress;
+}
+
+static uint64_t stack_pointer(const struct mmio_cpu *cpu)
+{
+	return cpu->gpr[TL_RSP] & insn_mask[stack_size(cpu)];
+}
+
+/* What ENTER pushes: rBP, the frame pointers of the levels above, and its own. */
+static unsigned enter_level(const struct insn *insn)
+{
+	return insn->imm >> 16 & 31;
+}
+
+static enum mmio_progress plan_enter(struct mmio_operation *op, const struct mmio_cpu *cpu)
+{
+	unsigned size = op->insn.operand_size, level = enter_level(&op->insn);
+	unsigned copied = level > 1 ? (level - 1) * size : 0, pushed = size * (level ? level + 1 : 1);
+	enum mmio_progress progress;
+
+	op->nr_spans = 2;
+	progress = stack_span(op, 0, cpu, cpu->gpr[TL_RBP] - copied, copied, INSN_READ);
+	if (progress == MMIO_DONE)
+		progress = stack_span(op, 1, cpu, stack_pointer(cpu) - pushed, pushed, INSN_WRITE);
+	return progress;
+}
+
+/* The bytes on the stack that an instruction pops; 0: it pushes, or does neither. */
+static unsigned popped(const struct insn *insn)
+{
+	switch (insn->op) {
+	case INSN_POP:
+	case INSN_POPF:
+	case INSN_RET:
+	case INSN_LEAVE:
+		return insn->operand_size;
+	case INSN_POPA:
+		return 8u * insn->operand_size;
+	default:
+		return 0;
+	}
+}
+
+static unsigned pushed(const struct insn *insn)
+{
+	if (insn->op == INSN_PUSHA)
+		return 8u * insn->operand_size;
+	return insn->op == INSN_JMP ? 0 : insn->operand_size;
+}
+
+/* Virtual-8086 mode lets PUSHF and POPF through only with IOPL 3. */
+static bool flags_are_forbidden(const struct insn *insn, const struct mmio_cpu *cpu)
+{
+	return (insn->op == INSN_PUSHF || insn->op == INSN_POPF) && cpu->rflags & RFLAGS_VM &&
+	       RFLAGS_IOPL(cpu->rflags) < 3;
+}
+
+enum mmio_progress stack_plan(struct mmio_operation *op, const struct mmio_cpu *cpu, const struct mmio_environment *env)
+{
+	const struct insn *insn = &op->insn;
+	uint64_t from = insn->op == INSN_LEAVE ? cpu->gpr[TL_RBP] : cpu->gpr[TL_RSP];
+	enum mmio_progress progress = MMIO_DONE;
+	struct mmio_cpu after;
+
+	(void)env;
+	op->nr_spans = 0;
+	if (flags_are_forbidden(insn, cpu))
+		return mmio_raise_error(op, VECTOR_GP, 0);
+	if (insn->op == INSN_ENTER)
+		return plan_enter(op, cpu);
+	if (popped(insn)) {
+		progress = stack_span(op, op->nr_spans++, cpu, from, popped(insn), INSN_READ);
+		if (progress != MMIO_DONE || insn->source != SOURCE_MEMORY)
+			return progress;
+		/* POP computes an address by rSP after it has popped. */
+		after = *cpu;
+		set_stack(&after, TL_RSP, from + insn->operand_size);
+		return mmio_span_operand(op, op->nr_spans++, &after);
+	}
+	if (insn->source == SOURCE_MEMORY)
+		progress = mmio_span_operand(op, op->nr_spans++, cpu);
+	if (progress == MMIO_DONE && pushed(insn))
+		progress = stack_span(op, op->nr_spans++, cpu, stack_pointer(cpu) - pushed(insn), pushed(insn),
+				      INSN_WRITE);
+	return progress;
+}
+
+static uint64_t read_value(const struct mmio_operation *op, unsigned span, unsigned item)
+{
+	uint64_t value = 0;
+
+	__builtin_memcpy(&value, op->read[span] + item * op->insn.operand_size, op->insn.operand_size);
+	return value;
+}
+
+static void put_value(const struct mmio_operation *op, struct mmio_buffers *buffers, unsigned span, unsigned item,
+		      uint64_t value)
+{
+	__builtin_memcpy(buffers->write[span] + item * op->insn.operand_size, &value, op->insn.operand_size);
+}
+
+/* Goes on at `target`. SDM vol. 2, CALL, JMP, RET: #GP(0) if it is not canonical or beyond the limit. */
+static enum mmio_progress branch(struct mmio_operation *op, struct mmio_cpu *cpu, uint64_t target)
+{
+	target &= insn_mask[op->insn.operand_size];
+	if (cpu->code_bits == 64) {
+		unsigned unused_bits = cpu->paging.cr4 & CR4_LA57 ? 64 - 57 : 64 - 48;
+
+		if ((uint64_t)((int64_t)(target << unused_bits) >> unused_bits) != target)
+			return mmio_raise_error(op, VECTOR_GP, 0);
+	} else if (target > cpu->segment[TL_CS].limit) {
+		return mmio_raise_error(op, VECTOR_GP, 0);
+	}
+	cpu->rip = target;
+	return MMIO_DONE;
+}
+
+/* Where CALL and JMP go. */
+static uint64_t branch_target(const struct mmio_operation *op, const struct mmio_cpu *cpu)
+{
+	const struct insn *insn = &op->insn;
+
+	switch (insn->source) {
+	case SOURCE_MEMORY:
+		return read_value(op, 0, 0);
+	case SOURCE_REGISTER:
+		return cpu->gpr[insn->reg];
+	default:
+		return cpu->rip + insn->length + insn->imm;
+	}
+}
+
+static uint64_t pushed_value(const struct mmio_operation *op, const struct mmio_cpu *cpu)
+{
+	const struct insn *insn = &op->insn;
+
+	if (insn->op == INSN_CALL)
+		return mmio_next_rip(cpu, insn);
+	if (insn->op == INSN_PUSHF)
+		return cpu->rflags & RFLAGS_TO_STACK;
+	switch (insn->source) {
+	case SOURCE_MEMORY:
+		return read_value(op, 0, 0);
+	case SOURCE_REGISTER:
+		return cpu->gpr[insn->reg];
+	case SOURCE_SEGMENT:
+		return cpu->segment[insn->reg].selector;
+	default:
+		return insn->imm;
+	}
+}
+
+static enum mmio_progress push(struct mmio_operation *op, struct mmio_cpu *cpu, struct mmio_buffers *buffers)
+{
+	const struct insn *insn = &op->insn;
+	unsigned span = op->nr_spans - 1u;
+	uint64_t target = 0;
+
+	if (insn->op == INSN_PUSHA)
+		for (unsigned reg = 0; reg < 8; reg++)
+			put_value(op, buffers, span, 7 - reg, cpu->gpr[reg]);
+	else if (insn->op != INSN_JMP)
+		put_value(op, buffers, span, 0, pushed_value(op, cpu));
+	if (insn->op == INSN_CALL || insn->op == INSN_JMP)
+		target = branch_target(op, cpu);
+	set_stack(cpu, TL_RSP, cpu->gpr[TL_RSP] - pushed(insn));
+	return insn->op == INSN_CALL || insn->op == INSN_JMP ? branch(op, cpu, target) : MMIO_DONE;
+}
+
+/* POPF: IOPL changes only at CPL 0, IF only up to IOPL. */
+static void pop_flags(struct mmio_cpu *cpu, uint64_t value, unsigned size)
+{
+	bool protected = cpu->paging.cr0 & CR0_PE && !(cpu->rflags & RFLAGS_VM);
+	uint64_t may_change = RFLAGS_FROM_STACK & insn_mask[size];
+
+	if (cpu->rflags & RFLAGS_VM || (protected && cpu->paging.cpl != 0))
+		may_change &= ~RFLAGS_IOPL_BITS;
+	if (protected && cpu->paging.cpl > RFLAGS_IOPL(cpu->rflags))
+		may_change &= ~RFLAGS_IF;
+	cpu->rflags = (cpu->rflags & ~may_change) | (value & may_change);
+}
+
+static void pop_all(const struct mmio_operation *op, struct mmio_cpu *cpu)
+{
+	for (unsigned reg = 0; reg < 8; reg++)
+		if (reg != TL_RSP)
+			cpu_write_gpr(cpu, reg, op->insn.operand_size, false, read_value(op, 0, 7 - reg));
+}
+
+static enum mmio_progress pop_one(struct mmio_operation *op, struct mmio_cpu *cpu, const struct mmio_environment *env,
+				  struct mmio_buffers *buffers)
+{
+	const struct insn *insn = &op->insn;
+
+	switch (insn->source) {
+	case SOURCE_MEMORY:
+		put_value(op, buffers, 1, 0, read_value(op, 0, 0));
+		return MMIO_DONE;
+	case SOURCE_REGISTER:
+		cpu_write_gpr(cpu, insn->reg, insn->operand_size, false, read_value(op, 0, 0));
+		return MMIO_DONE;
+	default:
+		cpu->shadow = insn->reg == TL_SS;
+		return segment_load(op, cpu, env, (enum tl_segment_name)insn->reg, (uint16_t)read_value(op, 0, 0));
+	}
+}
+
+static enum mmio_progress pop(struct mmio_operation *op, struct mmio_cpu *cpu, const struct mmio_environment *env,
+			      struct mmio_buffers *buffers)
+{
+	const struct insn *insn = &op->insn;
+	uint64_t from = insn->op == INSN_LEAVE ? cpu->gpr[TL_RBP] : cpu->gpr[TL_RSP];
+
+	/* First: POP rSP ends with what it popped. */
+	set_stack(cpu, TL_RSP, from + popped(insn) + (insn->op == INSN_RET ? insn->imm : 0));
+	switch (insn->op) {
+	case INSN_POPA:
+		pop_all(op, cpu);
+		return MMIO_DONE;
+	case INSN_POPF:
+		pop_flags(cpu, read_value(op, 0, 0), insn->operand_size);
+		return MMIO_DONE;
+	case INSN_RET:
+		return branch(op, cpu, read_value(op, 0, 0));
+	case INSN_LEAVE:
+		cpu_write_gpr(cpu, TL_RBP, insn->operand_size, false, read_value(op, 0, 0));
+		return MMIO_DONE;
+	default:
+		return pop_one(op, cpu, env, buffers);
+	}
+}
+
+static void enter(struct mmio_operation *op, struct mmio_cpu *cpu, struct mmio_buffers *buffers)
+{
+	unsigned size = op->insn.operand_size, level = enter_level(&op->insn), items = level ? level + 1 : 1;
+	uint64_t frame = cpu->gpr[TL_RSP] - size;
+
+	put_value(op, buffers, 1, items - 1, cpu->gpr[TL_RBP]);
+	for (unsigned i = 1; i < level; i++)
+		put_value(op, buffers, 1, items - 1 - i, read_value(op, 0, level - 1 - i));
+	if (level)
+		put_value(op, buffers, 1, 0, frame & insn_mask[stack_size(cpu)]);
+	set_stack(cpu, TL_RSP, cpu->gpr[TL_RSP] - items * size - (op->insn.imm & 0xffff));
+	cpu_write_gpr(cpu, TL_RBP, size, false, frame);
+}
+
+enum mmio_progress stack_execute(struct mmio_operation *op, struct mmio_cpu *cpu, const struct mmio_environment *env,
+				 struct mmio_buffers *buffers)
+{
+	if (op->insn.op == INSN_ENTER) {
+		enter(op, cpu, buffers);
+		return MMIO_DONE;
+	}
+	return popped(&op->insn) ? pop(op, cpu, env, buffers) : push(op, cpu, buffers);
+}

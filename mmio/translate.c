@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: MIT */
+#include "mmio/translate.h"
+
+#include "mmio/unit.h"
+#include "mmio/vector.h"
+
+enum { VECTOR_SS = 12, VECTOR_GP = 13, VECTOR_PF = 14, VECTOR_AC = 17 };
+
+#define CR0_AM BIT(18)
+
+/* The first byte from `at` to end - 1 that may fault; end if there is none. */
+static unsigned first_byte(uint64_t mask, unsigned at, unsigned end)
+{
+	while (at < end && at < 64 && !(mask >> at & 1))
+		at++;
+	return at;
+}
+
+static enum mmio_progress walk_failed(struct mmio_operation *op, enum guest_walk_status status,
+				      const struct guest_walk *walk, const struct mmio_span *span, gva_t linear)
+{
+	switch (status) {
+	case GUEST_WALK_FAULT:
+		mmio_raise_error(op, VECTOR_PF, walk->error_code);
+		op->fault.linear = linear;
+		return MMIO_FAULT;
+	case GUEST_WALK_NON_CANONICAL:
+		return mmio_raise_error(op, span->segment == TL_SS ? VECTOR_SS : VECTOR_GP, 0);
+	case GUEST_WALK_TABLE_NOT_RAM:
+		op->gpa = walk->gpa;
+		return MMIO_TABLE_NOT_RAM;
+	default:
+		return MMIO_RACED;
+	}
+}
+
+/* One page of a span: its bytes `begin` to `end` - 1. */
+static enum mmio_progress translate_page(struct mmio_operation *op, const struct mmio_cpu *cpu,
+					 const struct mmio_environment *env, struct mmio_span *span, uint64_t mask,
+					 unsigned begin, unsigned end)
+{
+	unsigned access = (span->access & INSN_WRITE ? GUEST_WRITE : GUEST_READ) |
+			  (span->implicit ? (unsigned)GUEST_IMPLICIT : 0);
+	unsigned first = first_byte(mask, begin, end);
+	gva_t linear = span->linear + first;
+	enum guest_walk_status status;
+	struct guest_walk walk;
+
+	if (first == end)
+		return MMIO_DONE;
+	if (cpu->code_bits != 64)
+		linear = (uint32_t)linear;
+	status = guest_walk(env->map, &cpu->paging, linear, access, &walk);
+	if (status != GUEST_WALK_OK)
+		return walk_failed(op, status, &walk, span, linear);
+	span->gpa[begin != 0] = walk.gpa - (first - begin);
+	return MMIO_DONE;
+}
+
+/* What #AC asks for: a span's items are of a power of 2, or pointers and table registers. SDM vol. 3, table 6-7. */
+static unsigned alignment(const struct mmio_span *span)
+{
+	return span->element & (span->element - 1u) ? 4 : span->element;
+}
+
+static enum mmio_progress translate_span(struct mmio_operation *op, const struct mmio_cpu *cpu,
+					 const struct mmio_environment *env, struct mmio_span *span)
+{
+	unsigned left = (unsigned)(PAGE_SIZE - (span->linear & (PAGE_SIZE - 1)));
+	uint64_t mask = insn_unit(&op->insn) == UNIT_VECTOR ? vector_fault_mask(&op->insn, &cpu->xstate) : span->mask;
+	enum mmio_progress progress;
+
+	span->first = (uint16_t)(left < span->size ? left : span->size);
+	progress = translate_page(op, cpu, env, span, mask, 0, span->first);
+	if (progress == MMIO_DONE && span->first < span->size)
+		progress = translate_page(op, cpu, env, span, mask, span->first, span->size);
+	if (progress != MMIO_DONE)
+		return progress;
+	/* After the page faults. SDM vol. 3, table 6-2. */
+	if (cpu->paging.cpl == 3 && !span->implicit && cpu->paging.cr0 & CR0_AM && cpu->paging.rflags_ac &&
+	    span->size && span->linear & (alignment(span) - 1u))
+		return mmio_raise_error(op, VECTOR_AC, 0);
+	return MMIO_DONE;
+}
+
+static bool contains(const struct mmio_span *span, gpa_t gpa)
+{
+	return gpa - span->gpa[0] < span->first || gpa - span->gpa[1] < (uint64_t)(span->size - span->first);
+}
+
+enum mmio_progress mmio_translate(struct mmio_operation *op, const struct mmio_cpu *cpu,
+				  const struct mmio_environment *env)
+{
+	bool found = op->exit_gpa == MMIO_ANY_GPA;
+
+	for (unsigned i = 0; i < op->nr_spans; i++) {
+		enum mmio_progress progress = translate_span(op, cpu, env, &op->span[i]);
+
+		if (progress != MMIO_DONE)
+			return progress;
+		found |= contains(&op->span[i], op->exit_gpa);
+	}
+	return found ? MMIO_DONE : MMIO_ELSEWHERE;
+}
