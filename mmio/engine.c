@@ -9,6 +9,8 @@
 #include "mmio/vector.h"
 #include "mmio/x87.h"
 
+enum { VECTOR_MF = 16 };
+
 void mmio_begin(struct mmio_operation *op, const struct insn *insn, gpa_t exit_gpa, uint32_t limit)
 {
 	op->insn = *insn;
@@ -94,6 +96,8 @@ enum mmio_progress mmio_transfer(struct mmio_operation *op, const struct mmio_en
 static enum mmio_progress plan(struct mmio_operation *op, const struct mmio_cpu *cpu,
 			       const struct mmio_environment *env)
 {
+	if (x87_waits(&op->insn) && x87_is_pending(&cpu->xstate))
+		return mmio_raise(op, VECTOR_MF);
 	switch (insn_unit(&op->insn)) {
 	case UNIT_STACK:
 		return stack_plan(op, cpu, env);

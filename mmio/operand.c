@@ -128,6 +128,13 @@ static uint64_t bit_string_offset(const struct insn *insn, const struct mmio_cpu
 	return (uint64_t)(bit >> (size == 8 ? 6 : size == 4 ? 5 : 4)) * size;
 }
 
+/* Pairs of limits, and of an offset and a selector, are aligned like one of the two. SDM vol. 3, table 6-7. */
+static bool is_pair(const struct insn *insn)
+{
+	return insn->op == INSN_BOUND || insn->op == INSN_LOAD_FAR || insn->op == INSN_JMP_FAR ||
+	       insn->op == INSN_CALL_FAR;
+}
+
 enum mmio_progress mmio_span_operand(struct mmio_operation *op, unsigned i, const struct mmio_cpu *cpu)
 {
 	const struct insn *insn = &op->insn;
@@ -140,6 +147,8 @@ enum mmio_progress mmio_span_operand(struct mmio_operation *op, unsigned i, cons
 		offset += bit_string_offset(insn, cpu);
 	progress = mmio_span_set(op, i, cpu, insn->segment, offset & insn_mask[insn->address_size], insn->memory_size,
 				 insn->access);
+	if (is_pair(insn))
+		op->span[i].element = insn->operand_size;
 	if (insn_unit(insn) == UNIT_VECTOR) {
 		op->span[i].mask = vector_mask(insn, &cpu->xstate);
 		/* Where nothing is accessed nothing faults. */

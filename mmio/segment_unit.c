@@ -173,8 +173,9 @@ static enum mmio_progress verify(struct mmio_operation *op, struct mmio_cpu *cpu
 		return MMIO_DONE;
 	cpu->rflags |= RFLAGS_ZF;
 	descriptor_unpack(&descriptor, selector, &segment);
+	/* Bits 19:16, which the SDM leaves undefined, are those of the limit in practice. */
 	if (insn->op == INSN_LAR)
-		cpu_write_gpr(cpu, insn->reg, insn->register_size, false, descriptor.low >> 32 & 0x00f0ff00);
+		cpu_write_gpr(cpu, insn->reg, insn->register_size, false, descriptor.low >> 32 & 0x00ffff00);
 	else if (insn->op == INSN_LSL)
 		cpu_write_gpr(cpu, insn->reg, insn->register_size, false, segment.limit);
 	return MMIO_DONE;

@@ -37,6 +37,14 @@ enum {
 	OPCODE_BITS = 0x7ff,
 };
 
+bool x87_waits(const struct insn *insn)
+{
+	if (insn->op == INSN_X87_STORE)
+		return insn->detail != FNSTCW && insn->detail != FNSTSW;
+	return insn->op == INSN_X87_LOAD || insn->op == INSN_MMX_LOAD || insn->op == INSN_MMX_STORE ||
+	       (insn_unit(insn) == UNIT_VECTOR && insn->vector_length == 8);
+}
+
 bool x87_is_pending(const struct xstate *xstate)
 {
 	struct x87_image image;

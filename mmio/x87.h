@@ -25,6 +25,7 @@ struct x87_pointers {
  * Whether a waiting instruction (all x87 and MMX ones but FNSTCW and FNSTSW) raises #MF (CR0.NE) instead of beginning.
  * The CPU asks this before the memory access; x87_load() and x87_store() expect that it was asked.
  */
+bool x87_waits(const struct insn *insn);
 bool x87_is_pending(const struct xstate *xstate);
 
 void x87_load(const struct insn *insn, struct xstate *xstate, const struct x87_pointers *pointers,
