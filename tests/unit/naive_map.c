@@ -241,3 +241,12 @@ void naive_check_released(const struct naive_map *before, const struct naive_map
 			assert_int_equal(naive_released[was->token], 1);
 	}
 }
+
+void naive_choose_probes(gpa_t *probes, unsigned count)
+{
+	for (unsigned i = 0; i < count; i++)
+		if (i < count * 3 / 4)
+			probes[i] = naive_zone(i % NAIVE_NR_ZONES) + random_below(NAIVE_ZONE_PAGES * PAGE_SIZE);
+		else
+			probes[i] = naive_large_zone(2 + i % 2) + random_below(12 * EPT_SPAN(2 + i % 2));
+}

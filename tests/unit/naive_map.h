@@ -83,4 +83,7 @@ void naive_compare(const struct naive_map *naive, const struct map *map);
 /* Fails the test unless exactly the ranges of `before` that are not in `now` have been released, each once. */
 void naive_check_released(const struct naive_map *before, const struct naive_map *now);
 
+/* Addresses to access: three quarters of them in the zones, the others in the large ones. */
+void naive_choose_probes(gpa_t *probes, unsigned count);
+
 #endif

@@ -3,9 +3,9 @@
  * What a commit does to the entries that stand: random transactions, from outside and inside a callback, against the
  * naive map. After each every tag and every entry in the EPT is checked. Narrow tags make it wrap all the time.
  */
-#include "mmu/running.h"
 #include "mmu/hooks.h"
 #include "mmu/map_edit.h"
+#include "mmu/running.h"
 #include "tests/unit/hosted.h"
 #include "tests/unit/naive_map.h"
 #include "tests/unit/vm_fixture.h"
@@ -279,6 +279,20 @@ static void invalidate(void)
 	}
 }
 
+/* The wrap's second half: the edited map again, everything under its generation. */
+static void check_second_half(void)
+{
+	const struct map *map = map_now();
+
+	nr_kept = 0;
+	assert_true(map->generation > last_stamped);
+	last_stamped = map->generation;
+	all_changed(last_stamped);
+	for (tl_range_id id = 0; id < map->nr_slots; id++)
+		if (map->ranges[id].kind != MAP_FREE)
+			assert_int_equal(map->ranges[id].fresh, mmio_spte_make(id, vm_tag(vm, last_stamped)));
+}
+
 /* The commits of one callback, then the top of that vCPU's loop. */
 static void leave_callback(void)
 {
@@ -290,34 +304,14 @@ static void leave_callback(void)
 	assert_null(reader.pending);
 	assert_true(map_now()->stamping);
 	assert_int_equal(atomic_load(&vm->zapped) - zapped, wraps ? live : 0);
-	if (wraps) {
-		uint64_t generation = map_now()->generation;
-
-		/* The wrap's second half: the edited map again, everything under its generation. */
-		nr_kept = 0;
-		assert_true(generation > last_stamped);
-		last_stamped = generation;
-		all_changed(generation);
-		for (tl_range_id id = 0; id < map_now()->nr_slots; id++)
-			if (map_now()->ranges[id].kind != MAP_FREE)
-				assert_int_equal(map_now()->ranges[id].fresh,
-						 mmio_spte_make(id, vm_tag(vm, generation)));
-	}
+	if (wraps)
+		check_second_half();
 	for (unsigned i = 0; i < nr_deferred; i++)
 		assert_int_equal(naive_released[deferred[i]], 1);
 	nr_deferred = 0;
 	naive_compare(&naive, map_now());
 	grace_leave(&reader, hooks->cpu_index());
 	in_callback = false;
-}
-
-static void choose_probes(void)
-{
-	for (unsigned i = 0; i < NR_PROBES; i++)
-		if (i < NR_PROBES * 3 / 4)
-			probes[i] = naive_zone(i % NAIVE_NR_ZONES) + random_below(NAIVE_ZONE_PAGES * PAGE_SIZE);
-		else
-			probes[i] = naive_large_zone(2 + i % 2) + random_below(12 * EPT_SPAN(2 + i % 2));
 }
 
 static void check_stats(void)
@@ -344,7 +338,7 @@ static void run_vm(const struct tl_vm_config *config, unsigned nr_commits)
 	last_stamped = map_now()->generation;
 	all_changed(last_stamped);
 	grace_reader_add(&reader, vm);
-	choose_probes();
+	naive_choose_probes(probes, NR_PROBES);
 	for (unsigned i = 0; i < nr_commits; i++) {
 		if (!in_callback && random_below(12) == 0) {
 			grace_enter(&reader, hooks->cpu_index());

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* Faults on memory: what is mapped, how large, beside MMIO entries, and when something is in the way. */
-#include "mmu/running.h"
 #include "mmu/hooks.h"
 #include "mmu/map_edit.h"
 #include "mmu/mmu.h"
+#include "mmu/running.h"
 #include "tests/unit/hosted.h"
 #include "tests/unit/vm_fixture.h"
 #include <setjmp.h>

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* Two vCPUs that never stop for long, and a writer: devices come and go, and RAM moves away under a large leaf. */
-#include "mmu/running.h"
 #include "mmu/ept_table.h"
 #include "mmu/hooks.h"
 #include "mmu/map_edit.h"
 #include "mmu/mmu.h"
+#include "mmu/running.h"
 #include "tests/unit/hosted.h"
 #include "tests/unit/two_readers.h"
 #include "tests/unit/vm_fixture.h"

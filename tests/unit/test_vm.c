@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* A VM's life: creation, destruction, memory seen from outside, and every allocation that may fail on the way. */
-#include "mmu/running.h"
 #include "mmu/ept_table.h"
 #include "mmu/hooks.h"
 #include "mmu/map_edit.h"
 #include "mmu/mmu.h"
+#include "mmu/running.h"
 #include "mmu/vm.h"
 #include "tests/unit/hosted.h"
 #include <setjmp.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "tests/unit/vm_fixture.h"
-#include "mmu/running.h"
 #include "mmu/hooks.h"
 #include "mmu/map_edit.h"
+#include "mmu/running.h"
 #include "tests/unit/hosted.h"
 #include <setjmp.h>
 #include <stdarg.h>
