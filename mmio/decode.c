@@ -183,10 +183,7 @@ static inline bool decode_common(const uint8_t *bytes, struct insn *insn)
 	if (modrm < 0x40) {
 		insn->length = (uint8_t)(at + 2);
 	} else if (modrm < 0x80) {
-		int8_t disp;
-
-		__builtin_memcpy(&disp, bytes + at + 2, sizeof(disp));
-		insn->disp = disp;
+		insn->disp = (int64_t)(bytes[at + 2] ^ 0x80) - 0x80;
 		insn->length = (uint8_t)(at + 3);
 	} else {
 		int32_t disp;

@@ -105,14 +105,59 @@ ALWAYS_INLINE bool access_side(const struct side *side, struct tl_mmio *access, 
 	}
 	access->gpa = side->gpa;
 	access->offset = offset;
-	access->data = write ? *value & insn_mask[size] : 0;
+	access->data = write ? *value & (~0ull >> (64 - 8 * size)) : 0;
 	access->size = size;
 	access->write = write;
 	access->context = side->range->context;
 	if (unlikely(side->range->access(access) != TL_OK))
 		return false;
-	*value = access->data & insn_mask[size];
+	*value = access->data & (~0ull >> (64 - 8 * size));
 	return true;
+}
+
+struct batch {
+	struct side *source, *destination; /* NULL: it has none */
+	struct tl_mmio *access;
+	const struct grace_reader *reader;
+	uint64_t most, step;
+};
+
+/* How many elements were done. `size` is a constant where it is inlined. */
+ALWAYS_INLINE uint64_t run_sized(unsigned size, struct batch b, uint64_t *value)
+{
+	struct side none = {0}, source = b.source ? *b.source : none,
+		    destination = b.destination ? *b.destination : none;
+
+	const _Atomic uint64_t *round = &b.reader->vm->round;
+	uint64_t entry_round = b.reader->entry_round;
+
+	for (uint64_t done = 0; done < b.most;) {
+		if (b.source && !access_side(&source, b.access, size, false, value))
+			return done;
+		if (b.destination && !access_side(&destination, b.access, size, true, value))
+			return done;
+		source.gpa += b.step;
+		destination.gpa += b.step;
+		done++;
+		/* acquire: as before an entry. A callback that commits ends it, too. */
+		if (unlikely(atomic_load_explicit(round, memory_order_acquire) != entry_round))
+			return done;
+	}
+	return b.most;
+}
+
+static uint64_t run_elements(unsigned size, struct batch b, uint64_t *value)
+{
+	switch (size) {
+	case 1:
+		return run_sized(1, b, value);
+	case 2:
+		return run_sized(2, b, value);
+	case 4:
+		return run_sized(4, b, value);
+	default:
+		return run_sized(8, b, value);
+	}
 }
 
 uint64_t string_batch(struct mmio_operation *op, struct mmio_cpu *cpu, const struct mmio_environment *env,
@@ -121,7 +166,7 @@ uint64_t string_batch(struct mmio_operation *op, struct mmio_cpu *cpu, const str
 	const struct insn *insn = &op->insn;
 	const unsigned size = insn->memory_size;
 	bool down = cpu->rflags & RFLAGS_DF, reads = insn->op != INSN_STOS, writes = insn->op != INSN_LODS;
-	uint64_t value = cpu->gpr[TL_RAX], done = 0, step = down ? 0 - (uint64_t)size : size;
+	uint64_t value = cpu->gpr[TL_RAX], done, step = down ? 0 - (uint64_t)size : size;
 	struct side source = {0}, destination = {0};
 
 	if (insn->op != INSN_MOVS && insn->op != INSN_STOS && insn->op != INSN_LODS)
@@ -131,20 +176,14 @@ uint64_t string_batch(struct mmio_operation *op, struct mmio_cpu *cpu, const str
 	    (writes && !look_at(&destination, &op->span[op->nr_spans - 1], env->map, size, down, &most)))
 		return 0;
 	env->access->vcpu = env->vcpu;
-	for (; done < most; done++) {
-		if (reads && !access_side(&source, env->access, size, false, &value))
-			break;
-		if (writes && !access_side(&destination, env->access, size, true, &value))
-			break;
-		source.gpa += step;
-		destination.gpa += step;
-		/* acquire: as before an entry. A callback that commits ends it, too. */
-		if (unlikely(atomic_load_explicit(&env->reader->vm->round, memory_order_acquire) !=
-			     env->reader->entry_round)) {
-			done++;
-			break;
-		}
-	}
+	done = run_elements(size,
+			    (struct batch){.source = reads ? &source : NULL,
+					   .destination = writes ? &destination : NULL,
+					   .access = env->access,
+					   .reader = env->reader,
+					   .most = most,
+					   .step = step},
+			    &value);
 	if (done && insn->op == INSN_LODS)
 		cpu_write_gpr(cpu, TL_RAX, size, false, value);
 	return done;

@@ -12,14 +12,9 @@ enum { SAMPLES = 2000, WARM_UP = 64, TRACED = 6, RANGES = 16, GROWN_RANGES = 100
 static uint32_t samples[SAMPLES];
 
 /* A device's set-up: 16 registers stored one after the other. */
-#define STORE(at) "mov %%r9d, " #at "(%%rsi)\n\t"
-#define STORES                                                                                                      \
-	STORE(0x00)                                                                                                 \
-	STORE(0x04)                                                                                                 \
-	STORE(0x08)                                                                                                 \
-	STORE(0x0c)                                                                                                 \
-	STORE(0x10) STORE(0x14) STORE(0x18) STORE(0x1c) STORE(0x20) STORE(0x24) STORE(0x28) STORE(0x2c) STORE(0x30) \
-		STORE(0x34) STORE(0x38) STORE(0x3c)
+#define STORE(at)      "mov %%r9d, " #at "(%%rsi)\n\t"
+#define STORE_ROW(row) STORE(row##0) "" STORE(row##4) "" STORE(row##8) "" STORE(row##c)
+#define STORES         STORE_ROW(0x0) "" STORE_ROW(0x1) "" STORE_ROW(0x2) "" STORE_ROW(0x3)
 
 /* What is measured. The address is in RSI; ZERO makes RAX 0, which both VMCALL and CPUID want. */
 #define EMPTY  ""
