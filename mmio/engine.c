@@ -74,7 +74,7 @@ enum mmio_progress mmio_transfer(struct mmio_operation *op, const struct mmio_en
 	for (; op->at_span < op->nr_spans; op->at_span++, op->at_byte = 0) {
 		const struct mmio_span *span = &op->span[op->at_span];
 
-		if (!(span->access & (write ? INSN_WRITE : INSN_READ)))
+		if (span->only_tried || !(span->access & (write ? INSN_WRITE : INSN_READ)))
 			continue;
 		while (op->at_byte < span->size) {
 			enum mmio_progress progress;

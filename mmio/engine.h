@@ -18,8 +18,9 @@
 #include "mmu/map.h"
 
 enum {
-	MMIO_MAX_SPANS = 2,
-	MMIO_SPAN_BYTES = 264, /* ENTER at level 31 pushes 33 registers of 8 bytes */
+	MMIO_MAX_SPANS = 3,
+	MMIO_MAX_TRANSFERS = 2, /* of the spans, those that are not only tried: the first ones */
+	MMIO_SPAN_BYTES = 264,  /* ENTER at level 31 pushes 33 registers of 8 bytes */
 };
 
 /* Contiguous bytes that an instruction reads, writes, or reads and then writes. */
@@ -33,6 +34,7 @@ struct mmio_span {
 	uint8_t access;  /* enum insn_access */
 	uint8_t segment; /* enum tl_segment_name: #SS for TL_SS, else #GP */
 	bool implicit;   /* a supervisor access whatever the CPL (descriptors) */
+	bool only_tried; /* it faults where an access would, and there is none */
 };
 
 /* What the guest gets instead of the instruction. */
@@ -55,7 +57,7 @@ struct mmio_operation {
 	struct mmio_fault fault;
 	gpa_t gpa; /* of MMIO_TABLE_NOT_RAM */
 	struct mmio_span span[MMIO_MAX_SPANS];
-	uint8_t read[MMIO_MAX_SPANS][MMIO_SPAN_BYTES]; /* what was read */
+	uint8_t read[MMIO_MAX_TRANSFERS][MMIO_SPAN_BYTES]; /* what was read */
 };
 
 #define MMIO_ANY_GPA (~0ull)
@@ -66,7 +68,7 @@ enum mmio_progress {
 	MMIO_EMBEDDER,      /* *env->access is for the embedder: mmio_complete(), then run on */
 	MMIO_PORT,          /* *env->port is for the embedder: mmio_complete(), then run on */
 	MMIO_DRAIN,         /* *env->access names a range whose ring the embedder has to drain; nothing was done */
-	MMIO_DEVICE_ERROR,  /* the callback for *env->access returned an error */
+	MMIO_DEVICE_ERROR,  /* the callback for *env->access returned an error. Of a string instruction as below */
 	MMIO_FAULT,         /* op->fault. Of a string instruction the iterations before count: cpu has them */
 	MMIO_RACED,         /* another CPU changed the page tables meanwhile: let the guest try again */
 	MMIO_TABLE_NOT_RAM, /* a page table, or a descriptor table, lies in MMIO or in the hole, at op->gpa */
@@ -89,7 +91,7 @@ void mmio_begin(struct mmio_operation *op, const struct insn *insn, gpa_t exit_g
 
 /*
  * Goes on with the operation as far as it goes. *cpu is the guest's CPU at the instruction, the same after
- * MMIO_EMBEDDER or MMIO_PORT as before. It changes only where MMIO_DONE, MMIO_AGAIN and MMIO_FAULT say so.
+ * MMIO_EMBEDDER or MMIO_PORT as before. It changes only where that is said above.
  * Context: the vCPU's own CPU, no lock held: callbacks run here and may commit.
  */
 enum mmio_progress mmio_run(struct mmio_operation *op, struct mmio_cpu *cpu, const struct mmio_environment *env);

@@ -78,14 +78,16 @@ static bool type_forbids(const struct mmio_cpu *cpu, uint32_t rights, unsigned a
 	return access & INSN_WRITE && !(rights & SEGMENT_WRITABLE);
 }
 
-/* Whether bytes offset to last lie within the limit. SDM vol. 3, 5.3. */
-static bool within_limit(const struct tl_segment *segment, uint64_t offset, uint64_t last)
+struct offsets mmio_segment_offsets(const struct mmio_cpu *cpu, unsigned segment)
 {
-	bool expand_down = !(segment->access & SEGMENT_CODE) && segment->access & SEGMENT_EXPAND_DOWN;
+	const struct tl_segment *in = &cpu->segment[segment];
+	bool expand_down = !(in->access & SEGMENT_CODE) && in->access & SEGMENT_EXPAND_DOWN;
 
+	if (cpu->code_bits == 64)
+		return (struct offsets){0, UINT64_MAX};
 	if (!expand_down)
-		return last <= segment->limit;
-	return offset > segment->limit && last <= (segment->access & SEGMENT_BIG ? UINT32_MAX : UINT16_MAX);
+		return (struct offsets){0, in->limit};
+	return (struct offsets){in->limit + 1ull, in->access & SEGMENT_BIG ? UINT32_MAX : UINT16_MAX};
 }
 
 enum mmio_progress mmio_span_set(struct mmio_operation *op, unsigned i, const struct mmio_cpu *cpu, unsigned segment,
@@ -93,6 +95,7 @@ enum mmio_progress mmio_span_set(struct mmio_operation *op, unsigned i, const st
 {
 	const struct tl_segment *in = &cpu->segment[segment];
 	struct mmio_span *span = &op->span[i];
+	struct offsets within = mmio_segment_offsets(cpu, segment);
 	uint64_t last = offset + (size - 1);
 
 	*span = (struct mmio_span){.gpa = {NOWHERE, NOWHERE},
@@ -112,7 +115,7 @@ enum mmio_progress mmio_span_set(struct mmio_operation *op, unsigned i, const st
 	} else {
 		span->linear = (uint32_t)(in->base + offset);
 		if (!(in->access & SEGMENT_UNUSABLE) && !type_forbids(cpu, in->access, access) &&
-		    within_limit(in, offset, last))
+		    offset >= within.first && last <= within.last)
 			return MMIO_DONE;
 	}
 	return mmio_raise_error(op, segment == TL_SS ? VECTOR_SS : VECTOR_GP, 0);

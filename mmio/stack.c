@@ -54,16 +54,31 @@ static unsigned enter_level(const struct insn *insn)
 	return insn->imm >> 16 & 31;
 }
 
+static unsigned enter_copied(const struct insn *insn)
+{
+	return enter_level(insn) > 1 ? (enter_level(insn) - 1) * insn->operand_size : 0;
+}
+
+static unsigned enter_pushed(const struct insn *insn)
+{
+	return insn->operand_size * (enter_level(insn) ? enter_level(insn) + 1 : 1);
+}
+
+/* Span 0 is what it copies, span 1 what it pushes, and where the stack then ends it tries to write. */
 static enum mmio_progress plan_enter(struct mmio_operation *op, const struct mmio_cpu *cpu)
 {
-	unsigned size = op->insn.operand_size, level = enter_level(&op->insn);
-	unsigned copied = level > 1 ? (level - 1) * size : 0, pushed = size * (level ? level + 1 : 1);
+	const struct insn *insn = &op->insn;
+	unsigned copied = enter_copied(insn), pushed = enter_pushed(insn);
+	uint64_t top = stack_pointer(cpu) - pushed;
 	enum mmio_progress progress;
 
-	op->nr_spans = 2;
+	op->nr_spans = 3;
 	progress = stack_span(op, 0, cpu, cpu->gpr[TL_RBP] - copied, copied, INSN_READ);
 	if (progress == MMIO_DONE)
-		progress = stack_span(op, 1, cpu, stack_pointer(cpu) - pushed, pushed, INSN_WRITE);
+		progress = stack_span(op, 1, cpu, top, pushed, INSN_WRITE);
+	if (progress == MMIO_DONE)
+		progress = stack_span(op, 2, cpu, top - (insn->imm & 0xffff), insn->operand_size, INSN_WRITE);
+	op->span[2].only_tried = true;
 	return progress;
 }
 
@@ -272,6 +287,26 @@ static enum mmio_progress pop(struct mmio_operation *op, struct mmio_cpu *cpu, c
 	}
 }
 
+/*
+ * The frame pointer of level `level`, which is copied as the `level`th push after rBP. Where the frames overlap with
+ * the copies, the CPU reads what it has just pushed.
+ */
+static uint64_t copied_frame(const struct mmio_operation *op, const struct mmio_cpu *cpu,
+			     const struct mmio_buffers *buffers, unsigned level)
+{
+	const struct insn *insn = &op->insn;
+	unsigned size = insn->operand_size, pushed = enter_pushed(insn), first = enter_copied(insn) - level * size;
+	uint64_t from = cpu->gpr[TL_RBP] - level * size, top = cpu->gpr[TL_RSP] - pushed, value = 0;
+
+	for (unsigned i = 0; i < size; i++) {
+		uint64_t at = (from + i - top) & insn_mask[stack_size(cpu)];
+		bool is_pushed = at < pushed && at >= pushed - level * size;
+
+		value |= (uint64_t)(is_pushed ? buffers->write[1][at] : op->read[0][first + i]) << (8 * i);
+	}
+	return value;
+}
+
 static void enter(struct mmio_operation *op, struct mmio_cpu *cpu, struct mmio_buffers *buffers)
 {
 	unsigned size = op->insn.operand_size, level = enter_level(&op->insn), items = level ? level + 1 : 1;
@@ -279,7 +314,7 @@ static void enter(struct mmio_operation *op, struct mmio_cpu *cpu, struct mmio_b
 
 	put_value(op, buffers, 1, items - 1, cpu->gpr[TL_RBP]);
 	for (unsigned i = 1; i < level; i++)
-		put_value(op, buffers, 1, items - 1 - i, read_value(op, 0, level - 1 - i));
+		put_value(op, buffers, 1, items - 1 - i, copied_frame(op, cpu, buffers, i));
 	if (level)
 		put_value(op, buffers, 1, 0, frame & insn_mask[stack_size(cpu)]);
 	set_stack(cpu, TL_RSP, cpu->gpr[TL_RSP] - items * size - (op->insn.imm & 0xffff));

@@ -147,7 +147,7 @@ static bool wants_port(struct mmio_operation *op, const struct mmio_cpu *cpu, co
 static enum mmio_progress run_element(struct mmio_operation *op, struct mmio_cpu *cpu,
 				      const struct mmio_environment *env)
 {
-	uint8_t write[MMIO_MAX_SPANS][MMIO_SPAN_BYTES];
+	uint8_t write[MMIO_MAX_TRANSFERS][MMIO_SPAN_BYTES];
 	enum mmio_progress progress;
 
 	if (op->phase == PHASE_PLAN) {
@@ -222,9 +222,11 @@ enum mmio_progress string_run(struct mmio_operation *op, struct mmio_cpu *cpu, c
 		if (--op->limit == 0 || wants_attention(env))
 			return MMIO_AGAIN;
 		/* The last element's pages tell where the next ones are, as long as these stay on them. */
-		more = string_batch(op, cpu, env, count_left(insn, cpu));
+		progress = string_batch(op, cpu, env, count_left(insn, cpu), &more);
 		step(insn, cpu, more);
 		op->limit -= (uint32_t)more;
+		if (progress != MMIO_DONE)
+			return progress;
 		if (more && !goes_on(insn, cpu)) {
 			cpu->rip = mmio_next_rip(cpu, insn);
 			return MMIO_DONE;

@@ -14,24 +14,42 @@ struct side {
 	bool is_memory;
 };
 
-/* How many elements there are from `gpa` on to the end of its page and of its range, in the direction of `step`. */
-static uint64_t room(const struct map_range *range, gpa_t gpa, unsigned size, bool down)
+/* How many elements there are in first to last, from the one at `at` on in the direction. */
+static uint64_t room(uint64_t first, uint64_t last, uint64_t at, unsigned size, bool down)
+{
+	if (at < first || at > last || last - at < size - 1)
+		return 0;
+	return (down ? at - first : last - at - (size - 1)) / size + 1;
+}
+
+/* The same of a segment. In 64-bit code too the offset wraps at its width: what comes then lies elsewhere. */
+static uint64_t room_in_segment(const struct mmio_cpu *cpu, unsigned segment, unsigned reg, const struct insn *insn,
+				bool down)
+{
+	uint64_t mask = insn_mask[insn->address_size];
+	struct offsets offsets = mmio_segment_offsets(cpu, segment);
+
+	return room(offsets.first, offsets.last < mask ? offsets.last : mask, cpu->gpr[reg] & mask, insn->memory_size,
+		    down);
+}
+
+static uint64_t room_in_range(const struct map_range *range, gpa_t gpa, unsigned size, bool down)
 {
 	gpa_t first = gpa & ~(PAGE_SIZE - 1), last = first | (PAGE_SIZE - 1);
 
-	if (first < range->start)
-		first = range->start;
-	if (last > range->last)
-		last = range->last;
-	if (gpa < first || gpa > last || last - gpa < size - 1)
-		return 0;
-	return down ? (gpa - first) / size + 1 : (last - gpa + 1) / size;
+	return room(first < range->start ? range->start : first, last > range->last ? range->last : last, gpa, size,
+		    down);
 }
 
-/* Whether the span's next element is on the same page, and in a range that is served here. */
-static bool look_at(struct side *side, const struct mmio_span *span, const struct map *map, unsigned size, bool down,
-		    uint64_t *most)
+/*
+ * Whether the span's next element, at rSI or rDI, is on the same page and in a range that is served here; makes *most
+ * no more than are there.
+ */
+static bool look_at(struct side *side, const struct mmio_span *span, unsigned reg, const struct mmio_cpu *cpu,
+		    const struct map *map, const struct insn *insn, uint64_t *most)
 {
+	unsigned size = insn->memory_size;
+	bool down = cpu->rflags & RFLAGS_DF;
 	uint64_t left;
 
 	if (span->first != span->size)
@@ -41,7 +59,9 @@ static bool look_at(struct side *side, const struct mmio_span *span, const struc
 		return false;
 	side->range = map_find(map, side->gpa);
 	side->is_memory = side->range->kind == MAP_RAM;
-	left = room(side->range, side->gpa, size, down);
+	left = room_in_range(side->range, side->gpa, size, down);
+	*most = left < *most ? left : *most;
+	left = room_in_segment(cpu, span->segment, reg, insn, down);
 	*most = left < *most ? left : *most;
 	return side->is_memory || side->range->kind == MAP_MMIO;
 }
@@ -120,71 +140,76 @@ struct batch {
 	struct tl_mmio *access;
 	const struct grace_reader *reader;
 	uint64_t most, step;
+	uint64_t value, done;
 };
 
-/* How many elements were done. `size` is a constant where it is inlined. */
-ALWAYS_INLINE uint64_t run_sized(unsigned size, struct batch b, uint64_t *value)
+/* `size` is a constant where it is inlined. */
+ALWAYS_INLINE enum mmio_progress run_sized(unsigned size, struct batch *b)
 {
-	struct side none = {0}, source = b.source ? *b.source : none,
-		    destination = b.destination ? *b.destination : none;
+	const _Atomic uint64_t *round = &b->reader->vm->round;
+	uint64_t entry_round = b->reader->entry_round, value = b->value, done = 0;
+	struct side none = {0}, source = b->source ? *b->source : none,
+		    destination = b->destination ? *b->destination : none;
+	enum mmio_progress progress = MMIO_DONE;
 
-	const _Atomic uint64_t *round = &b.reader->vm->round;
-	uint64_t entry_round = b.reader->entry_round;
-
-	for (uint64_t done = 0; done < b.most;) {
-		if (b.source && !access_side(&source, b.access, size, false, value))
-			return done;
-		if (b.destination && !access_side(&destination, b.access, size, true, value))
-			return done;
-		source.gpa += b.step;
-		destination.gpa += b.step;
+	while (done < b->most) {
+		if ((b->source && !access_side(&source, b->access, size, false, &value)) ||
+		    (b->destination && !access_side(&destination, b->access, size, true, &value))) {
+			progress = MMIO_DEVICE_ERROR;
+			break;
+		}
+		source.gpa += b->step;
+		destination.gpa += b->step;
 		done++;
 		/* acquire: as before an entry. A callback that commits ends it, too. */
 		if (unlikely(atomic_load_explicit(round, memory_order_acquire) != entry_round))
-			return done;
+			break;
 	}
-	return b.most;
+	b->value = value;
+	b->done = done;
+	return progress;
 }
 
-static uint64_t run_elements(unsigned size, struct batch b, uint64_t *value)
+static enum mmio_progress run_elements(unsigned size, struct batch *b)
 {
 	switch (size) {
 	case 1:
-		return run_sized(1, b, value);
+		return run_sized(1, b);
 	case 2:
-		return run_sized(2, b, value);
+		return run_sized(2, b);
 	case 4:
-		return run_sized(4, b, value);
+		return run_sized(4, b);
 	default:
-		return run_sized(8, b, value);
+		return run_sized(8, b);
 	}
 }
 
-uint64_t string_batch(struct mmio_operation *op, struct mmio_cpu *cpu, const struct mmio_environment *env,
-		      uint64_t most)
+enum mmio_progress string_batch(struct mmio_operation *op, struct mmio_cpu *cpu, const struct mmio_environment *env,
+				uint64_t most, uint64_t *done)
 {
 	const struct insn *insn = &op->insn;
 	const unsigned size = insn->memory_size;
-	bool down = cpu->rflags & RFLAGS_DF, reads = insn->op != INSN_STOS, writes = insn->op != INSN_LODS;
-	uint64_t value = cpu->gpr[TL_RAX], done, step = down ? 0 - (uint64_t)size : size;
+	bool reads = insn->op != INSN_STOS, writes = insn->op != INSN_LODS;
 	struct side source = {0}, destination = {0};
+	struct batch batch = {.source = reads ? &source : NULL,
+			      .destination = writes ? &destination : NULL,
+			      .access = env->access,
+			      .reader = env->reader,
+			      .most = most < op->limit - 1 ? most : op->limit - 1,
+			      .step = cpu->rflags & RFLAGS_DF ? 0 - (uint64_t)size : size,
+			      .value = cpu->gpr[TL_RAX]};
+	enum mmio_progress progress;
 
+	*done = 0;
 	if (insn->op != INSN_MOVS && insn->op != INSN_STOS && insn->op != INSN_LODS)
-		return 0;
-	most = most < op->limit - 1 ? most : op->limit - 1;
-	if ((reads && !look_at(&source, &op->span[0], env->map, size, down, &most)) ||
-	    (writes && !look_at(&destination, &op->span[op->nr_spans - 1], env->map, size, down, &most)))
-		return 0;
+		return MMIO_DONE;
+	if ((reads && !look_at(&source, &op->span[0], TL_RSI, cpu, env->map, insn, &batch.most)) ||
+	    (writes && !look_at(&destination, &op->span[op->nr_spans - 1], TL_RDI, cpu, env->map, insn, &batch.most)))
+		return MMIO_DONE;
 	env->access->vcpu = env->vcpu;
-	done = run_elements(size,
-			    (struct batch){.source = reads ? &source : NULL,
-					   .destination = writes ? &destination : NULL,
-					   .access = env->access,
-					   .reader = env->reader,
-					   .most = most,
-					   .step = step},
-			    &value);
-	if (done && insn->op == INSN_LODS)
-		cpu_write_gpr(cpu, TL_RAX, size, false, value);
-	return done;
+	progress = run_elements(size, &batch);
+	*done = batch.done;
+	if (batch.done && insn->op == INSN_LODS)
+		cpu_write_gpr(cpu, TL_RAX, size, false, batch.value);
+	return progress;
 }

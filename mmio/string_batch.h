@@ -6,12 +6,12 @@
 #include "mmio/engine.h"
 
 /*
- * Does up to `most` elements after the one that op->span[] describes, and fewer than op->limit; returns how many. Ends
- * where a page or a range ends, at a range that is neither RAM nor MMIO with a callback that takes every size, at an
- * error of a device (which the element's own way then meets again), and when the vCPU wants attention. RAX after LODS
- * is in *cpu; rSI, rDI and rCX are the caller's.
+ * Does up to `most` elements after the one that op->span[] describes, and fewer than op->limit; *done says how many.
+ * Ends where a page or a range ends, at a range that is neither RAM nor MMIO with a callback that takes every size, and
+ * when the vCPU wants attention. RAX after LODS is in *cpu; rSI, rDI and rCX are the caller's. MMIO_DONE, or
+ * MMIO_DEVICE_ERROR: the element after those was not completed.
  */
-uint64_t string_batch(struct mmio_operation *op, struct mmio_cpu *cpu, const struct mmio_environment *env,
-		      uint64_t most);
+enum mmio_progress string_batch(struct mmio_operation *op, struct mmio_cpu *cpu, const struct mmio_environment *env,
+				uint64_t most, uint64_t *done);
 
 #endif

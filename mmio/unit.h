@@ -8,7 +8,7 @@
 /* Where execute() puts what is written to each span, and finds what was read from it. */
 struct mmio_buffers {
 	const uint8_t (*read)[MMIO_SPAN_BYTES];
-	uint8_t write[MMIO_MAX_SPANS][MMIO_SPAN_BYTES];
+	uint8_t write[MMIO_MAX_TRANSFERS][MMIO_SPAN_BYTES];
 };
 
 /*
@@ -50,6 +50,13 @@ enum mmio_progress mmio_transfer(struct mmio_operation *op, const struct mmio_en
 uint64_t mmio_next_rip(const struct mmio_cpu *cpu, const struct insn *insn);
 
 /* Ends an instruction with a fault. Always MMIO_FAULT. */
+/* The offsets, first to last, that a segment holds; none if first > last. 64-bit code has no limits. SDM vol. 3, 5.3.
+ */
+struct offsets {
+	uint64_t first, last;
+};
+struct offsets mmio_segment_offsets(const struct mmio_cpu *cpu, unsigned segment);
+
 enum mmio_progress mmio_raise(struct mmio_operation *op, unsigned vector); /* no error code */
 enum mmio_progress mmio_raise_error(struct mmio_operation *op, unsigned vector, uint32_t error_code);
 

@@ -118,13 +118,15 @@ static enum map_kind kind_of(const struct tl_range *range)
 /* What a range refers to beside its callback. */
 static void set_reference(struct map_range *range, const struct tl_range *new)
 {
+	const struct tl_mmio_options *options = new->options;
+
 	if (map_is_memory(range))
 		range->host = new->host;
 	else if (range->kind == MAP_SPECIAL)
-		range->options = new->options;
+		range->options = options;
 	else if (new->kind == TL_RANGE_DOORBELL)
 		range->doorbell = new->doorbell;
-	if (new->kind == TL_RANGE_MMIO && !(new->options &&new->options->no_clustering))
+	if (new->kind == TL_RANGE_MMIO && !(options && options->no_clustering))
 		range->flags |= MAP_CLUSTERS;
 }
 

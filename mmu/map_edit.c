@@ -97,8 +97,8 @@ static enum tl_status check_doorbell(const struct tl_range *range)
 {
 	const struct tl_doorbell *bell = range->doorbell;
 
-	if (range->host || range->options || !bell || !bell->counts || bell->stride_shift > 63 ||
-	    (bell->nr_matches != 0) != (bell->matches != NULL))
+	if (range->host || range->options || !bell || !bell->counts || bell->signal > TL_SIGNAL_CALL ||
+	    bell->stride_shift > 63 || (bell->nr_matches != 0) != (bell->matches != NULL))
 		return TL_INVALID_ARGUMENT;
 	return TL_OK;
 }

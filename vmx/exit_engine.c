@@ -97,6 +97,8 @@ static enum vcpu_action run(struct tl_vcpu *vcpu, const struct map *map, uint64_
 	case MMIO_PORT:
 		return leave(vcpu, &cpu, PENDING_PORT, TL_EXIT_IO);
 	case MMIO_DEVICE_ERROR:
+		if (insn_unit(&op->insn) == UNIT_STRING)
+			cpu_state_store(vcpu, &cpu);
 		return exit_stop(vcpu, TL_STOP_DEVICE, 0);
 	case MMIO_FAULT:
 		if (insn_unit(&op->insn) == UNIT_STRING)

@@ -178,6 +178,8 @@ void native_start(void)
 		perror("native");
 		exit(1);
 	}
+	/* A first touch is a page fault, after which the CPU begins again: ENTER then finds what it has pushed. */
+	memset(native_memory, 0, NATIVE_MEMORY_BYTES);
 	native_context.xsave_mask = native_xsave_mask();
 	put_jump(code + LEAVE_32_AT, code + LEAVE_32_AT + POINTER_AT, native_leave);
 }

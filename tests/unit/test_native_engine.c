@@ -18,12 +18,13 @@
 
 enum {
 	RUNS = 2,
-	IMPLIED_RUNS = 64, /* of a form without ModRM: it has few others */
+	IMPLIED_RUNS = 64, /* of a form without ModRM */
+	ENTER_RUNS = 5000, /* frames and copies overlap in many ways */
 	RFLAGS_TF = 1 << 8,
 	RFLAGS_NT = 1 << 14,
 	RFLAGS_AC = 1 << 18,
 	INVALID_SELECTOR = 0x50,
-	FRAMES_APART = 1024, /* the frame pointers that ENTER copies, and its copies */
+	FRAMES_NEAR = 512, /* the frame pointers that ENTER copies, to its copies */
 	LAST_X87_MOVE = INSN_X87_STORE,
 };
 
@@ -137,15 +138,15 @@ static void refine_far(struct native_case *c)
 }
 
 /*
- * 16 bits of size and 5 of level. The frame pointers it copies lie apart from the copies. AMD's CPUs try the new top of
- * the stack, and with RFLAGS.AC tell that it is unaligned.
+ * 16 bits of size and 5 of level. The frame pointers it copies lie near the copies, often in them. AMD's CPUs, with
+ * RFLAGS.AC, tell when the new top of the stack is unaligned.
  */
 static void refine_enter(struct native_case *c)
 {
 	uint64_t size = random_below(1024) & (c->rflags & RFLAGS_AC ? ~7ull : ~0ull);
 
 	native_case_set_immediate(c, size | random_next() << 16, 3);
-	c->gpr[TL_RBP] = stack_pointer(c) + (random_below(2) ? FRAMES_APART : -(uint64_t)FRAMES_APART);
+	c->gpr[TL_RBP] = stack_pointer(c) + random_below(2 * (uint64_t)FRAMES_NEAR) - FRAMES_NEAR;
 }
 
 static uint16_t random_selector(void)
@@ -236,6 +237,14 @@ static void run_once(const struct native_form *form)
 		native_case_fail(&c, difference);
 }
 
+/* Instructions without a ModRM byte have few forms: what may go wrong is in the registers. */
+static unsigned runs_of(const struct native_form *form)
+{
+	if (form->insn.op == INSN_ENTER)
+		return ENTER_RUNS;
+	return form->free_at == form->opcode_at + 1 ? IMPLIED_RUNS : RUNS;
+}
+
 static void visit(const struct native_form *form)
 {
 	const char *reason;
@@ -249,7 +258,7 @@ static void visit(const struct native_form *form)
 		return;
 	}
 	count.forms++;
-	for (unsigned i = 0; i < (form->free_at == form->opcode_at + 1 ? IMPLIED_RUNS : RUNS) * native_rounds(); i++)
+	for (unsigned i = runs_of(form) * native_rounds(); i > 0; i--)
 		run_once(form);
 }
 
