@@ -3,6 +3,7 @@
 
 #include "mmio/doorbell.h"
 #include "mmio/emulate.h"
+#include "mmio/memory.h"
 #include "mmio/ring.h"
 
 /* Whether a device of these sizes takes `count` bytes at `gpa`. */
@@ -29,20 +30,6 @@ unsigned mmio_piece(const struct map *map, const struct map_range *range, gpa_t 
 		if (count <= most && takes(range->options->sizes, gpa, count))
 			break;
 	return count;
-}
-
-/* Each byte once: another CPU may change them meanwhile. */
-static uint64_t access_memory(volatile uint8_t *host, unsigned count, bool write, uint64_t data)
-{
-	uint64_t read = 0;
-
-	for (unsigned i = 0; i < count; i++) {
-		if (write)
-			host[i] = (uint8_t)(data >> (8 * i));
-		else
-			read |= (uint64_t)host[i] << (8 * i);
-	}
-	return read;
 }
 
 static void fill_access(const struct mmio_environment *env, const struct map_range *range, gpa_t gpa, unsigned count,
@@ -143,11 +130,14 @@ enum mmio_progress mmio_dispatch(const struct mmio_environment *env, const struc
 
 	switch (range->kind) {
 	case MAP_RAM:
-		*data = access_memory(range->host + (gpa - range->start), count, write, *data);
+		if (write)
+			memory_store(range->host + (gpa - range->start), *data, count);
+		else
+			*data = memory_load(range->host + (gpa - range->start), count);
 		return MMIO_DONE;
 	case MAP_ROM:
 		if (!write)
-			*data = access_memory(range->host + (gpa - range->start), count, false, 0);
+			*data = memory_load(range->host + (gpa - range->start), count);
 		else if (range->access)
 			return ask_device(env, range, gpa, count, write, data);
 		else

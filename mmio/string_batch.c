@@ -2,6 +2,7 @@
 #include "mmio/string_batch.h"
 
 #include "mmio/emulate.h"
+#include "mmio/memory.h"
 #include "mmio/unit.h"
 #include "mmu/vm.h"
 
@@ -66,50 +67,6 @@ static bool look_at(struct side *side, const struct mmio_span *span, unsigned re
 	return side->is_memory || side->range->kind == MAP_MMIO;
 }
 
-/* Whole words where the guest's are, so that another CPU sees them whole. */
-ALWAYS_INLINE uint64_t load(const uint8_t *host, unsigned size)
-{
-	switch (size) {
-	case 1:
-		return *(const volatile uint8_t *)host;
-	case 2: {
-		uint16_t word;
-
-		__builtin_memcpy(&word, host, sizeof(word));
-		return word;
-	}
-	case 4: {
-		uint32_t dword;
-
-		__builtin_memcpy(&dword, host, sizeof(dword));
-		return dword;
-	}
-	default: {
-		uint64_t qword;
-
-		__builtin_memcpy(&qword, host, sizeof(qword));
-		return qword;
-	}
-	}
-}
-
-ALWAYS_INLINE void store(uint8_t *host, uint64_t value, unsigned size)
-{
-	switch (size) {
-	case 1:
-		*(volatile uint8_t *)host = (uint8_t)value;
-		break;
-	case 2:
-		__builtin_memcpy(host, &value, 2);
-		break;
-	case 4:
-		__builtin_memcpy(host, &value, 4);
-		break;
-	default:
-		__builtin_memcpy(host, &value, 8);
-	}
-}
-
 /* One element of one side; false: the device refuses. */
 ALWAYS_INLINE bool access_side(const struct side *side, struct tl_mmio *access, unsigned size, bool write,
 			       uint64_t *value)
@@ -118,9 +75,9 @@ ALWAYS_INLINE bool access_side(const struct side *side, struct tl_mmio *access, 
 
 	if (side->is_memory) {
 		if (write)
-			store(side->range->host + offset, *value, size);
+			memory_store(side->range->host + offset, *value, size);
 		else
-			*value = load(side->range->host + offset, size);
+			*value = memory_load(side->range->host + offset, size);
 		return true;
 	}
 	access->gpa = side->gpa;

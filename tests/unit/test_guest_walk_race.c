@@ -2,6 +2,7 @@
 /* The walk's accessed and dirty flags while another CPU changes the same entry. */
 #define _GNU_SOURCE /* REG_EFL */
 #include "tests/unit/guest_memory.h"
+#include "tests/unit/stepping.h"
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -44,12 +45,6 @@ static void step(int signal, siginfo_t *info, void *context)
 	((ucontext_t *)context)->uc_mcontext.gregs[REG_EFL] &= ~TF;
 }
 
-/* clang-format off */
-/* Not through a function: its return would be stepped, too. The stack below RSP belongs to the caller. */
-#define SET_FLAGS(how) \
-	asm volatile("lea -128(%%rsp), %%rsp\n\tpushfq\n\t" how "\n\tpopfq\n\tlea 128(%%rsp), %%rsp" ::: "memory", "cc")
-/* clang-format on */
-
 /*
  * A change by another CPU at a moment of the walk, which moves on by STRIDE instructions from one walk to the next. A
  * flag set by a plain read, change and write would take back what was changed between the read and the write; an entry
@@ -71,9 +66,9 @@ static void loses_no_update_of_another_cpu(void **context)
 
 		*leaf() = ALL;
 		steps = 0;
-		SET_FLAGS("orq $0x100, (%%rsp)");
+		STEPPING_BEGIN();
 		status = guest_walk(guest_map(), &paging, 0x123, GUEST_WRITE, &walk);
-		SET_FLAGS("andq $~0x100, (%%rsp)");
+		STEPPING_END();
 		changed = steps == change_at;
 
 		assert_true(status == GUEST_WALK_OK || status == GUEST_WALK_RETRY);
