@@ -318,8 +318,12 @@ struct tl_event {
  * callback, by the vCPU's own CPU. */
 enum tl_status tl_vcpu_inject(struct tl_vcpu *vcpu, const struct tl_event *event);
 
-/* The whole architectural state. Precondition: not running; its CPU is the calling one or the vCPU never ran.
- * tl_vcpu_set() takes it as it is: what VM entry refuses stops the guest with TL_STOP_ENTRY. Context: host. */
+/*
+ * The whole architectural state. Precondition: not running; its CPU is the calling one or the vCPU never ran.
+ * tl_vcpu_set() takes it as it is: what VM entry refuses stops the guest with TL_STOP_ENTRY. It abandons the
+ * instruction that the vCPU stood at: what was to be completed, an exception on its way, the shadow of STI and MOV SS.
+ * Events queued by tl_vcpu_inject() stay. Context: host.
+ */
 enum tl_status tl_vcpu_get(struct tl_vcpu *vcpu, struct tl_state *state);
 enum tl_status tl_vcpu_set(struct tl_vcpu *vcpu, const struct tl_state *state);
 

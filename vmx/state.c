@@ -46,12 +46,22 @@ enum tl_status tl_vcpu_get(struct tl_vcpu *vcpu, struct tl_state *state)
 	return TL_OK;
 }
 
+/* What belongs to the instruction that the vCPU stood at: it stands elsewhere now. NMIs stay blocked until an IRET. */
+static void abandon_instruction(struct tl_vcpu *vcpu)
+{
+	vcpu->pending = PENDING_NONE;
+	vmcs_write(VMCS_ENTRY_INTERRUPTION_INFORMATION, 0);
+	vmcs_write(VMCS_GUEST_PENDING_DEBUG_EXCEPTIONS, 0);
+	vmcs_write(VMCS_GUEST_INTERRUPTIBILITY, vmcs_read(VMCS_GUEST_INTERRUPTIBILITY) & INTERRUPTIBILITY_NMI);
+}
+
 enum tl_status tl_vcpu_set(struct tl_vcpu *vcpu, const struct tl_state *state)
 {
 	enum tl_status status = vcpu_load(vcpu);
 
 	if (status != TL_OK)
 		return status;
+	abandon_instruction(vcpu);
 	__builtin_memcpy(vcpu->gpr, state->gpr, sizeof(state->gpr));
 	vmcs_write(VMCS_GUEST_RSP, state->gpr[TL_RSP]);
 	vmcs_write(VMCS_GUEST_RIP, state->rip);
