@@ -54,7 +54,9 @@ HOT void decode_cache_fill(struct decoded *d, uint64_t rip, const struct transla
 	d->cr3 = page->cr3;
 	d->cs_access = page->cs_access;
 	d->host = page->host + (rip & (PAGE_SIZE - 1));
+	d->words = d->host;
 	d->walk = page->walk;
+	__builtin_memcpy(d->code, bytes, sizeof(d->code));
 	d->mask[0] = mask;
 	d->bytes[0] = code_word(bytes) & mask;
 	if (unlikely(insn->length > 8)) {
@@ -71,6 +73,30 @@ HOT void decode_cache_fill(struct decoded *d, uint64_t rip, const struct transla
 	d->index_factor = BIT(insn->scale);
 	/* .write follows .size. */
 	d->shape = insn->memory_size | (uint64_t)insn_is_write(insn) << 32;
+}
+
+/* Moves what is compared up by `count` bytes, 1 to 7, and with it the words down. */
+static void move_words(struct decoded *d, unsigned count)
+{
+	unsigned shift = 8 * count;
+
+	d->words = d->host - count;
+	if (d->insn.length > 8) {
+		d->mask[1] = d->mask[1] << shift | d->mask[0] >> (64 - shift);
+		d->bytes[1] = d->bytes[1] << shift | d->bytes[0] >> (64 - shift);
+	}
+	d->mask[0] <<= shift;
+	d->bytes[0] <<= shift;
+}
+
+void decode_cache_fill_at_end(struct decoded *d, uint64_t rip, const struct translated *page, const uint8_t bytes[16])
+{
+	unsigned left = (unsigned)(PAGE_SIZE - (rip & (PAGE_SIZE - 1)));
+	unsigned compared = d->insn.length > 8 ? 16 : 8;
+
+	decode_cache_fill(d, rip, page, bytes);
+	if (left < compared)
+		move_words(d, compared - left);
 }
 
 /* Whether what was walked depends on what is compared, and on nothing else. */
@@ -90,6 +116,38 @@ void code_cache_fill(struct tl_vcpu *vcpu, uint64_t rip, uint64_t cr3, uint64_t 
 				 .cs_access = cs_access,
 				 .host = fetch->code.host - (rip & (PAGE_SIZE - 1))};
 	keep_walk(&t->walk, &fetch->walk[0]);
+}
+
+/* Two words of which `count` bytes from `at` on are compared, with those at `code`. */
+static void keep_words(uint64_t bytes[2], uint64_t mask[2], unsigned at, const uint8_t *code, unsigned count)
+{
+	uint8_t byte[16] = {0}, all[16] = {0};
+
+	__builtin_memcpy(byte + at, code, count);
+	__builtin_memset(all + at, 0xff, count);
+	__builtin_memcpy(bytes, byte, sizeof(byte));
+	__builtin_memcpy(mask, all, sizeof(all));
+}
+
+void straddling_fill(struct tl_vcpu *vcpu, uint64_t rip, uint64_t cs_access, const struct insn *insn,
+		     const struct fetch *fetch)
+{
+	struct straddling *s = straddling_find(vcpu, rip);
+	const struct translated *page = code_cache_find(vcpu, rip);
+	const uint8_t *second = map_host(vcpu->exit_map, fetch->walk[1].gpa);
+	unsigned first = (unsigned)(PAGE_SIZE - (rip & (PAGE_SIZE - 1)));
+	uint8_t code[16] = {0};
+
+	if (!second || !is_kept(vcpu, cs_access, &fetch->walk[0]) || !is_kept(vcpu, cs_access, &fetch->walk[1]))
+		return;
+	__builtin_memcpy(code, fetch->code.bytes, insn->length);
+	s->decoded.insn = *insn;
+	decode_cache_fill(&s->decoded, rip, page, code);
+	s->decoded.words = s->decoded.host - (16 - first);
+	keep_words(s->decoded.bytes, s->decoded.mask, 16 - first, code, first);
+	s->words = second;
+	keep_words(s->bytes, s->mask, 0, code + first, insn->length - first);
+	keep_walk(&s->walk, &fetch->walk[1]);
 }
 
 void data_cache_fill(struct tl_vcpu *vcpu, gva_t linear, uint64_t cr3, uint64_t cs_access, bool write,
@@ -115,6 +173,8 @@ void vcpu_forget_translations(struct tl_vcpu *vcpu)
 {
 	for (unsigned i = 0; i < DECODE_CACHE_SIZE; i++)
 		vcpu->decoded[i].cr3 = NO_CR3;
+	for (unsigned i = 0; i < STRADDLING_CACHE_SIZE; i++)
+		vcpu->straddling[i].decoded.cr3 = NO_CR3;
 	for (unsigned i = 0; i < DATA_CACHE_SIZE; i++)
 		vcpu->data[i].cr3 = NO_CR3;
 	for (unsigned i = 0; i < CODE_CACHE_SIZE; i++)

@@ -27,6 +27,12 @@ ALWAYS_INLINE struct translated *code_cache_find(struct tl_vcpu *vcpu, uint64_t 
 	return &vcpu->code[rip >> PAGE_SHIFT & (CODE_CACHE_SIZE - 1)];
 }
 
+/* A program's pages have at most one each. */
+ALWAYS_INLINE struct straddling *straddling_find(struct tl_vcpu *vcpu, uint64_t rip)
+{
+	return &vcpu->straddling[rip >> PAGE_SHIFT & (STRADDLING_CACHE_SIZE - 1)];
+}
+
 /* relaxed: guest memory, racing with the guest by nature; a torn walk is one that the guest itself could have seen. */
 ALWAYS_INLINE bool walk_holds(const struct walk_check *walk)
 {
@@ -48,8 +54,24 @@ ALWAYS_INLINE uint64_t code_word(const uint8_t *host)
 ALWAYS_INLINE bool decoded_holds(const struct decoded *d, uint64_t rip, uint64_t cr3, uint64_t cs_access)
 {
 	return likely(d->rip == rip) && likely(d->cr3 == cr3) && likely(d->cs_access == cs_access) &&
-	       likely(walk_holds(&d->walk)) && likely((code_word(d->host) & d->mask[0]) == d->bytes[0]) &&
-	       likely(d->insn.length <= 8 || (code_word(d->host + 8) & d->mask[1]) == d->bytes[1]);
+	       likely(walk_holds(&d->walk)) && likely((code_word(d->words) & d->mask[0]) == d->bytes[0]) &&
+	       likely(d->insn.length <= 8 || (code_word(d->words + 8) & d->mask[1]) == d->bytes[1]);
+}
+
+/* Whether two whole words are as they were, as far as the mask goes. */
+ALWAYS_INLINE bool words_hold(const uint8_t *words, const uint64_t bytes[2], const uint64_t mask[2])
+{
+	return likely((code_word(words) & mask[0]) == bytes[0]) && likely((code_word(words + 8) & mask[1]) == bytes[1]);
+}
+
+/* The same as decoded_holds(), of two pages. */
+ALWAYS_INLINE bool straddling_holds(const struct straddling *s, uint64_t rip, uint64_t cr3, uint64_t cs_access)
+{
+	const struct decoded *d = &s->decoded;
+
+	return likely(d->rip == rip) && likely(d->cr3 == cr3) && likely(d->cs_access == cs_access) &&
+	       likely(walk_holds(&d->walk)) && likely(walk_holds(&s->walk)) &&
+	       words_hold(d->words, d->bytes, d->mask) && words_hold(s->words, s->bytes, s->mask);
 }
 
 /* Whether the page of `linear` is that of the entry, by what was walked before. */
@@ -59,20 +81,24 @@ ALWAYS_INLINE bool translated_holds(const struct translated *t, gva_t linear, ui
 	       likely(t->cs_access == cs_access) && likely(walk_holds(&t->walk));
 }
 
-/* Whether an instruction may be kept: two whole words are compared, so both have to lie on its page. */
-ALWAYS_INLINE bool decode_cache_takes(uint64_t rip)
+/* Whether two whole words can be read from `rip` on: what is behind its page need not be memory. */
+ALWAYS_INLINE bool words_fit(uint64_t rip)
 {
 	return (rip & (PAGE_SIZE - 1)) <= PAGE_SIZE - 16;
 }
 
 /*
  * Remembers the instruction d->insn, just decoded from `bytes` (16, those from insn.length on do not matter) at `rip`
- * on the code page `page`.
+ * on the code page `page`. The second is for one whose words do not fit, but that ends on its page.
  */
 void decode_cache_fill(struct decoded *d, uint64_t rip, const struct translated *page, const uint8_t bytes[16]);
+void decode_cache_fill_at_end(struct decoded *d, uint64_t rip, const struct translated *page, const uint8_t bytes[16]);
 
 /* Remember a translation of 64-bit code, or by it, if nothing but the tables and the key decides it. */
 void code_cache_fill(struct tl_vcpu *vcpu, uint64_t rip, uint64_t cr3, uint64_t cs_access, const struct fetch *fetch);
+/* Remembers an instruction that was fetched from two pages, the first of which code_cache_fill() has just seen. */
+void straddling_fill(struct tl_vcpu *vcpu, uint64_t rip, uint64_t cs_access, const struct insn *insn,
+		     const struct fetch *fetch);
 void data_cache_fill(struct tl_vcpu *vcpu, gva_t linear, uint64_t cr3, uint64_t cs_access, bool write,
 		     const struct guest_walk *walk);
 

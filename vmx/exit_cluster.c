@@ -30,8 +30,8 @@ ALWAYS_INLINE const struct decoded *next_decoded(const struct cluster *c)
 	/* The successor was learned on this very page. */
 	if (unlikely(!next) || unlikely(next->rip != c->rip) || unlikely(next->cr3 != c->cr3) ||
 	    unlikely(next->cs_access != c->cs_access) || unlikely(next->host != c->host) ||
-	    unlikely((code_word(c->host) & next->mask[0]) != next->bytes[0]) ||
-	    unlikely(next->insn.length > 8 && (code_word(c->host + 8) & next->mask[1]) != next->bytes[1]))
+	    unlikely((code_word(next->words) & next->mask[0]) != next->bytes[0]) ||
+	    unlikely(next->insn.length > 8 && (code_word(next->words + 8) & next->mask[1]) != next->bytes[1]))
 		return NULL;
 	return next;
 }

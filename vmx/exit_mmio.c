@@ -22,6 +22,8 @@ static __attribute__((noinline)) enum vcpu_action serve_fetched(struct tl_vcpu *
 	if (!engine_fetch(vcpu, rip, cs_access, &fetch, &insn, &action))
 		return action;
 	code_cache_fill(vcpu, rip, cr3, cs_access, &fetch);
+	if (fetch.nr_walks == 2)
+		straddling_fill(vcpu, rip, cs_access, &insn, &fetch);
 	return engine_execute(vcpu, &insn, &fetch.code, rip, cs_access, vcpu->exit_gpa);
 }
 
@@ -29,7 +31,7 @@ static __attribute__((noinline)) enum vcpu_action serve_decoded(struct tl_vcpu *
 {
 	struct guest_code code = {.available = d->insn.length};
 
-	__builtin_memcpy(code.bytes, d->bytes, d->insn.length);
+	__builtin_memcpy(code.bytes, d->code, d->insn.length);
 	return engine_execute(vcpu, &d->insn, &code, d->rip, d->cs_access, vcpu->exit_gpa);
 }
 
@@ -163,6 +165,30 @@ ALWAYS_INLINE void learn_successor(struct tl_vcpu *vcpu, struct decoded *d)
 		last->next = d;
 }
 
+/* The instruction is not in the cache, and begins so near the end of its page that it may go on on the next one. */
+static __attribute__((noinline)) enum vcpu_action serve_at_page_end(struct tl_vcpu *vcpu, struct decoded *d,
+								    uint64_t rip, uint64_t cr3, uint64_t cs_access)
+{
+	struct straddling *straddling = straddling_find(vcpu, rip);
+	const struct translated *page = code_cache_find(vcpu, rip);
+	unsigned left = (unsigned)(PAGE_SIZE - (rip & (PAGE_SIZE - 1)));
+	uint64_t last[4] = {0};
+	const uint8_t *bytes = (const uint8_t *)last + (16 - left);
+
+	if (likely(straddling_holds(straddling, rip, cr3, cs_access)))
+		return serve_operand(vcpu, &straddling->decoded, cr3, cs_access);
+	if (unlikely(!translated_holds(page, rip, cr3, cs_access)))
+		return serve_fetched(vcpu, rip, cr3, cs_access);
+	last[0] = code_word(page->host + PAGE_SIZE - 16);
+	last[1] = code_word(page->host + PAGE_SIZE - 8);
+	d->cr3 = NO_CR3;
+	if (insn_decode(bytes, left, 64, &d->insn) != DECODE_OK)
+		return serve_fetched(vcpu, rip, cr3, cs_access);
+	decode_cache_fill_at_end(d, rip, page, bytes);
+	learn_successor(vcpu, d);
+	return serve_operand(vcpu, d, cr3, cs_access);
+}
+
 /* The instruction is not in the cache, or has changed. On a page that is remembered it is decoded where it stands. */
 static HOT __attribute__((noinline)) enum vcpu_action serve_undecoded(struct tl_vcpu *vcpu, struct decoded *d,
 								      uint64_t rip, uint64_t cr3, uint64_t cs_access)
@@ -170,7 +196,9 @@ static HOT __attribute__((noinline)) enum vcpu_action serve_undecoded(struct tl_
 	const struct translated *page = code_cache_find(vcpu, rip);
 	uint64_t bytes[2];
 
-	if (unlikely(!decode_cache_takes(rip)) || unlikely(!translated_holds(page, rip, cr3, cs_access)))
+	if (unlikely(!words_fit(rip)))
+		return serve_at_page_end(vcpu, d, rip, cr3, cs_access) | VCPU_RELOAD;
+	if (unlikely(!translated_holds(page, rip, cr3, cs_access)))
 		return serve_fetched(vcpu, rip, cr3, cs_access) | VCPU_RELOAD;
 	bytes[0] = code_word(page->host + (rip & (PAGE_SIZE - 1)));
 	bytes[1] = code_word(page->host + (rip & (PAGE_SIZE - 1)) + 8);

@@ -29,7 +29,13 @@ struct ept_slot_cache {
 	unsigned level;
 } __attribute__((aligned(32)));
 
-enum { SLOT_CACHE_SIZE = 16, DECODE_CACHE_SIZE = 256, DATA_CACHE_SIZE = 64, CODE_CACHE_SIZE = 16 };
+enum {
+	SLOT_CACHE_SIZE = 16,
+	DECODE_CACHE_SIZE = 256,
+	DATA_CACHE_SIZE = 64,
+	CODE_CACHE_SIZE = 16,
+	STRADDLING_CACHE_SIZE = 16,
+};
 
 /* A guest walk remembered: the words it rests on are compared at each use. 4 levels at most are kept. */
 struct walk_check {
@@ -51,17 +57,27 @@ struct decoded {
 	uint64_t rip;
 	uint64_t cr3;
 	uint64_t cs_access;
-	const uint8_t *host; /* where the bytes stand; two words from there lie on the page */
+	const uint8_t *host;  /* where its first byte stands */
+	const uint8_t *words; /* two words with its bytes in them; those that are compared lie on its page */
 	struct walk_check walk;
-	uint64_t bytes[2], mask[2];
+	uint64_t bytes[2], mask[2]; /* what the words held, and what of it is the instruction */
 	uint64_t mask_of_operand;
 	uint64_t index_factor; /* 1, 2, 4, 8: a shift would need a register of its own */
 	uint64_t end_offset;   /* below it in its page the operand does not cross into the next; 0: not plain */
 	uint64_t shape;        /* what struct tl_mmio has from .size on: the size, and whether it is a write */
 	struct decoded *next;  /* an access that was met right behind it, on the same page; may be anything by now */
 	enum decoded_plain plain;
+	uint8_t code[16]; /* the instruction itself, to be shown */
 	struct insn insn; /* its operand's address made absolute */
 } __attribute__((aligned(256)));
+
+/* One that lies across two pages. The words of `decoded` are the last ones of its first page, both to be compared. */
+struct straddling {
+	struct decoded decoded;
+	const uint8_t *words; /* the first ones of its second page */
+	uint64_t bytes[2], mask[2];
+	struct walk_check walk;
+} __attribute__((aligned(128)));
 
 /* A page translated before, with the rights it was translated for. */
 struct translated {
@@ -157,6 +173,7 @@ struct tl_vcpu {
 	struct translated data[DATA_CACHE_SIZE];
 	struct translated code[CODE_CACHE_SIZE];
 	struct decoded decoded[DECODE_CACHE_SIZE];
+	struct straddling straddling[STRADDLING_CACHE_SIZE];
 };
 
 /* entry.asm writes these offsets as numbers. */

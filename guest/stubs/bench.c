@@ -179,12 +179,12 @@ static void check_device(uint64_t at)
 /* TICKS(READ, address) as a function, to be copied: each copy is an instruction that was never executed before. */
 __asm__("read_site: rdtsc\n\t"
 	"mov %eax, %r8d\n\t"
-	"mov 0x10(%rsi), %r9d\n\t"
-	"rdtsc\n\t"
+	"mov 0x10(%rsi), %r9d\n"
+	"read_site_access_end: rdtsc\n\t"
 	"sub %r8d, %eax\n\t"
 	"ret\n"
 	"read_site_end:");
-extern const uint8_t read_site[], read_site_end[];
+extern const uint8_t read_site[], read_site_access_end[], read_site_end[];
 static uint8_t sites[SAMPLES + WARM_UP][32] __attribute__((aligned(4096)));
 
 static void make_sites(void)
@@ -194,6 +194,16 @@ static void make_sites(void)
 	CHECK(length <= sizeof(sites[0]));
 	for (unsigned i = 0; i < SAMPLES + WARM_UP; i++)
 		__builtin_memcpy(sites[i], read_site, length);
+}
+
+/* A copy of read_site whose access ends `beyond` bytes behind the end of a page. */
+static const uint8_t *site_at_page_end(size_t beyond)
+{
+	static uint8_t pages[2][4096] __attribute__((aligned(4096)));
+	uint8_t *site = pages[1] + beyond - (read_site_access_end - read_site);
+
+	__builtin_memcpy(site, read_site, (size_t)(read_site_end - read_site));
+	return site;
 }
 
 static uint32_t ticks_at(const uint8_t *site, uint64_t address)
@@ -255,6 +265,8 @@ static void measure_exits(void)
 
 static void measure_accesses(void)
 {
+	const uint8_t *site;
+
 	check_device(DEVICE_PLAIN0_AT);
 	check_device(DEVICE_PLAIN1_AT);
 	read32(DEVICE_BANK0_AT);
@@ -263,6 +275,10 @@ static void measure_accesses(void)
 	SAMPLE_ACCESS("mmio_alternating_pages_ticks", TICKS(READ, n & 1 ? DEVICE_PLAIN1_AT : DEVICE_PLAIN0_AT), true);
 	make_sites();
 	SAMPLE_ACCESS("mmio_cold_rip_ticks", ticks_at(sites[n], DEVICE_PLAIN0_AT), true);
+	site = site_at_page_end(0);
+	SAMPLE_ACCESS("mmio_page_end_ticks", ticks_at(site, DEVICE_PLAIN0_AT), true);
+	site = site_at_page_end(2);
+	SAMPLE_ACCESS("mmio_straddling_code_ticks", ticks_at(site, DEVICE_PLAIN0_AT), true);
 	SAMPLE_EACH("clustered_store_ticks", TICKS(STORES, DEVICE_PLAIN0_AT), 16, 16);
 	SAMPLE_EACH("rep_movsd_per_element_ticks", TICKS(REP_MOVSD, DEVICE_PLAIN0_AT), ELEMENTS, 1);
 	SAMPLE_ACCESS("mmio_read32_verified_ticks", TICKS(READ, DEVICE_BANK0_AT), true);
@@ -367,6 +383,7 @@ static void trace(void)
 	TRACE_ACCESS("mmio_write32", WRITE, DEVICE_PLAIN0_AT);
 	make_sites();
 	TRACE("cold_read32", "call *%%rax", (uint64_t)sites[i], 0, DEVICE_PLAIN0_AT);
+	TRACE("straddling_read32", "call *%%rax", (uint64_t)site_at_page_end(2), 0, DEVICE_PLAIN0_AT);
 	TRACE_ACCESS("stale_read32", READ, invalidated(DEVICE_PLAIN0_AT));
 	read32(DEVICE_BANK0_AT);
 	TRACE_ACCESS("evicted_read32", READ, evicted(DEVICE_PLAIN0_AT));
