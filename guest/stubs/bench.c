@@ -5,83 +5,11 @@
  * instructions: after each line `trace: NAME` TRACED pairs of them, of which the last is the warmest. tools/bench reads
  * both.
  */
-#include "guest/stubs/lib.h"
+#include "guest/stubs/bench.h"
 
 enum { SAMPLES = 2000, WARM_UP = 64, TRACED = 6, RANGES = 16, GROWN_RANGES = 1000 };
 
 static uint32_t samples[SAMPLES];
-
-/* A device's set-up: 16 registers stored one after the other. */
-#define STORE(at)      "mov %%r9d, " #at "(%%rsi)\n\t"
-#define STORE_ROW(row) STORE(row##0) "" STORE(row##4) "" STORE(row##8) "" STORE(row##c)
-#define STORES         STORE_ROW(0x0) "" STORE_ROW(0x1) "" STORE_ROW(0x2) "" STORE_ROW(0x3)
-
-/* What is measured. The address is in RSI; ZERO makes RAX 0, which both VMCALL and CPUID want. */
-#define EMPTY  ""
-#define ZERO   "xor %%eax, %%eax"
-#define VMCALL ZERO "\n\tvmcall"
-#define CPUID  ZERO "\n\tcpuid"
-#define READ   "mov 0x10(%%rsi), %%r9d"
-#define WRITE  "mov %%r9d, 0x10(%%rsi)"
-
-/* A page-sized buffer sent to a device, out of the samples: any values will do. */
-#define ELEMENTS 1000
-#define REP_MOVSD                       \
-	"mov %%rsi, %%r9\n\t"           \
-	"mov %%rdi, %%rbx\n\t"          \
-	"mov %%rsi, %%rdi\n\t"          \
-	"lea samples(%%rip), %%rsi\n\t" \
-	"mov $1000, %%ecx\n\t"          \
-	"cld\n\t"                       \
-	"rep movsl\n\t"                 \
-	"mov %%r9, %%rsi\n\t"           \
-	"mov %%rbx, %%rdi"
-
-#define TICKS(instructions, address)                                                 \
-	({                                                                           \
-		uint32_t ticks_;                                                     \
-                                                                                     \
-		__asm__ volatile(".balign 128\n\t"                                   \
-				 "rdtsc\n\t"                                         \
-				 "mov %%eax, %%r8d\n\t" instructions "\n\t"          \
-				 "rdtsc\n\t"                                         \
-				 "sub %%r8d, %%eax"                                  \
-				 : "=&a"(ticks_)                                     \
-				 : "S"(address)                                      \
-				 : "rbx", "rcx", "rdx", "r8", "r9", "memory", "cc"); \
-		ticks_;                                                              \
-	})
-
-/* `sample` gives the ticks of sample `n`. The first are taken cold: the last ones take their places. */
-#define SAMPLE(sample)                                             \
-	do {                                                       \
-		for (uint32_t n = 0; n < SAMPLES + WARM_UP; n++)   \
-			samples[n % SAMPLES] = (uint32_t)(sample); \
-	} while (0)
-
-/*
- * The same for accesses: `fresh` says whether the entry's tag has to serve all of them, or none. A sample has `count`
- * accesses, of which one is measured.
- */
-#define SAMPLE_ACCESSES(name, sample, fresh, count)             \
-	do {                                                    \
-		uint64_t before = verdicts(fresh);              \
-                                                                \
-		SAMPLE(sample);                                 \
-		check_verdicts(before, verdicts(fresh), count); \
-		report(name, rdtsc_pair);                       \
-	} while (0)
-#define SAMPLE_ACCESS(name, sample, fresh) SAMPLE_ACCESSES(name, sample, fresh, 1)
-
-/* Accesses that are measured together: the ticks of each of `count`, rounded up. `checked` times a tag was. */
-#define SAMPLE_EACH(name, sample, count, checked)                    \
-	do {                                                         \
-		uint64_t before = verdicts(true);                    \
-                                                                     \
-		SAMPLE(((sample)-rdtsc_pair + (count)-1) / (count)); \
-		check_verdicts(before, verdicts(true), checked);     \
-		report(name, 0);                                     \
-	} while (0)
 
 static uint64_t rdtsc_pair; /* ticks of TICKS(EMPTY, 0) */
 
