@@ -52,7 +52,8 @@ guests := $(patsubst guest/stubs/%.c,$(B)/guests/%.elf,$(stub_c)) \
 # The hosted unit tests: every test_*.c is a program of its own. Of the code that compiles hosted it gets what it calls.
 unit_src := $(sort $(wildcard tests/unit/test_*.c))
 unit_lib_src := $(filter-out $(unit_src),$(sort $(wildcard tests/unit/*.c)))
-hosted_src := $(sort $(wildcard mmio/*.c mmu/*.c guest/*.c boot/multiboot.c boot/cmdline.c boot/print.c))
+# vmx/ is hosted on a CPU that is an array: there tests/unit/mock/vmx/asm.h stands in the place of vmx/asm.h.
+hosted_src := $(sort $(wildcard vmx/*.c mmio/*.c mmu/*.c guest/*.c boot/multiboot.c boot/cmdline.c boot/print.c))
 hosted = $(addprefix $(B)/hosted/,$(1:.c=.o))
 unit_libs_test_decode_zydis := -lZydis
 unit_tests := $(patsubst tests/unit/%.c,$(B)/unit/%,$(unit_src))
@@ -72,7 +73,7 @@ std_boot := -std=gnu11 -fno-omit-frame-pointer
 std_guest := -std=gnu11 -fno-omit-frame-pointer
 folder = $(firstword $(subst /, ,$(patsubst $(B)/obj/%,%,$@)))
 cflags = $(std_$(folder)) $(common) $(freestanding) $(EXTRA_CFLAGS)
-hosted_cflags := -std=gnu11 -g $(filter-out -O2,$(common)) -O1 -fno-omit-frame-pointer \
+hosted_cflags := -std=gnu11 -g -Itests/unit/mock $(filter-out -O2,$(common)) -O1 -fno-omit-frame-pointer \
 	-fsanitize=address,undefined -fno-sanitize-recover=all $(EXTRA_CFLAGS)
 nasm_flags := -f elf64 -g -F dwarf -Werror -Iinclude/ -I./
 ld_flags := -m elf_x86_64 -nostdlib -static -z noexecstack -z max-page-size=4096 --build-id=none

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "vmx/decode_cache.h"
+#include "vmx/cr.h"
 #include "vmx/exit.h"
 
 #define CS_CODE_CONFORMING (BIT(3) | BIT(2))
 #define PTE_USER           BIT(2)
-#define CR4_SMAP           BIT(21)
-#define CR4_PKE            BIT(22)
 
 /* A conforming segment's DPL is not the CPL, which is part of the key. */
 static bool cpl_is_in(uint64_t cs_access)
@@ -105,19 +104,6 @@ static bool is_kept(struct tl_vcpu *vcpu, uint64_t cs_access, const struct guest
 	return vcpu_code_bits(vcpu, cs_access) == 64 && walk->count <= 4 && cpl_is_in(cs_access);
 }
 
-void code_cache_fill(struct tl_vcpu *vcpu, uint64_t rip, uint64_t cr3, uint64_t cs_access, const struct fetch *fetch)
-{
-	struct translated *t = code_cache_find(vcpu, rip);
-
-	if (!is_kept(vcpu, cs_access, &fetch->walk[0]))
-		return;
-	*t = (struct translated){.linear = rip & ~(PAGE_SIZE - 1),
-				 .cr3 = cr3,
-				 .cs_access = cs_access,
-				 .host = fetch->code.host - (rip & (PAGE_SIZE - 1))};
-	keep_walk(&t->walk, &fetch->walk[0]);
-}
-
 /* Two words of which `count` bytes from `at` on are compared, with those at `code`. */
 static void keep_words(uint64_t bytes[2], uint64_t mask[2], unsigned at, const uint8_t *code, unsigned count)
 {
@@ -129,41 +115,68 @@ static void keep_words(uint64_t bytes[2], uint64_t mask[2], unsigned at, const u
 	__builtin_memcpy(mask, all, sizeof(all));
 }
 
-void straddling_fill(struct tl_vcpu *vcpu, uint64_t rip, uint64_t cs_access, const struct insn *insn,
-		     const struct fetch *fetch)
+static void keep_code_page(struct translated *t, uint64_t rip, uint64_t cr3, uint64_t cs_access,
+			   const struct fetch *fetch)
 {
-	struct straddling *s = straddling_find(vcpu, rip);
-	const struct translated *page = code_cache_find(vcpu, rip);
-	const uint8_t *second = map_host(vcpu->exit_map, fetch->walk[1].gpa);
-	unsigned first = (unsigned)(PAGE_SIZE - (rip & (PAGE_SIZE - 1)));
-	uint8_t code[16] = {0};
+	*t = (struct translated){.linear = rip & ~(PAGE_SIZE - 1),
+				 .cr3 = cr3,
+				 .cs_access = cs_access,
+				 .host = fetch->code.host - (rip & (PAGE_SIZE - 1))};
+	keep_walk(&t->walk, &fetch->walk[0]);
+}
 
-	if (!second || !is_kept(vcpu, cs_access, &fetch->walk[0]) || !is_kept(vcpu, cs_access, &fetch->walk[1]))
-		return;
-	__builtin_memcpy(code, fetch->code.bytes, insn->length);
-	s->decoded.insn = *insn;
+static void keep_straddling(struct straddling *s, uint64_t rip, const struct translated *page, const uint8_t code[16],
+			    const struct guest_walk *walk, const uint8_t *second)
+{
+	unsigned first = (unsigned)(PAGE_SIZE - (rip & (PAGE_SIZE - 1)));
+
 	decode_cache_fill(&s->decoded, rip, page, code);
 	s->decoded.words = s->decoded.host - (16 - first);
 	keep_words(s->decoded.bytes, s->decoded.mask, 16 - first, code, first);
 	s->words = second;
-	keep_words(s->bytes, s->mask, 0, code + first, insn->length - first);
-	keep_walk(&s->walk, &fetch->walk[1]);
+	keep_words(s->bytes, s->mask, 0, code + first, s->decoded.insn.length - first);
+	keep_walk(&s->walk, walk);
+}
+
+struct decoded *fetched_keep(struct tl_vcpu *vcpu, struct decoded *d, uint64_t rip, uint64_t cr3, uint64_t cs_access,
+			     const struct fetch *fetch, const struct insn *insn)
+{
+	struct straddling *s = straddling_find(vcpu, rip);
+	struct translated *page = code_cache_find(vcpu, rip);
+	const uint8_t *second;
+	uint8_t code[16] = {0};
+
+	if (!is_kept(vcpu, cs_access, &fetch->walk[0]))
+		return NULL;
+	keep_code_page(page, rip, cr3, cs_access, fetch);
+	__builtin_memcpy(code, fetch->code.bytes, insn->length);
+	if (fetch->nr_walks == 1) {
+		d->insn = *insn;
+		decode_cache_fill_at_end(d, rip, page, code);
+		return d;
+	}
+	second = map_host(vcpu->exit_map, fetch->walk[1].gpa);
+	if (!second || !is_kept(vcpu, cs_access, &fetch->walk[1]))
+		return NULL;
+	s->decoded.insn = *insn;
+	keep_straddling(s, rip, page, code, &fetch->walk[1], second);
+	return &s->decoded;
 }
 
 void data_cache_fill(struct tl_vcpu *vcpu, gva_t linear, uint64_t cr3, uint64_t cs_access, bool write,
 		     const struct guest_walk *walk)
 {
 	struct translated *t = data_cache_find(vcpu, linear);
-	bool user = true;
+	bool cpl_3 = ACCESS_DPL(cs_access) == 3, user = true;
 
 	for (unsigned i = 0; i < walk->count; i++)
 		user = user && walk->value[i] & PTE_USER;
-	/* A user page's rights hang on RFLAGS.AC and PKRU as well, which change without an exit. */
-	if (!is_kept(vcpu, cs_access, walk) || (user && cr_read_cr4() & (CR4_SMAP | CR4_PKE)))
+	/* A user page's rights hang on PKRU, and the supervisor's on RFLAGS.AC, which change without an exit. */
+	if (!is_kept(vcpu, cs_access, walk) || (user && vcpu->mode.cr4 & (cpl_3 ? CR4_PKE : CR4_SMAP | CR4_PKE)))
 		return;
 	*t = (struct translated){.linear = linear & ~(PAGE_SIZE - 1),
 				 .cr3 = cr3,
-				 .cs_access = cs_access,
+				 .cs_access = cs_access | (cpl_3 && vcpu->mode.cr0 & CR0_AM ? CHECKS_ALIGNMENT : 0),
 				 .gpa = walk->gpa & ~(PAGE_SIZE - 1),
 				 .allows = write ? PLAIN_STORE_IMM : PLAIN_LOAD_RELOAD};
 	keep_walk(&t->walk, walk);

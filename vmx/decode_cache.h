@@ -11,6 +11,12 @@
 #include "mmio/fetch.h"
 #include "vmx/vcpu.h"
 
+/*
+ * Added to a data page's CS access rights where an unaligned access may fault: at CPL 3 with CR0.AM, if RFLAGS.AC is
+ * set, which the guest does without an exit. So the hot way does not find the page.
+ */
+#define CHECKS_ALIGNMENT BIT(63)
+
 /* 64-bit guests loop over some dozens of MMIO instructions; a few low bits of RIP alone thrash. */
 ALWAYS_INLINE struct decoded *decode_cache_find(struct tl_vcpu *vcpu, uint64_t rip)
 {
@@ -89,16 +95,17 @@ ALWAYS_INLINE bool words_fit(uint64_t rip)
 
 /*
  * Remembers the instruction d->insn, just decoded from `bytes` (16, those from insn.length on do not matter) at `rip`
- * on the code page `page`. The second is for one whose words do not fit, but that ends on its page.
+ * on the code page `page`. The second is for one that ends on its page, wherever.
  */
 void decode_cache_fill(struct decoded *d, uint64_t rip, const struct translated *page, const uint8_t bytes[16]);
 void decode_cache_fill_at_end(struct decoded *d, uint64_t rip, const struct translated *page, const uint8_t bytes[16]);
 
-/* Remember a translation of 64-bit code, or by it, if nothing but the tables and the key decides it. */
-void code_cache_fill(struct tl_vcpu *vcpu, uint64_t rip, uint64_t cr3, uint64_t cs_access, const struct fetch *fetch);
-/* Remembers an instruction that was fetched from two pages, the first of which code_cache_fill() has just seen. */
-void straddling_fill(struct tl_vcpu *vcpu, uint64_t rip, uint64_t cs_access, const struct insn *insn,
-		     const struct fetch *fetch);
+/*
+ * Remember a translation of 64-bit code, or by it, if nothing but the tables and the key decides it. Of code that was
+ * fetched, the instruction as well: in `d`, or with its two pages; NULL if it is not kept.
+ */
+struct decoded *fetched_keep(struct tl_vcpu *vcpu, struct decoded *d, uint64_t rip, uint64_t cr3, uint64_t cs_access,
+			     const struct fetch *fetch, const struct insn *insn);
 void data_cache_fill(struct tl_vcpu *vcpu, gva_t linear, uint64_t cr3, uint64_t cs_access, bool write,
 		     const struct guest_walk *walk);
 

@@ -20,6 +20,7 @@ struct cluster {
 	uint64_t rip, cr3, cs_access;
 	const uint8_t *host;             /* where its bytes stand */
 	const struct translated *walked; /* the last data page, which exit_range holds */
+	bool failed;                     /* a device did not do its part */
 };
 
 /* The decoded instruction that comes next; NULL if it was not decoded or has changed. */
@@ -27,9 +28,9 @@ ALWAYS_INLINE const struct decoded *next_decoded(const struct cluster *c)
 {
 	const struct decoded *next = c->last->next;
 
-	/* The successor was learned on this very page. */
+	/* The same bytes at the same place of this very page: who ran them when they were decoded does not matter. */
 	if (unlikely(!next) || unlikely(next->rip != c->rip) || unlikely(next->cr3 != c->cr3) ||
-	    unlikely(next->cs_access != c->cs_access) || unlikely(next->host != c->host) ||
+	    unlikely(next->host != c->host) ||
 	    unlikely((code_word(next->words) & next->mask[0]) != next->bytes[0]) ||
 	    unlikely(next->insn.length > 8 && (code_word(next->words + 8) & next->mask[1]) != next->bytes[1]))
 		return NULL;
@@ -81,20 +82,25 @@ ALWAYS_INLINE bool serve(struct tl_vcpu *vcpu, const struct decoded *d)
 	return true;
 }
 
-/* Nothing is to be done before the guest's next instruction. acquire: as in vcpu_before_entry(). */
+/*
+ * Nothing is to be done before the guest's next instruction. acquire: as in vcpu_before_entry(). relaxed: a kick that
+ * is missed here comes as an interrupt.
+ */
 ALWAYS_INLINE bool may_go_on(const struct tl_vcpu *vcpu)
 {
-	return likely(atomic_load_explicit(&vcpu->vm->round, memory_order_acquire) == vcpu->reader.entry_round);
+	return likely(atomic_load_explicit(&vcpu->vm->round, memory_order_acquire) == vcpu->reader.entry_round) &&
+	       likely(!atomic_load_explicit(&vcpu->reader.kicked, memory_order_relaxed));
 }
 
+/* With a breakpoint armed, it may be on any of what follows. */
 static bool may_begin(const struct tl_vcpu *vcpu, const struct decoded *d)
 {
 	return skip_is_simple(d->rip + d->insn.length, d->insn.length, vmcs_read(VMCS_GUEST_RFLAGS) & vcpu->rflags_slow,
 			      vmcs_read(VMCS_GUEST_INTERRUPTIBILITY)) &&
-	       !vcpu->event_queued && vcpu->exit_range->flags & MAP_CLUSTERS;
+	       !(vcpu->rflags_slow & RFLAGS_RF) && !vcpu->event_queued && vcpu->exit_range->flags & MAP_CLUSTERS;
 }
 
-/* Serves what follows; the number of accesses, CLUSTER_MAX and more if a device ended the guest. */
+/* Serves what follows; the number of accesses. */
 ALWAYS_INLINE unsigned serve_following(struct tl_vcpu *vcpu, struct cluster *c)
 {
 	unsigned served = 0;
@@ -104,8 +110,10 @@ ALWAYS_INLINE unsigned serve_following(struct tl_vcpu *vcpu, struct cluster *c)
 
 		if (unlikely(!d) || unlikely(!find_operand(vcpu, c, d)))
 			break;
-		if (unlikely(!serve(vcpu, d)))
-			return CLUSTER_MAX;
+		if (unlikely(!serve(vcpu, d))) {
+			c->failed = true;
+			break;
+		}
 		c->last = d;
 		c->rip += d->insn.length;
 		c->host += d->insn.length;
@@ -126,12 +134,12 @@ HOT enum vcpu_action exit_cluster(struct tl_vcpu *vcpu, struct decoded *first)
 		return exit_skip(vcpu, first->rip, first->insn.length) | VCPU_RELOAD;
 	served = serve_following(vcpu, &c);
 	vmcs_write(VMCS_GUEST_RIP, c.rip);
-	if (unlikely(served == CLUSTER_MAX))
+	vcpu->reader.stats.fresh += served + c.failed;
+	vcpu->reader.stats.clustered += served;
+	if (unlikely(c.failed))
 		return exit_stop(vcpu, TL_STOP_DEVICE, 0);
 	/* Not what came here before: no more of it until it is learned again. */
-	if (unlikely(served == 0))
+	if (unlikely(served == 0) && !next_decoded(&c))
 		first->next = NULL;
-	vcpu->reader.stats.fresh += served;
-	vcpu->reader.stats.clustered += served;
 	return vcpu_before_entry(vcpu) | VCPU_RELOAD;
 }

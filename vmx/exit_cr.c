@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * CR0, CR4, EFER, CR8. The bits that decide how addresses are translated belong to the host, so that vcpu->mode is
- * always right without a VMREAD; the guest reads its own values of them from the shadows.
+ * CR0, CR4, EFER, CR8. The bits that decide how accesses are translated and checked belong to the host, so that
+ * vcpu->mode is always right without a VMREAD; the guest reads its own values of them from the shadows.
  */
 #include "vmx/capability.h"
 #include "vmx/controls.h"
@@ -9,7 +9,7 @@
 #include "vmx/cr.h"
 #include "vmx/exit.h"
 
-#define CR0_HOST_OWNED (CR0_PE | CR0_NE | CR0_ET | CR0_WP | CR0_NW | CR0_CD | CR0_PG)
+#define CR0_HOST_OWNED (CR0_PE | CR0_NE | CR0_ET | CR0_WP | CR0_AM | CR0_NW | CR0_CD | CR0_PG)
 #define CR4_GUEST_OWNED                                                                                     \
 	(CR4_VME | CR4_PVI | CR4_TSD | CR4_DE | CR4_MCE | CR4_PGE | CR4_PCE | CR4_OSFXSR | CR4_OSXMMEXCPT | \
 	 CR4_FSGSBASE | CR4_OSXSAVE)
@@ -147,7 +147,7 @@ bool cr_write_cr0(struct tl_vcpu *vcpu, uint64_t value)
 	if (efer != vcpu->mode.efer)
 		put_efer(vcpu, efer);
 	put_cr0(vcpu, value);
-	if (changed & (CR0_PG | CR0_WP | CR0_PE))
+	if (changed & (CR0_PG | CR0_WP | CR0_AM | CR0_PE))
 		mode_changed(vcpu);
 	return true;
 }

@@ -11,22 +11,6 @@
 #include "vmx/decode_cache.h"
 #include "vmx/exit.h"
 
-/* The instruction is on no page that is remembered, or cannot be kept: fetch, decode. */
-static __attribute__((noinline)) enum vcpu_action serve_fetched(struct tl_vcpu *vcpu, uint64_t rip, uint64_t cr3,
-								uint64_t cs_access)
-{
-	enum vcpu_action action;
-	struct fetch fetch;
-	struct insn insn;
-
-	if (!engine_fetch(vcpu, rip, cs_access, &fetch, &insn, &action))
-		return action;
-	code_cache_fill(vcpu, rip, cr3, cs_access, &fetch);
-	if (fetch.nr_walks == 2)
-		straddling_fill(vcpu, rip, cs_access, &insn, &fetch);
-	return engine_execute(vcpu, &insn, &fetch.code, rip, cs_access, vcpu->exit_gpa);
-}
-
 static __attribute__((noinline)) enum vcpu_action serve_decoded(struct tl_vcpu *vcpu, const struct decoded *d)
 {
 	struct guest_code code = {.available = d->insn.length};
@@ -130,6 +114,14 @@ ALWAYS_INLINE enum vcpu_action serve_found(struct tl_vcpu *vcpu, struct decoded 
 	return d->plain == PLAIN_LOAD ? perform_load(vcpu, d) : perform_load_reload(vcpu, d);
 }
 
+/* Whether the operand may be served by what was walked for it at CPL 3, where a page that checks alignment is kept. */
+static bool user_operand_holds(struct tl_vcpu *vcpu, const struct decoded *d, uint64_t cr3, uint64_t cs_access)
+{
+	return operand_holds(vcpu, d, cr3, cs_access | CHECKS_ALIGNMENT) &&
+	       (!(plain_linear(vcpu, d) & (d->insn.memory_size - 1u)) ||
+		!(vmcs_read(VMCS_GUEST_RFLAGS) & RFLAGS_AC));
+}
+
 /* Walks to the operand's page and remembers it. What the walk ends in otherwise is the engine's, which walks again. */
 static __attribute__((noinline)) enum vcpu_action serve_missed(struct tl_vcpu *vcpu, struct decoded *d, uint64_t cr3,
 							       uint64_t cs_access)
@@ -141,11 +133,15 @@ static __attribute__((noinline)) enum vcpu_action serve_missed(struct tl_vcpu *v
 
 	if (d->plain == PLAIN_NOT)
 		return serve_decoded(vcpu, d);
+	if (user_operand_holds(vcpu, d, cr3, cs_access))
+		return serve_found(vcpu, d);
 	vcpu_paging(vcpu, &paging);
 	if (guest_walk(vcpu->exit_map, &paging, linear, write ? GUEST_WRITE : GUEST_READ, &walk) != GUEST_WALK_OK)
 		return serve_decoded(vcpu, d);
 	data_cache_fill(vcpu, linear, cr3, cs_access, write, &walk);
-	return operand_holds(vcpu, d, cr3, cs_access) ? serve_found(vcpu, d) : serve_decoded(vcpu, d);
+	if (operand_holds(vcpu, d, cr3, cs_access) || user_operand_holds(vcpu, d, cr3, cs_access))
+		return serve_found(vcpu, d);
+	return serve_decoded(vcpu, d);
 }
 
 static HOT __attribute__((noinline)) enum vcpu_action serve_operand(struct tl_vcpu *vcpu, struct decoded *d,
@@ -161,8 +157,28 @@ ALWAYS_INLINE void learn_successor(struct tl_vcpu *vcpu, struct decoded *d)
 {
 	struct decoded *last = vcpu->last_served;
 
-	if (last && last->rip + last->insn.length == d->rip && (last->rip ^ d->rip) < PAGE_SIZE)
+	if (last && last->rip + last->insn.length == d->rip && (last->rip ^ d->rip) < PAGE_SIZE &&
+	    d->plain != PLAIN_NOT && vcpu->exit_range->flags & MAP_CLUSTERS)
 		last->next = d;
+}
+
+/* The instruction is on no page that is remembered: fetch, decode. Where it cannot be kept, the engine serves it. */
+static __attribute__((noinline)) enum vcpu_action serve_fetched(struct tl_vcpu *vcpu, struct decoded *d, uint64_t rip,
+								uint64_t cr3, uint64_t cs_access)
+{
+	enum vcpu_action action;
+	struct fetch fetch;
+	struct insn insn;
+
+	if (!engine_fetch(vcpu, rip, cs_access, &fetch, &insn, &action))
+		return action;
+	d = fetched_keep(vcpu, d, rip, cr3, cs_access, &fetch, &insn);
+	if (!d)
+		return engine_execute(vcpu, &insn, &fetch.code, rip, cs_access, vcpu->exit_gpa);
+	/* A cluster compares the bytes of one page. */
+	if (fetch.nr_walks == 1)
+		learn_successor(vcpu, d);
+	return serve_operand(vcpu, d, cr3, cs_access);
 }
 
 /* The instruction is not in the cache, and begins so near the end of its page that it may go on on the next one. */
@@ -178,12 +194,12 @@ static __attribute__((noinline)) enum vcpu_action serve_at_page_end(struct tl_vc
 	if (likely(straddling_holds(straddling, rip, cr3, cs_access)))
 		return serve_operand(vcpu, &straddling->decoded, cr3, cs_access);
 	if (unlikely(!translated_holds(page, rip, cr3, cs_access)))
-		return serve_fetched(vcpu, rip, cr3, cs_access);
+		return serve_fetched(vcpu, d, rip, cr3, cs_access);
 	last[0] = code_word(page->host + PAGE_SIZE - 16);
 	last[1] = code_word(page->host + PAGE_SIZE - 8);
 	d->cr3 = NO_CR3;
 	if (insn_decode(bytes, left, 64, &d->insn) != DECODE_OK)
-		return serve_fetched(vcpu, rip, cr3, cs_access);
+		return serve_fetched(vcpu, d, rip, cr3, cs_access);
 	decode_cache_fill_at_end(d, rip, page, bytes);
 	learn_successor(vcpu, d);
 	return serve_operand(vcpu, d, cr3, cs_access);
@@ -199,12 +215,12 @@ static HOT __attribute__((noinline)) enum vcpu_action serve_undecoded(struct tl_
 	if (unlikely(!words_fit(rip)))
 		return serve_at_page_end(vcpu, d, rip, cr3, cs_access) | VCPU_RELOAD;
 	if (unlikely(!translated_holds(page, rip, cr3, cs_access)))
-		return serve_fetched(vcpu, rip, cr3, cs_access) | VCPU_RELOAD;
+		return serve_fetched(vcpu, d, rip, cr3, cs_access) | VCPU_RELOAD;
 	bytes[0] = code_word(page->host + (rip & (PAGE_SIZE - 1)));
 	bytes[1] = code_word(page->host + (rip & (PAGE_SIZE - 1)) + 8);
 	d->cr3 = NO_CR3;
 	if (unlikely(insn_decode((const uint8_t *)bytes, INSN_MAX_LENGTH, 64, &d->insn) != DECODE_OK))
-		return serve_fetched(vcpu, rip, cr3, cs_access) | VCPU_RELOAD;
+		return serve_fetched(vcpu, d, rip, cr3, cs_access) | VCPU_RELOAD;
 	decode_cache_fill(d, rip, page, (const uint8_t *)bytes);
 	learn_successor(vcpu, d);
 	return serve_operand(vcpu, d, cr3, cs_access);

@@ -83,7 +83,7 @@ struct straddling {
 struct translated {
 	gva_t linear; /* of its first byte */
 	uint64_t cr3;
-	uint64_t cs_access; /* with it the CPL */
+	uint64_t cs_access; /* with it the CPL; data: and CHECKS_ALIGNMENT */
 	union {
 		gpa_t gpa;           /* data */
 		const uint8_t *host; /* code */
