@@ -88,7 +88,8 @@ ALWAYS_INLINE bool access_side(const struct side *side, struct tl_mmio *access, 
 	access->context = side->range->context;
 	if (unlikely(side->range->access(access) != TL_OK))
 		return false;
-	*value = access->data & (~0ull >> (64 - 8 * size));
+	if (!write)
+		*value = access->data & (~0ull >> (64 - 8 * size));
 	return true;
 }
 

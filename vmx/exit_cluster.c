@@ -30,8 +30,7 @@ ALWAYS_INLINE const struct decoded *next_decoded(const struct cluster *c)
 
 	/* The same bytes at the same place of this very page: who ran them when they were decoded does not matter. */
 	if (unlikely(!next) || unlikely(next->rip != c->rip) || unlikely(next->cr3 != c->cr3) ||
-	    unlikely(next->host != c->host) ||
-	    unlikely((code_word(next->words) & next->mask[0]) != next->bytes[0]) ||
+	    unlikely(next->host != c->host) || unlikely((code_word(next->words) & next->mask[0]) != next->bytes[0]) ||
 	    unlikely(next->insn.length > 8 && (code_word(next->words + 8) & next->mask[1]) != next->bytes[1]))
 		return NULL;
 	return next;

@@ -118,8 +118,7 @@ ALWAYS_INLINE enum vcpu_action serve_found(struct tl_vcpu *vcpu, struct decoded 
 static bool user_operand_holds(struct tl_vcpu *vcpu, const struct decoded *d, uint64_t cr3, uint64_t cs_access)
 {
 	return operand_holds(vcpu, d, cr3, cs_access | CHECKS_ALIGNMENT) &&
-	       (!(plain_linear(vcpu, d) & (d->insn.memory_size - 1u)) ||
-		!(vmcs_read(VMCS_GUEST_RFLAGS) & RFLAGS_AC));
+	       (!(plain_linear(vcpu, d) & (d->insn.memory_size - 1u)) || !(vmcs_read(VMCS_GUEST_RFLAGS) & RFLAGS_AC));
 }
 
 /* Walks to the operand's page and remembers it. What the walk ends in otherwise is the engine's, which walks again. */

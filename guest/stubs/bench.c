@@ -10,6 +10,7 @@
 enum { SAMPLES = 2000, WARM_UP = 64, TRACED = 6, RANGES = 16, GROWN_RANGES = 1000 };
 
 static uint32_t samples[SAMPLES];
+static uint32_t elements[1000] __attribute__((used));
 
 static uint64_t rdtsc_pair; /* ticks of TICKS(EMPTY, 0) */
 
@@ -208,7 +209,10 @@ static void measure_accesses(void)
 	site = site_at_page_end(2);
 	SAMPLE_ACCESS("mmio_straddling_code_ticks", ticks_at(site, DEVICE_PLAIN0_AT), true);
 	SAMPLE_EACH("clustered_store_ticks", TICKS(STORES, DEVICE_PLAIN0_AT), 16, 16);
-	SAMPLE_EACH("rep_movsd_per_element_ticks", TICKS(REP_MOVSD, DEVICE_PLAIN0_AT), ELEMENTS, 1);
+	SAMPLE_EACH("rep_movsd_per_element_ticks", TICKS(SEND(1000), DEVICE_PLAIN0_AT), 1000, 1);
+	SAMPLE_EACH("rep_movsd_64_per_element_ticks", TICKS(SEND(64), DEVICE_PLAIN0_AT), 64, 1);
+	SAMPLE_EACH("rep_movsd_receive_per_element_ticks", TICKS(RECEIVE(1000), DEVICE_PLAIN0_AT), 1000, 1);
+	SAMPLE_EACH("rep_movsd_receive_64_per_element_ticks", TICKS(RECEIVE(64), DEVICE_PLAIN0_AT), 64, 1);
 	SAMPLE_ACCESS("mmio_read32_verified_ticks", TICKS(READ, DEVICE_BANK0_AT), true);
 	SAMPLE_ACCESS("stale_total_ticks", TICKS(READ, invalidated(DEVICE_PLAIN0_AT)), false);
 	read32(DEVICE_BANK0_AT);

@@ -18,18 +18,20 @@
 #define READ   "mov 0x10(%%rsi), %%r9d"
 #define WRITE  "mov %%r9d, 0x10(%%rsi)"
 
-/* A page-sized buffer sent to a device, out of the samples: any values will do. */
-#define ELEMENTS 1000
-#define REP_MOVSD                       \
-	"mov %%rsi, %%r9\n\t"           \
-	"mov %%rdi, %%rbx\n\t"          \
-	"mov %%rsi, %%rdi\n\t"          \
-	"lea samples(%%rip), %%rsi\n\t" \
-	"mov $1000, %%ecx\n\t"          \
-	"cld\n\t"                       \
-	"rep movsl\n\t"                 \
-	"mov %%r9, %%rsi\n\t"           \
+/* `elements` sent to a device, and received from it. */
+#define REP_MOVSD(count, from, to)       \
+	"mov %%rsi, %%r9\n\t"            \
+	"mov %%rdi, %%rbx\n\t"           \
+	"lea elements(%%rip), %%rdx\n\t" \
+	"mov %%" from ", %%rsi\n\t"      \
+	"mov %%" to ", %%rdi\n\t"        \
+	"mov $" #count ", %%ecx\n\t"     \
+	"cld\n\t"                        \
+	"rep movsl\n\t"                  \
+	"mov %%r9, %%rsi\n\t"            \
 	"mov %%rbx, %%rdi"
+#define SEND(count)    REP_MOVSD(count, "rdx", "r9")
+#define RECEIVE(count) REP_MOVSD(count, "r9", "rdx")
 
 #define TICKS(instructions, address)                                                 \
 	({                                                                           \

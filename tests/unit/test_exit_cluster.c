@@ -23,7 +23,7 @@ static void put_stores(gva_t at, unsigned count)
 /* The run once, each access with an exit of its own: then it is known. Returns with nothing logged. */
 static void learn(gva_t at, unsigned count)
 {
-	uint64_t clustered = vcpu->reader.stats.clustered;
+	uint64_t clustered = guest_vcpu->reader.stats.clustered;
 
 	put_stores(at, count);
 	for (unsigned run = 0; run < 2; run++)
@@ -34,14 +34,14 @@ static void learn(gva_t at, unsigned count)
 			assert_int_equal(exit_at(DEVICE_LINEAR + 4 * i), VCPU_RESUME);
 			assert_int_equal(field(VMCS_GUEST_RIP), at + INSN * (i + 1));
 		}
-	assert_int_equal(vcpu->reader.stats.clustered, clustered);
+	assert_int_equal(guest_vcpu->reader.stats.clustered, clustered);
 	device_log.count = 0;
 }
 
 /* `served` accesses are served in the exit of the one at `first`, in order. */
 static void expect_run(gva_t at, unsigned first, unsigned served)
 {
-	uint64_t clustered = vcpu->reader.stats.clustered;
+	uint64_t clustered = guest_vcpu->reader.stats.clustered;
 
 	expect_served(at + INSN * first, DEVICE_LINEAR + 4 * first, at + INSN * (first + served));
 	assert_int_equal(device_log.count, served);
@@ -49,7 +49,7 @@ static void expect_run(gva_t at, unsigned first, unsigned served)
 		assert_int_equal(device_log.access[i].offset, 4 * (first + i));
 		assert_true(device_log.access[i].write);
 	}
-	assert_int_equal(vcpu->reader.stats.clustered - clustered, served - 1);
+	assert_int_equal(guest_vcpu->reader.stats.clustered - clustered, served - 1);
 	device_log.count = 0;
 }
 
@@ -92,7 +92,7 @@ static void run_goes_on_in_another_device(void **context)
 	static const uint8_t code[] = {0x89, 0x07, 0x89, 0x06, 0x89, 0x07}; /* mov [rdi], eax; mov [rsi], eax */
 
 	(void)context;
-	vcpu->gpr[TL_RSI] = OTHER_LINEAR;
+	guest_vcpu->gpr[TL_RSI] = OTHER_LINEAR;
 	put_code(CODE, code, sizeof(code));
 	set_field(VMCS_GUEST_INTERRUPTIBILITY, INTERRUPTIBILITY_STI);
 	expect_served(CODE, DEVICE_LINEAR, CODE + 2);
@@ -103,7 +103,7 @@ static void run_goes_on_in_another_device(void **context)
 	assert_int_equal(device_log.access[1].gpa, OTHER_AT);
 	/* Whose entry is stale: it has an exit of its own, which searches the map. */
 	assert_int_equal(range_resize(other_id, PAGE), TL_OK);
-	assert_int_equal(vcpu_attention(vcpu), VCPU_RESUME);
+	assert_int_equal(vcpu_attention(guest_vcpu), VCPU_RESUME);
 	expect_served(CODE, DEVICE_LINEAR, CODE + 2);
 	expect_served(CODE + 2, OTHER_LINEAR, CODE + 6);
 	/* Whose page is another one by now: it has an exit of its own, which walks. */
@@ -118,7 +118,7 @@ static void successor_is_that_of_its_address(void **context)
 	uint8_t code[2 * LENGTH] = {0x89, 0x05, 0, 0, 0, 0, 0x89, 0x05, 0, 0, 0, 0};
 
 	(void)context;
-	assert_ptr_equal(decode_cache_find(vcpu, CODE + LENGTH), decode_cache_find(vcpu, ALIAS + LENGTH));
+	assert_ptr_equal(decode_cache_find(guest_vcpu, CODE + LENGTH), decode_cache_find(guest_vcpu, ALIAS + LENGTH));
 	for (uint32_t i = 0; i < 2; i++) {
 		uint32_t distance = DEVICE_LINEAR - (CODE + LENGTH * (i + 1));
 
@@ -148,14 +148,14 @@ static void single_instructions_have_exits_of_their_own(void **context)
 	set_field(VMCS_GUEST_INTERRUPTIBILITY, INTERRUPTIBILITY_MOV_SS);
 	expect_run(CODE, 0, 1);
 	/* A breakpoint may be on any of them. Not every CPU saves RF as 1. */
-	dr_write_dr7(vcpu, BREAKPOINT_0);
+	dr_write_dr7(guest_vcpu, BREAKPOINT_0);
 	expect_run(CODE, 0, 1);
-	dr_write_dr7(vcpu, 0x400);
+	dr_write_dr7(guest_vcpu, 0x400);
 	expect_run(CODE, 0, STORES);
 	/* Interrupts are off, so it waits for its window. */
-	assert_int_equal(tl_vcpu_inject(vcpu, &event), TL_OK);
+	assert_int_equal(tl_vcpu_inject(guest_vcpu, &event), TL_OK);
 	expect_run(CODE, 0, 1);
-	assert_true(vcpu->event_queued);
+	assert_true(guest_vcpu->event_queued);
 	expect_run(CODE, 1, 1);
 }
 
@@ -198,11 +198,11 @@ static void kick_ends_a_run(void **context)
 	learn(CODE, STORES);
 	device_log.on_access = kick_at_third;
 	expect_run(CODE, 0, 3);
-	assert_int_equal(vcpu_attention(vcpu), VCPU_LEAVE);
+	assert_int_equal(vcpu_attention(guest_vcpu), VCPU_LEAVE);
 	/* What ended it says nothing about the instructions: they are still known. */
 	device_log.on_access = kick_at_first;
 	expect_run(CODE, 0, 1);
-	assert_int_equal(vcpu_attention(vcpu), VCPU_LEAVE);
+	assert_int_equal(vcpu_attention(guest_vcpu), VCPU_LEAVE);
 	device_log.on_access = NULL;
 	expect_run(CODE, 0, STORES);
 }
@@ -220,7 +220,7 @@ static void commit_ends_a_run(void **context)
 	learn(CODE, STORES);
 	device_log.on_access = remove_other_at_third;
 	expect_run(CODE, 0, 3);
-	assert_null(vcpu->reader.pending);
+	assert_null(guest_vcpu->reader.pending);
 	expect_run(CODE, 3, STORES - 3);
 }
 
@@ -252,14 +252,14 @@ static void device_that_fails_ends_a_run(void **context)
 
 	(void)context;
 	learn(CODE, STORES);
-	fresh = vcpu->reader.stats.fresh;
+	fresh = guest_vcpu->reader.stats.fresh;
 	device_log.on_access = fail_at_third;
 	set_field(VMCS_GUEST_RIP, CODE);
 	assert_int_equal(exit_at(DEVICE_LINEAR), VCPU_LEAVE);
 	assert_int_equal(vcpu_left.stop.why, TL_STOP_DEVICE);
 	assert_int_equal(vcpu_left.stop.rip, CODE + 2 * INSN);
 	assert_int_equal(field(VMCS_GUEST_RIP), CODE + 2 * INSN);
-	assert_int_equal(vcpu->reader.stats.fresh - fresh, 3);
+	assert_int_equal(guest_vcpu->reader.stats.fresh - fresh, 3);
 }
 
 /* The place of the second store in the cache is taken by an instruction elsewhere: same low bits, other address. */
@@ -270,7 +270,7 @@ static void forgotten_successor_ends_a_run(void **context)
 
 	(void)context;
 	learn(CODE, STORES);
-	while (decode_cache_find(vcpu, other) != decode_cache_find(vcpu, CODE + INSN))
+	while (decode_cache_find(guest_vcpu, other) != decode_cache_find(guest_vcpu, CODE + INSN))
 		other++;
 	put_code(other, load, sizeof(load));
 	expect_served(other, DEVICE_LINEAR, other + sizeof(load));
@@ -299,9 +299,9 @@ static void range_may_be_left_out(void **context)
 	range.access = map_now()->ranges[device_id].access;
 	range.options = &options;
 	assert_int_equal(range_remove(device_id), TL_PENDING);
-	assert_int_equal(vcpu_attention(vcpu), VCPU_RESUME);
+	assert_int_equal(vcpu_attention(guest_vcpu), VCPU_RESUME);
 	device_id = range_add(range);
-	assert_int_equal(vcpu_attention(vcpu), VCPU_RESUME);
+	assert_int_equal(vcpu_attention(guest_vcpu), VCPU_RESUME);
 	learn(CODE, STORES);
 	expect_run(CODE, 0, 1);
 	expect_run(CODE, 1, 1);
@@ -310,7 +310,7 @@ static void range_may_be_left_out(void **context)
 /* What one vCPU remembers is no other's. */
 static void vcpus_share_nothing(void **context)
 {
-	struct tl_vcpu *first = vcpu;
+	struct tl_vcpu *first = guest_vcpu;
 	struct tl_state state;
 	enum tl_status status;
 
@@ -318,18 +318,18 @@ static void vcpus_share_nothing(void **context)
 	learn(CODE, STORES);
 	assert_int_equal(tl_vcpu_get(first, &state), TL_OK);
 	grace_leave(&first->reader, 0);
-	vcpu = tl_vcpu_create(vm, &status);
-	assert_non_null(vcpu);
-	assert_int_equal(tl_vcpu_set(vcpu, &state), TL_OK);
-	vcpu->exit = &vcpu_left;
-	grace_enter(&vcpu->reader, 0);
-	assert_int_equal(vcpu_attention(vcpu), VCPU_RESUME);
+	guest_vcpu = tl_vcpu_create(vm, &status);
+	assert_non_null(guest_vcpu);
+	assert_int_equal(tl_vcpu_set(guest_vcpu, &state), TL_OK);
+	guest_vcpu->exit = &vcpu_left;
+	grace_enter(&guest_vcpu->reader, 0);
+	assert_int_equal(vcpu_attention(guest_vcpu), VCPU_RESUME);
 	expect_run(CODE, 0, 1);
-	grace_leave(&vcpu->reader, 0);
-	assert_int_equal(tl_vcpu_destroy(vcpu), TL_OK);
-	vcpu = first;
-	assert_int_equal(tl_vcpu_set(vcpu, &state), TL_OK);
-	grace_enter(&vcpu->reader, 0);
+	grace_leave(&guest_vcpu->reader, 0);
+	assert_int_equal(tl_vcpu_destroy(guest_vcpu), TL_OK);
+	guest_vcpu = first;
+	assert_int_equal(tl_vcpu_set(guest_vcpu, &state), TL_OK);
+	grace_enter(&guest_vcpu->reader, 0);
 }
 
 #define CASE(name) cmocka_unit_test_setup_teardown(name, vcpu_start, vcpu_stop)

@@ -24,7 +24,7 @@ static void expect_ring(uint64_t length, size_t moved)
 {
 	unsigned long before = rings();
 
-	vcpu->gpr[TL_RDI] = BELL_LINEAR;
+	guest_vcpu->gpr[TL_RDI] = BELL_LINEAR;
 	set_field(VMCS_EXIT_INSTRUCTION_LENGTH, length);
 	expect_served(CODE, BELL_LINEAR + 0x10, CODE + moved);
 	assert_int_equal(rings(), before + 1);
@@ -35,7 +35,7 @@ static int bell_start(void **context)
 {
 	vcpu_start(context);
 	put_code(CODE, store_imm, sizeof(store_imm));
-	vcpu->gpr[TL_RDI] = BELL_LINEAR;
+	guest_vcpu->gpr[TL_RDI] = BELL_LINEAR;
 	/* The first access finds no entry. */
 	expect_ring(sizeof(store_imm), sizeof(store_imm));
 	return 0;
@@ -63,9 +63,9 @@ static void breakpoint_has_it_decoded(void **context)
 {
 	(void)context;
 	for (unsigned i = 0; i < RUNS; i++) {
-		dr_write_dr7(vcpu, BREAKPOINT_0);
+		dr_write_dr7(guest_vcpu, BREAKPOINT_0);
 		expect_ring(OTHER_LENGTH, sizeof(store_imm));
-		dr_write_dr7(vcpu, NO_BREAKPOINT);
+		dr_write_dr7(guest_vcpu, NO_BREAKPOINT);
 		expect_ring(OTHER_LENGTH, OTHER_LENGTH);
 	}
 }
@@ -75,7 +75,7 @@ static void probe_decides(void **context)
 {
 	(void)context;
 	probe_length_is_right = false;
-	dr_write_dr7(vcpu, NO_BREAKPOINT);
+	dr_write_dr7(guest_vcpu, NO_BREAKPOINT);
 	expect_ring(OTHER_LENGTH, sizeof(store_imm));
 }
 
@@ -83,7 +83,7 @@ static void option_decides(void **context)
 {
 	(void)context;
 	vm->decode_doorbells = true;
-	dr_write_dr7(vcpu, NO_BREAKPOINT);
+	dr_write_dr7(guest_vcpu, NO_BREAKPOINT);
 	expect_ring(OTHER_LENGTH, sizeof(store_imm));
 }
 
@@ -91,12 +91,12 @@ static void stale_entry_rings_after_a_search(void **context)
 {
 	(void)context;
 	for (unsigned i = 0; i < RUNS; i++) {
-		uint64_t stale = vcpu->reader.stats.stale;
+		uint64_t stale = guest_vcpu->reader.stats.stale;
 
 		tl_vm_invalidate_mmio(vm);
-		assert_int_equal(vcpu_attention(vcpu), VCPU_RESUME);
+		assert_int_equal(vcpu_attention(guest_vcpu), VCPU_RESUME);
 		expect_ring(OTHER_LENGTH, OTHER_LENGTH);
-		assert_int_equal(vcpu->reader.stats.stale, stale + 1);
+		assert_int_equal(guest_vcpu->reader.stats.stale, stale + 1);
 		expect_ring(OTHER_LENGTH, OTHER_LENGTH);
 	}
 }

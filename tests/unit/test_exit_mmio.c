@@ -14,9 +14,9 @@ enum { PAGE = 4096, RUNS = 3, VECTOR_DEBUG_REGISTER_7 = 0x401 };
 #define PTE_WRITABLE (1ull << 1)
 #define PTE_NX       (1ull << 63)
 
-static const uint8_t load_rax[] = {0x48, 0x8b, 0x47, 0x10};  /* mov rax, [rdi + 0x10] */
-static const uint8_t load_ecx[] = {0x8b, 0x4f, 0x10};        /* mov ecx, [rdi + 0x10] */
-static const uint8_t store_eax[] = {0x89, 0x47, 0x10};       /* mov [rdi + 0x10], eax */
+static const uint8_t load_rax[] = {0x48, 0x8b, 0x47, 0x10}; /* mov rax, [rdi + 0x10] */
+static const uint8_t load_ecx[] = {0x8b, 0x4f, 0x10};       /* mov ecx, [rdi + 0x10] */
+static const uint8_t store_eax[] = {0x89, 0x47, 0x10};      /* mov [rdi + 0x10], eax */
 static const uint8_t store_imm[] = {0xc7, 0x47, 0x10, 1, 2, 3, 4};
 static const uint8_t store_15[] = {0x2e, 0x2e, 0x2e, 0x2e, 0xc7, 0x84, 0x27, 0x10, 0, 0, 0, 1, 2, 3, 4};
 
@@ -43,11 +43,11 @@ static void expect_load(gva_t rip, const uint8_t *insn, size_t length, unsigned 
 	unsigned before = device_log.count;
 
 	put_code(rip, insn, length);
-	vcpu->gpr[reg] = ~device_log.answer;
+	guest_vcpu->gpr[reg] = ~device_log.answer;
 	expect_served(rip, DEVICE_LINEAR + 0x10, rip + length);
 	assert_int_equal(device_log.count, before + 1);
 	assert_false(last_access().write);
-	assert_int_equal(vcpu->gpr[reg], device_log.answer);
+	assert_int_equal(guest_vcpu->gpr[reg], device_log.answer);
 }
 
 static void loads_and_stores_are_served(void **context)
@@ -56,13 +56,13 @@ static void loads_and_stores_are_served(void **context)
 	for (unsigned i = 0; i < RUNS; i++) {
 		device_log.answer = 0x1122334455667788 + i;
 		expect_load(CODE, load_rax, sizeof(load_rax), TL_RAX);
-		vcpu->gpr[TL_RAX] = 0xffffffff00000000 + i;
+		guest_vcpu->gpr[TL_RAX] = 0xffffffff00000000 + i;
 		put_code(CODE + 64, store_eax, sizeof(store_eax));
 		expect_store(CODE + 64, sizeof(store_eax), i);
 	}
 	/* Both of the last were found by their tag, and decoded before. */
-	assert_int_equal(vcpu->reader.stats.stale, 1);
-	assert_int_equal(vcpu->reader.stats.fresh, 2 * RUNS - 1);
+	assert_int_equal(guest_vcpu->reader.stats.stale, 1);
+	assert_int_equal(guest_vcpu->reader.stats.fresh, 2 * RUNS - 1);
 }
 
 /* Each byte of the instruction, at every place where its page may end. */
@@ -106,7 +106,7 @@ static void nothing_behind_the_page_is_read(void **context)
 	uint8_t insn[15];
 
 	(void)context;
-	vcpu->gpr[TL_RAX] = 7;
+	guest_vcpu->gpr[TL_RAX] = 7;
 	length_of_each_form_at_page_end(store_eax, sizeof(store_eax), 7);
 	length_of_each_form_at_page_end(store_imm, sizeof(store_imm), 0x04030201);
 	for (size_t length = sizeof(store_imm); length <= sizeof(insn); length++) {
@@ -153,7 +153,7 @@ static void moved_code_page_is_walked_again(void **context)
 		guest_ptes[16] = (guest_ptes[20] & (PAGE - 1)) | 20 * PAGE;
 		put_code(20 * PAGE, load_ecx, sizeof(load_ecx));
 		expect_served(CODE, DEVICE_LINEAR + 0x10, CODE + sizeof(load_ecx));
-		assert_int_equal(vcpu->gpr[TL_RCX], 0x5a);
+		assert_int_equal(guest_vcpu->gpr[TL_RCX], 0x5a);
 		guest_ptes[16] = (guest_ptes[20] & (PAGE - 1)) | 16 * PAGE;
 		put_code(CODE, store_imm, sizeof(store_imm));
 		expect_store(CODE, sizeof(store_imm), 0x04030201);
@@ -231,7 +231,7 @@ static void smap_counts_from_when_it_is_set(void **context)
 	guest_ptes[DEVICE_LINEAR / PAGE] |= 4;
 	for (unsigned i = 0; i < RUNS; i++)
 		expect_load(CODE, load_ecx, sizeof(load_ecx), TL_RCX);
-	assert_true(cr_write_cr4(vcpu, CR4_PAE | CR4_SMAP));
+	assert_true(cr_write_cr4(guest_vcpu, CR4_PAE | CR4_SMAP));
 	/* RFLAGS.AC lets the supervisor through, and changes without an exit. */
 	for (unsigned i = 0; i < RUNS; i++) {
 		set_field(VMCS_GUEST_RFLAGS, 2 | RFLAGS_AC);
@@ -253,22 +253,22 @@ static void unaligned_user_access_is_checked(void **context)
 	go_to_user_mode();
 	put_code(CODE, load_ecx, sizeof(load_ecx));
 	for (unsigned i = 0; i < RUNS; i++) {
-		vcpu->gpr[TL_RDI] = DEVICE_LINEAR + 1;
+		guest_vcpu->gpr[TL_RDI] = DEVICE_LINEAR + 1;
 		set_field(VMCS_GUEST_RFLAGS, 2);
 		expect_served(CODE, odd, CODE + sizeof(load_ecx));
 		set_field(VMCS_GUEST_RFLAGS, 2 | RFLAGS_AC);
 		set_field(VMCS_GUEST_RIP, CODE);
 		assert_int_equal(exit_at(odd), VCPU_RESUME);
 		expect_injected(VECTOR_AC);
-		vcpu->gpr[TL_RDI] = DEVICE_LINEAR;
+		guest_vcpu->gpr[TL_RDI] = DEVICE_LINEAR;
 		expect_served(CODE, DEVICE_LINEAR + 0x10, CODE + sizeof(load_ecx));
 		served += 2;
 		assert_int_equal(device_log.count, served);
 	}
-	assert_true(cr_write_cr0(vcpu, cr_read_cr0() & ~CR0_AM));
-	vcpu->gpr[TL_RDI] = DEVICE_LINEAR + 1;
+	assert_true(cr_write_cr0(guest_vcpu, cr_read_cr0() & ~CR0_AM));
+	guest_vcpu->gpr[TL_RDI] = DEVICE_LINEAR + 1;
 	expect_served(CODE, odd, CODE + sizeof(load_ecx));
-	assert_true(cr_write_cr0(vcpu, cr_read_cr0() | CR0_AM));
+	assert_true(cr_write_cr0(guest_vcpu, cr_read_cr0() | CR0_AM));
 	set_field(VMCS_GUEST_RIP, CODE);
 	assert_int_equal(exit_at(odd), VCPU_RESUME);
 	expect_injected(VECTOR_AC);
@@ -296,11 +296,11 @@ static void skip_leaves_what_the_instruction_would(void **context)
 		step();
 		assert_int_equal(field(VMCS_GUEST_PENDING_DEBUG_EXCEPTIONS), 0);
 		/* With a breakpoint armed RF has to go. */
-		dr_write_dr7(vcpu, VECTOR_DEBUG_REGISTER_7);
+		dr_write_dr7(guest_vcpu, VECTOR_DEBUG_REGISTER_7);
 		set_field(VMCS_GUEST_RFLAGS, 2 | RFLAGS_RF);
 		step();
 		assert_int_equal(field(VMCS_GUEST_RFLAGS), 2);
-		dr_write_dr7(vcpu, 0x400);
+		dr_write_dr7(guest_vcpu, 0x400);
 	}
 }
 
@@ -320,7 +320,7 @@ static void pointers_into_removed_memory_are_forgotten(void **context)
 		expect_store(200 * PAGE, sizeof(store_imm), 0x04030200 + i);
 		expect_store(200 * PAGE, sizeof(store_imm), 0x04030200 + i);
 		assert_int_equal(range_remove(id), TL_PENDING);
-		assert_int_equal(vcpu_attention(vcpu), VCPU_RESUME);
+		assert_int_equal(vcpu_attention(guest_vcpu), VCPU_RESUME);
 	}
 }
 

@@ -28,7 +28,7 @@ enum {
 };
 
 struct mock_cpu mock_cpu;
-struct tl_vcpu *vcpu;
+struct tl_vcpu *guest_vcpu;
 struct tl_exit vcpu_left;
 uint8_t *guest_ram;
 uint64_t *guest_ptes;
@@ -37,9 +37,9 @@ struct tl_doorbell_count bell_counts[TL_MAX_CPUS];
 struct device_log device_log;
 
 /* The guest is the test. */
-enum vcpu_action vmx_run(struct tl_vcpu *runs)
+enum vcpu_action vmx_run(struct tl_vcpu *vcpu)
 {
-	(void)runs;
+	(void)vcpu;
 	fail_msg("the guest is entered");
 	return VCPU_FAILED;
 }
@@ -101,7 +101,7 @@ static void set_state(void)
 {
 	struct tl_state state;
 
-	assert_int_equal(tl_vcpu_get(vcpu, &state), TL_OK);
+	assert_int_equal(tl_vcpu_get(guest_vcpu, &state), TL_OK);
 	for (unsigned i = 0; i <= TL_GS; i++)
 		state.segment[i] = (struct tl_segment){.limit = UINT32_MAX, .access = DATA};
 	state.segment[TL_CS] = (struct tl_segment){.selector = 8, .limit = UINT32_MAX, .access = CODE_64};
@@ -112,7 +112,7 @@ static void set_state(void)
 	state.cr3 = PML4_AT;
 	state.cr4 = CR4_PAE;
 	state.efer = EFER_LONG;
-	assert_int_equal(tl_vcpu_set(vcpu, &state), TL_OK);
+	assert_int_equal(tl_vcpu_set(guest_vcpu, &state), TL_OK);
 }
 
 static void start_cpu(void)
@@ -138,20 +138,20 @@ int vcpu_start(void **context)
 	ASAN_POISON_MEMORY_REGION(guest_ram + RAM_SIZE, PAGE);
 	make_tables();
 	make_ranges();
-	vcpu = tl_vcpu_create(vm, &status);
-	assert_non_null(vcpu);
+	guest_vcpu = tl_vcpu_create(vm, &status);
+	assert_non_null(guest_vcpu);
 	set_state();
-	vcpu->exit = &vcpu_left;
-	grace_enter(&vcpu->reader, 0);
-	assert_int_equal(vcpu_attention(vcpu), VCPU_RESUME);
+	guest_vcpu->exit = &vcpu_left;
+	grace_enter(&guest_vcpu->reader, 0);
+	assert_int_equal(vcpu_attention(guest_vcpu), VCPU_RESUME);
 	return 0;
 }
 
 int vcpu_stop(void **context)
 {
 	(void)context;
-	grace_leave(&vcpu->reader, 0);
-	assert_int_equal(tl_vcpu_destroy(vcpu), TL_OK);
+	grace_leave(&guest_vcpu->reader, 0);
+	assert_int_equal(tl_vcpu_destroy(guest_vcpu), TL_OK);
 	assert_int_equal(tl_vm_destroy(vm), TL_OK);
 	assert_int_equal(hosted.pages_out, BITMAP_PAGES);
 	ASAN_UNPOISON_MEMORY_REGION(guest_ram + RAM_SIZE, PAGE);
@@ -190,12 +190,12 @@ enum vcpu_action exit_at(gva_t linear)
 
 	set_field(VMCS_EXIT_REASON, misconfigured ? EXIT_REASON_EPT_MISCONFIGURATION : EXIT_REASON_EPT_VIOLATION);
 	set_field(VMCS_GUEST_PHYSICAL_ADDRESS, gpa);
-	set_field(VMCS_EXIT_QUALIFICATION, misconfigured ? 0x181 : 0x181); /* a read, of the linear address's page */
-	action = vcpu_exit_fast(vcpu);
+	set_field(VMCS_EXIT_QUALIFICATION, 0x181); /* a read; of a misconfiguration it says nothing */
+	action = vcpu_exit_fast(guest_vcpu);
 	if (action == VCPU_MMIO)
-		action = exit_mmio(vcpu) & ~VCPU_RELOAD;
+		action = exit_mmio(guest_vcpu) & ~VCPU_RELOAD;
 	else if (action == VCPU_FULL)
-		action = vcpu_exit(vcpu);
+		action = vcpu_exit(guest_vcpu);
 	return action;
 }
 

@@ -8,9 +8,9 @@
 
 #include "tests/unit/mock/vmx/asm.h"
 
+#include "mmu/running.h"
 #include "tests/unit/hosted.h"
 #include "tests/unit/vm_fixture.h"
-#include "mmu/running.h"
 #include "vmx/decode_cache.h"
 #include "vmx/exit.h"
 
@@ -30,7 +30,7 @@ enum {
 	BELL_AT = 0x222000,
 };
 
-extern struct tl_vcpu *vcpu;
+extern struct tl_vcpu *guest_vcpu;
 extern struct tl_exit vcpu_left; /* what the last exit to the embedder said */
 extern uint8_t *guest_ram;
 extern uint64_t *guest_ptes;

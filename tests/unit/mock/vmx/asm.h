@@ -47,11 +47,11 @@ enum vmx_result { VMX_SUCCEED, VMX_FAIL_INVALID, VMX_FAIL_VALID };
 enum invept_type { INVEPT_SINGLE_CONTEXT = 1, INVEPT_ALL_CONTEXT = 2 };
 enum invvpid_type { INVVPID_INDIVIDUAL_ADDRESS, INVVPID_SINGLE_CONTEXT, INVVPID_ALL_CONTEXT };
 
-#define MOCK_REGION(name)                                 \
+#define MOCK_REGION(name)                                   \
 	static inline enum vmx_result name(uint64_t region) \
-	{                                                 \
-		(void)region;                             \
-		return VMX_SUCCEED;                       \
+	{                                                   \
+		(void)region;                               \
+		return VMX_SUCCEED;                         \
 	}
 
 MOCK_REGION(vmx_on)
@@ -108,23 +108,23 @@ static inline uint64_t rdtsc(void)
 	return 0;
 }
 
-#define MOCK_REGISTER(name, kept)                  \
-	static inline uint64_t read_##name(void)   \
-	{                                          \
-		return kept;                       \
-	}                                          \
+#define MOCK_REGISTER(name, kept)                \
+	static inline uint64_t read_##name(void) \
+	{                                        \
+		return kept;                     \
+	}                                        \
 	static inline void write_##name(uint64_t value)
 
-#define MOCK_NO_REGISTER(name)    \
-	MOCK_REGISTER(name, 0)    \
-	{                         \
-		(void)value;      \
+#define MOCK_NO_REGISTER(name) \
+	MOCK_REGISTER(name, 0) \
+	{                      \
+		(void)value;   \
 	}
 
-#define MOCK_KEPT_REGISTER(name)         \
+#define MOCK_KEPT_REGISTER(name)           \
 	MOCK_REGISTER(name, mock_cpu.name) \
-	{                                \
-		mock_cpu.name = value;   \
+	{                                  \
+		mock_cpu.name = value;     \
 	}
 
 MOCK_NO_REGISTER(cr0)
