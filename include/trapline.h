@@ -113,6 +113,8 @@ typedef uint32_t tl_range_id;
 
 /* What a range is: memory, a device, a doorbell. */
 #include <trapline_range.h>
+/* What its memory costs. */
+#include <trapline_memory.h>
 
 /*
  * A transaction: edits are only noted here, and applied together by tl_map_commit(). NULL: out of memory.
@@ -129,6 +131,8 @@ enum tl_status tl_map_add(struct tl_edit *edit, const struct tl_range *range, tl
 enum tl_status tl_map_remove(struct tl_edit *edit, tl_range_id id);
 enum tl_status tl_map_move(struct tl_edit *edit, tl_range_id id, uint64_t start);
 enum tl_status tl_map_resize(struct tl_edit *edit, tl_range_id id, uint64_t size);
+/* Memory becomes RAM, ROM or execute-only memory, with the callback that such a range has, or NULL. */
+enum tl_status tl_map_protect(struct tl_edit *edit, tl_range_id id, enum tl_range_kind kind, tl_mmio_fn access);
 
 /*
  * Applies the edits in order, publishes the result with one store, and consumes the transaction, also on error
@@ -344,6 +348,7 @@ struct tl_stats {
 	uint64_t commits, invalidations, wraps, zapped; /* of the VM */
 	uint64_t generation;                            /* of the published map, all 64 bits */
 	uint64_t ept_pages, live_mmio_entries;
+	uint64_t ept_pages_freed; /* before the VM's end: what they held was gone, or could be found again */
 };
 
 /* Context: host. A vCPU that runs meanwhile may be counted a little late. live_mmio_entries walks the tables. */

@@ -33,6 +33,12 @@ enum tl_range_kind {
 	TL_RANGE_DOORBELL, /* writes are signalled, see struct tl_doorbell */
 	/* Fetches go to memory, reads and writes to the callback or the embedder. TL_UNSUPPORTED where EPT lacks it. */
 	TL_RANGE_EXECUTE_ONLY,
+	/*
+	 * A device's own memory, given to the guest: mapped uncached (its PAT may make it write-combining), never
+	 * executed. The library accesses it only for an instruction that is emulated for its other operand, in whole
+	 * words, each once; tl_mem_read() and tl_mem_write() refuse it.
+	 */
+	TL_RANGE_PASSTHROUGH,
 };
 
 /* ---- How a device takes its accesses ----------------------------------------------------------------------------- */
@@ -126,7 +132,7 @@ struct tl_range {
 	enum tl_range_kind kind;
 	uint64_t start; /* guest-physical, a multiple of 4096 where there is memory; any byte for MMIO and doorbells */
 	uint64_t size;  /* bytes, not 0; like start */
-	void *host;     /* RAM, ROM, EXECUTE_ONLY: the memory behind it, 4 KiB aligned, physically contiguous */
+	void *host;     /* where there is memory: that behind it, 4 KiB aligned, physically contiguous */
 	tl_mmio_fn access;
 	const struct tl_mmio_options *options; /* MMIO; may be NULL */
 	const struct tl_doorbell *doorbell;    /* DOORBELL */

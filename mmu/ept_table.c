@@ -2,24 +2,10 @@
 #include "mmu/ept_table.h"
 #include "mmu/hooks.h"
 
-static ept_slot_t *table_alloc(struct tl_vm *vm)
+/* A leaf of execute-only memory, on a CPU that has it. */
+static bool is_execute_only(ept_entry_t entry, unsigned level)
 {
-	ept_slot_t *table;
-
-	/* relaxed: a count, it orders nothing. */
-	if (atomic_fetch_add_explicit(&vm->nr_ept_pages, 1, memory_order_relaxed) < vm->max_ept_pages) {
-		table = hooks->alloc_pages(1);
-		if (table)
-			return table;
-	}
-	atomic_fetch_sub_explicit(&vm->nr_ept_pages, 1, memory_order_relaxed);
-	return NULL;
-}
-
-static void table_free(struct tl_vm *vm, ept_slot_t *table)
-{
-	hooks->free_pages((void *)table, 1);
-	atomic_fetch_sub_explicit(&vm->nr_ept_pages, 1, memory_order_relaxed);
+	return mmu_cpu.execute_only && (entry & EPT_RWX) == EPT_EXECUTE && (level == 1 || entry & EPT_LARGE);
 }
 
 /* What SDM 29.3.3.1 calls a misconfiguration, of the entry that ends a walk and is no MMIO entry. */
@@ -32,7 +18,9 @@ static bool is_malformed(ept_entry_t entry, unsigned level)
 	/* A table that could not be followed, or a leaf where none can be. */
 	if (ept_is_table(entry, level) || level > mmu_cpu.ept_level)
 		return true;
-	if (!(entry & EPT_READ) || (entry & ept_reserved_address()))
+	if (!(entry & EPT_READ) && !is_execute_only(entry, level))
+		return true;
+	if (entry & ept_reserved_address())
 		return true;
 	if (entry & EPT_ADDRESS & (EPT_SPAN(level) - 1))
 		return true;
@@ -58,24 +46,25 @@ static ept_entry_t split_part(ept_entry_t entry, unsigned level, unsigned index)
 /* Puts a table under the walk's end, and steps down into it. */
 static enum ept_install descend(struct tl_vm *vm, gpa_t gpa, struct ept_walk *walk)
 {
-	ept_slot_t *table = table_alloc(vm);
+	ept_slot_t *table = ept_page_take(vm);
 	ept_entry_t seen = walk->entry;
 	unsigned index = ept_index(gpa, walk->level - 1);
+	bool splits = ept_is_present(seen);
 
 	if (!table)
 		return EPT_NO_MEMORY;
-	if (ept_is_present(seen))
+	if (splits)
 		for (unsigned i = 0; i < EPT_NR_ENTRIES; i++)
 			/* relaxed: nobody sees the table before it is linked. */
 			atomic_store_explicit(&table[i], split_part(seen, walk->level, i), memory_order_relaxed);
 	/* release: the table's contents before the pointer to it. */
 	if (!atomic_compare_exchange_strong_explicit(walk->slot, &seen, host_to_phys((void *)table) | EPT_RWX,
 						     memory_order_release, memory_order_relaxed)) {
-		table_free(vm, table);
+		ept_page_put_back(vm, table, splits);
 		return EPT_RACED;
 	}
 	walk->slot = &table[index];
-	walk->entry = ept_is_present(walk->entry) ? split_part(walk->entry, walk->level, index) : 0;
+	walk->entry = splits ? split_part(walk->entry, walk->level, index) : 0;
 	walk->level--;
 	return EPT_INSTALLED;
 }
@@ -125,11 +114,6 @@ static void visit_table(ept_slot_t *table, unsigned level, gpa_t base, gpa_t fir
 	}
 }
 
-static void visit_all(const struct tl_vm *vm, ept_visit_fn visit, void *context)
-{
-	visit_table(vm->root, EPT_LEVELS, 0, 0, BIT(48) - 1, visit, context);
-}
-
 static bool zap_present(void *context, ept_slot_t *slot, ept_entry_t entry)
 {
 	(void)context;
@@ -158,7 +142,7 @@ static bool zap_mmio(void *context, ept_slot_t *slot, ept_entry_t entry)
 
 void ept_zap_mmio(struct tl_vm *vm)
 {
-	visit_all(vm, zap_mmio, vm);
+	visit_table(vm->root, EPT_LEVELS, 0, 0, BIT(48) - 1, zap_mmio, vm);
 }
 
 static bool count_mmio(void *context, ept_slot_t *slot, ept_entry_t entry)
@@ -168,17 +152,22 @@ static bool count_mmio(void *context, ept_slot_t *slot, ept_entry_t entry)
 	return true;
 }
 
-size_t ept_count_mmio(const struct tl_vm *vm)
+size_t ept_count_mmio_below(ept_slot_t *table, unsigned level)
 {
 	size_t count = 0;
 
-	visit_all(vm, count_mmio, &count);
+	visit_table(table, level, 0, 0, BIT(48) - 1, count_mmio, &count);
 	return count;
+}
+
+size_t ept_count_mmio(const struct tl_vm *vm)
+{
+	return ept_count_mmio_below(vm->root, EPT_LEVELS);
 }
 
 bool ept_create(struct tl_vm *vm)
 {
-	vm->root = table_alloc(vm);
+	vm->root = ept_page_take(vm);
 	return vm->root != NULL;
 }
 
@@ -190,12 +179,13 @@ static void free_table(struct tl_vm *vm, ept_slot_t *table, unsigned level)
 		if (level > 1 && ept_leads_down(entry, ept_reserved_address()))
 			free_table(vm, ept_table_at(entry), level - 1);
 	}
-	table_free(vm, table);
+	ept_page_free(vm, table);
 }
 
 void ept_destroy(struct tl_vm *vm)
 {
 	free_table(vm, vm->root, EPT_LEVELS);
+	ept_pages_drain(vm);
 }
 
 bool ept_l1tf_target(hpa_t start, hpa_t end, unsigned maxphyaddr)

@@ -79,7 +79,9 @@ void ept_zap_present(struct tl_vm *vm, gpa_t first, gpa_t last);
 /* Zaps every MMIO entry. Needs no flush: misconfigured entries are not cached (SDM 29.4.2). */
 void ept_zap_mmio(struct tl_vm *vm);
 
+/* The MMIO entries of the VM; those in a table whose entries are at `level`, and below. */
 size_t ept_count_mmio(const struct tl_vm *vm);
+size_t ept_count_mmio_below(ept_slot_t *table, unsigned level);
 
 /* Makes and frees the whole structure. Precondition of the latter: no vCPU of the VM is left. */
 bool ept_create(struct tl_vm *vm);

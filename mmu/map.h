@@ -26,6 +26,7 @@ enum map_kind {
 	MAP_RAM = MAP_FIRST_MEMORY,
 	MAP_ROM, /* with a callback: writes go to it */
 	MAP_EXECUTE_ONLY,
+	MAP_PASSTHROUGH, /* a device's memory: nothing of the guest's is looked for there */
 };
 
 /* Flags of a range. */
@@ -63,6 +64,21 @@ _Static_assert(sizeof(struct map_range) == 64, "a range is one cache line, found
 ALWAYS_INLINE bool map_is_memory(const struct map_range *range)
 {
 	return range->kind >= MAP_FIRST_MEMORY;
+}
+
+/* What the EPT allows in a kind of memory. */
+ALWAYS_INLINE ept_entry_t map_rights(enum map_kind kind)
+{
+	switch (kind) {
+	case MAP_RAM:
+		return EPT_RWX;
+	case MAP_ROM:
+		return EPT_READ | EPT_EXECUTE;
+	case MAP_PASSTHROUGH:
+		return EPT_READ | EPT_WRITE;
+	default:
+		return EPT_EXECUTE;
+	}
 }
 
 /* One for which nothing is decoded. */

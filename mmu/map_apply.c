@@ -104,6 +104,8 @@ static enum map_kind kind_of(const struct tl_range *range)
 		return MAP_ROM;
 	case TL_RANGE_EXECUTE_ONLY:
 		return MAP_EXECUTE_ONLY;
+	case TL_RANGE_PASSTHROUGH:
+		return MAP_PASSTHROUGH;
 	case TL_RANGE_DOORBELL:
 		if (range->doorbell->matches || range->doorbell->shadow)
 			return MAP_DOORBELL_DECODED;
@@ -130,6 +132,17 @@ static void set_reference(struct map_range *range, const struct tl_range *new)
 		range->flags |= MAP_CLUSTERS;
 }
 
+/* Memory comes to [first, last]: tables may stand there that it does not need. */
+static void memory_comes(const struct map_range *range, struct tl_edit *edit, struct edit_step *step, gpa_t first,
+			 gpa_t last)
+{
+	if (likely(!map_is_memory(range)))
+		return;
+	edit->settles = true;
+	step->new_first = first;
+	step->new_last = last;
+}
+
 static enum tl_status apply_add(struct map *map, struct tl_edit *edit, struct edit_step *step)
 {
 	const struct tl_range *new = &step->range;
@@ -152,6 +165,7 @@ static enum tl_status apply_add(struct map *map, struct tl_edit *edit, struct ed
 	set_reference(range, new);
 	range_changed(map, edit, id);
 	map_retag(edit->vm, map, MAP_HOLE_ID);
+	memory_comes(range, edit, step, new->start, last);
 	step->id = id;
 	return TL_OK;
 }
@@ -164,8 +178,8 @@ static void take_away(const struct map_range *range, struct tl_edit *edit, struc
 	if (!map_is_memory(range))
 		return;
 	edit->zaps = true;
-	step->zap_first = first;
-	step->zap_last = last;
+	step->gone_first = first;
+	step->gone_last = last;
 }
 
 static enum tl_status apply_remove(struct map *map, struct tl_edit *edit, struct edit_step *step)
@@ -220,6 +234,7 @@ static enum tl_status apply_move(struct map *map, struct tl_edit *edit, struct e
 	range->last = step->start + (size - 1);
 	range_changed(map, edit, step->id);
 	map_retag(edit->vm, map, MAP_HOLE_ID);
+	memory_comes(range, edit, step, range->start, range->last);
 	return TL_OK;
 }
 
@@ -231,7 +246,7 @@ static enum tl_status apply_resize(struct map *map, struct tl_edit *edit, struct
 
 	if (status != TL_OK)
 		return status;
-	if (map_is_memory(range)) {
+	if (map_is_memory(range) && range->kind != MAP_PASSTHROUGH) {
 		hpa_t host = host_to_phys(range->host);
 
 		if (ept_l1tf_target(host, host + step->size, mmu_cpu.maxphyaddr))
@@ -239,10 +254,29 @@ static enum tl_status apply_resize(struct map *map, struct tl_edit *edit, struct
 	}
 	if (last < range->last)
 		take_away(range, edit, step, last + 1, range->last);
-	if (last > range->last)
+	if (last > range->last) {
 		map_retag(edit->vm, map, MAP_HOLE_ID);
+		memory_comes(range, edit, step, range->last + 1, last);
+	}
 	range_changed(map, edit, step->id);
 	range->last = last;
+	range_changed(map, edit, step->id);
+	return TL_OK;
+}
+
+/* Rights that come are given by the next fault. What was answered by the callback and is not any more makes it wait. */
+static enum tl_status apply_protect(struct map *map, struct tl_edit *edit, struct edit_step *step)
+{
+	struct map_range *range = &map->ranges[step->id];
+	enum map_kind kind = kind_of(&step->range);
+
+	if (range->kind != MAP_RAM && range->kind != MAP_ROM && range->kind != MAP_EXECUTE_ONLY)
+		return TL_INVALID_ARGUMENT;
+	if (map_rights((enum map_kind)range->kind) & ~map_rights(kind))
+		take_away(range, edit, step, range->start, range->last);
+	edit->takes |= range->access != NULL;
+	range->kind = (uint8_t)kind;
+	range->access = step->range.access;
 	range_changed(map, edit, step->id);
 	return TL_OK;
 }
@@ -261,8 +295,8 @@ static bool is_known(const struct map *map, const struct tl_vm *vm, uint32_t id)
 
 enum tl_status map_apply(struct map *map, struct tl_edit *edit, struct edit_step *step)
 {
-	step->zap_first = 1;
-	step->zap_last = 0;
+	step->gone_first = step->new_first = 1;
+	step->gone_last = step->new_last = 0;
 	step->release = NULL;
 	if (step->kind == EDIT_ADD)
 		return apply_add(map, edit, step);
@@ -273,6 +307,8 @@ enum tl_status map_apply(struct map *map, struct tl_edit *edit, struct edit_step
 		return apply_remove(map, edit, step);
 	case EDIT_MOVE:
 		return apply_move(map, edit, step);
+	case EDIT_PROTECT:
+		return apply_protect(map, edit, step);
 	default:
 		return apply_resize(map, edit, step);
 	}

@@ -159,7 +159,7 @@ static enum tl_status publish_edit(struct tl_vm *vm, struct tl_edit *edit)
 	if (!map)
 		return again ? TL_AGAIN : TL_NO_MEMORY;
 	advance_generation(vm, map, &edit->wraps);
-	edit->takes = edit->zaps = false;
+	edit->takes = edit->zaps = edit->settles = false;
 	status = apply_all(map, edit);
 	if (status != TL_OK) {
 		map_unmake(vm, map);
@@ -204,7 +204,7 @@ static void wait_for_retired(struct tl_vm *vm)
 	grace_wait(vm, round, NULL);
 }
 
-static void defer(struct grace_reader *reader, struct tl_edit *edit)
+void map_defer(struct grace_reader *reader, struct tl_edit *edit)
 {
 	struct tl_edit **link = &reader->pending;
 
@@ -220,8 +220,9 @@ static enum tl_status complete_or_defer(struct tl_edit *edit)
 	struct grace_reader *self = grace_current();
 
 	if (self) {
-		defer(self, edit);
-		return TL_PENDING;
+		map_defer(self, edit);
+		/* Tables that memory does not need concern nobody but us. */
+		return edit->takes || edit->wraps ? TL_PENDING : TL_OK;
 	}
 	map_complete(edit, NULL);
 	return TL_OK;
@@ -246,7 +247,7 @@ enum tl_status tl_map_commit(struct tl_edit *edit)
 		status = publish_edit(vm, edit);
 		vm_unlock(vm);
 	} while (unlikely(status == TL_AGAIN) && waited_for_retired(vm));
-	if (status == TL_OK && (edit->takes || edit->wraps))
+	if (status == TL_OK && (edit->takes | edit->wraps | (edit->settles && map_settle(edit))))
 		return complete_or_defer(edit);
 	tl_map_discard(edit);
 	return status;

@@ -3,12 +3,66 @@
 #include "mmu/ept_table.h"
 #include "mmu/map_edit.h"
 
-static void zap_steps(const struct tl_edit *edit)
+/* The largest entry that could map it, by how its places in the guest and in the host lie. */
+static unsigned leaf_level(const struct map_range *range)
 {
+	unsigned level = mmu_cpu.ept_level;
+
+	while (level > 1 && !ALIGNED(host_to_phys(range->host) - range->start, EPT_SPAN(level)))
+		level--;
+	return level;
+}
+
+/*
+ * Unlinks the tables that [first, last] does not need, as the map is by now: a table is not needed where one entry
+ * could say all that it says. Rule 5's order for it, unlink, flush, and only then something larger, holds for what is
+ * present in the end: what a fault puts there before the flush says the same as the table.
+ */
+static void collect(struct tl_edit *edit, gpa_t first, gpa_t last)
+{
+	struct ept_collect what = {.first = first, .last = last};
+	const struct map_range *range;
+
+	vm_lock(edit->vm);
+	/* relaxed: under the writer lock nobody publishes. */
+	range = map_find_extent(atomic_load_explicit(&edit->vm->map, memory_order_relaxed), first, &what.lowest,
+				&what.highest);
+	what.level = map_is_memory(range) ? leaf_level(range) : EPT_LEVELS;
+	vm_unlock(edit->vm);
+	vm_lock_tables(edit->vm);
+	edit->cleared &= ept_collect(edit->vm, &what, &edit->garbage);
+	vm_unlock_tables(edit->vm);
+}
+
+static void clear_step(struct tl_edit *edit, const struct edit_step *step)
+{
+	if (step->gone_first <= step->gone_last) {
+		collect(edit, step->gone_first, step->gone_last);
+		vm_lock_tables(edit->vm);
+		ept_zap_present(edit->vm, step->gone_first, step->gone_last);
+		vm_unlock_tables(edit->vm);
+	}
+	if (step->new_first <= step->new_last)
+		collect(edit, step->new_first, step->new_last);
+}
+
+/* As far as there is room for what is unlinked; edit->cleared says whether that was all. */
+static void clear_steps(struct tl_edit *edit)
+{
+	edit->cleared = true;
 	for (const struct edit_page *page = &edit->first; page; page = page->next)
 		for (unsigned i = 0; i < page->nr_steps; i++)
-			if (page->step[i].zap_first <= page->step[i].zap_last)
-				ept_zap_present(edit->vm, page->step[i].zap_first, page->step[i].zap_last);
+			clear_step(edit, &page->step[i]);
+}
+
+bool map_settle(struct tl_edit *edit)
+{
+	edit->cleared = true;
+	for (const struct edit_page *page = &edit->first; page; page = page->next)
+		for (unsigned i = 0; i < page->nr_steps; i++)
+			if (page->step[i].new_first <= page->step[i].new_last)
+				collect(edit, page->step[i].new_first, page->step[i].new_last);
+	return edit->garbage.nr != 0;
 }
 
 static void release_steps(const struct tl_edit *edit)
@@ -29,7 +83,9 @@ static bool finish_wrap(struct tl_vm *vm)
 	struct map *map;
 	bool again;
 
+	vm_lock_tables(vm);
 	ept_zap_mmio(vm);
+	vm_unlock_tables(vm);
 	vm_lock(vm);
 	map = atomic_load_explicit(&vm->map, memory_order_relaxed);
 	if (map->stamping) { /* another commit, that took over an owed wrap, was here first */
@@ -48,26 +104,39 @@ static bool finish_wrap(struct tl_vm *vm)
 	return map || !again;
 }
 
+/* Rules 4 and 6, in this order: zap and unlink, raise the flush number, and only then the round. */
+static void clear_and_flush(struct tl_edit *edit)
+{
+	clear_steps(edit);
+	vm_request_flush(edit->vm);
+	edit->round = grace_raise(edit->vm);
+	edit->stage = EDIT_WAIT_FLUSH;
+}
+
+/* Takes the stage's step, once its round has passed. */
+static void next_stage(struct tl_edit *edit)
+{
+	if (edit->stage == EDIT_WAIT_FLUSH) {
+		ept_garbage_free(edit->vm, &edit->garbage);
+		if (edit->cleared) {
+			edit->stage = EDIT_FINISH;
+			return;
+		}
+	} else if (!edit->zaps && !edit->garbage.nr) {
+		edit->stage = EDIT_FINISH;
+		return;
+	}
+	clear_and_flush(edit);
+}
+
 bool map_complete(struct tl_edit *edit, struct grace_reader *self)
 {
 	struct tl_vm *vm = edit->vm;
 
-	if (edit->stage == EDIT_WAIT_GRACE) {
+	while (edit->stage != EDIT_FINISH) {
 		if (!grace_wait(vm, edit->round, self))
 			return false;
-		edit->stage = EDIT_FINISH;
-		if (edit->zaps) {
-			/* Rule 4, in this order: zap, raise the flush number, and only then the round. */
-			zap_steps(edit);
-			vm_request_flush(vm);
-			edit->round = grace_raise(vm);
-			edit->stage = EDIT_WAIT_FLUSH;
-		}
-	}
-	if (edit->stage == EDIT_WAIT_FLUSH) {
-		if (!grace_wait(vm, edit->round, self))
-			return false;
-		edit->stage = EDIT_FINISH;
+		next_stage(edit);
 	}
 	while (edit->wraps && !finish_wrap(vm))
 		if (!grace_wait(vm, grace_raise(vm), self))

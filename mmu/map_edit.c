@@ -20,7 +20,8 @@ struct tl_edit *tl_map_edit(struct tl_vm *vm)
 	/* relaxed: only tells TL_CONFLICT from the writer's own mistake. */
 	edit->base = atomic_load_explicit(&vm->publications, memory_order_relaxed);
 	edit->stage = EDIT_WAIT_GRACE;
-	edit->takes = edit->zaps = edit->wraps = false;
+	edit->takes = edit->zaps = edit->wraps = edit->settles = edit->cleared = false;
+	edit->garbage.nr = 0;
 	return edit;
 }
 
@@ -69,17 +70,27 @@ static enum tl_status check_place(uint64_t start, uint64_t size)
 	return TL_OK;
 }
 
+/* A kind of memory with its callback. */
+static enum tl_status check_rights(enum tl_range_kind kind, tl_mmio_fn access)
+{
+	if (access && (kind == TL_RANGE_RAM || kind == TL_RANGE_PASSTHROUGH))
+		return TL_INVALID_ARGUMENT;
+	return kind == TL_RANGE_EXECUTE_ONLY && !mmu_cpu.execute_only ? TL_UNSUPPORTED : TL_OK;
+}
+
 static enum tl_status check_memory(const struct tl_range *range)
 {
+	enum tl_status status = check_rights(range->kind, range->access);
 	hpa_t host = host_to_phys(range->host);
 
-	if (!range->host || range->options || range->doorbell || (range->access && range->kind == TL_RANGE_RAM))
+	if (!range->host || range->options || range->doorbell)
 		return TL_INVALID_ARGUMENT;
-	if (range->kind == TL_RANGE_EXECUTE_ONLY && !mmu_cpu.execute_only)
-		return TL_UNSUPPORTED;
+	if (status != TL_OK)
+		return status;
 	if (!ALIGNED(range->start | range->size | (uintptr_t)range->host, PAGE_SIZE))
 		return TL_UNALIGNED;
-	if (ept_l1tf_target(host, host + range->size, mmu_cpu.maxphyaddr))
+	/* What is uncached is in no L1 cache. */
+	if (range->kind != TL_RANGE_PASSTHROUGH && ept_l1tf_target(host, host + range->size, mmu_cpu.maxphyaddr))
 		return TL_RAM_AT_L1TF_TARGET;
 	return TL_OK;
 }
@@ -109,6 +120,7 @@ static enum tl_status check_kind(const struct tl_range *range)
 	case TL_RANGE_RAM:
 	case TL_RANGE_ROM:
 	case TL_RANGE_EXECUTE_ONLY:
+	case TL_RANGE_PASSTHROUGH:
 		return check_memory(range);
 	case TL_RANGE_MMIO:
 		return check_device(range);
@@ -156,6 +168,24 @@ enum tl_status tl_map_resize(struct tl_edit *edit, tl_range_id id, uint64_t size
 	if (size == 0)
 		return TL_INVALID_ARGUMENT;
 	return note(edit, EDIT_RESIZE, id, size);
+}
+
+enum tl_status tl_map_protect(struct tl_edit *edit, tl_range_id id, enum tl_range_kind kind, tl_mmio_fn access)
+{
+	enum tl_status status = check_rights(kind, access);
+	struct edit_step *step;
+
+	if (kind != TL_RANGE_RAM && kind != TL_RANGE_ROM && kind != TL_RANGE_EXECUTE_ONLY)
+		return TL_INVALID_ARGUMENT;
+	if (status != TL_OK)
+		return status;
+	status = note(edit, EDIT_PROTECT, id, 0);
+	if (status != TL_OK)
+		return status;
+	step = &edit->last->step[edit->last->nr_steps - 1];
+	step->range.kind = kind;
+	step->range.access = access;
+	return TL_OK;
 }
 
 void tl_map_discard(struct tl_edit *edit)

@@ -3,28 +3,33 @@
 #ifndef MMU_MAP_EDIT_H
 #define MMU_MAP_EDIT_H
 
+#include "mmu/ept_collect.h"
 #include "mmu/map.h"
 #include "mmu/vm.h"
 
-enum edit_kind { EDIT_ADD, EDIT_REMOVE, EDIT_MOVE, EDIT_RESIZE };
+enum edit_kind { EDIT_ADD, EDIT_REMOVE, EDIT_MOVE, EDIT_RESIZE, EDIT_PROTECT };
 
 struct edit_step {
 	enum edit_kind kind;
 	tl_range_id id;
 	union {
-		struct tl_range range; /* add */
+		struct tl_range range; /* add; protect: its kind and callback */
 		uint64_t start;        /* move */
 		uint64_t size;         /* resize */
 	};
 	tl_range_id *id_out; /* add; may be NULL */
 
-	/* Written when the step is applied: the present mappings it takes away, and who wants to know. */
-	gpa_t zap_first, zap_last; /* first > last: nothing */
+	/*
+	 * Written when the step is applied: where memory goes and where it comes (first > last: nowhere), and who
+	 * wants to know that the range is gone.
+	 */
+	gpa_t gone_first, gone_last;
+	gpa_t new_first, new_last;
 	void (*release)(void *context);
 	void *context;
 };
 
-enum { EDIT_STEPS_PER_PAGE = (PAGE_SIZE - 64) / sizeof(struct edit_step) };
+enum { EDIT_STEPS_PER_PAGE = (PAGE_SIZE - sizeof(struct ept_garbage) - 128) / sizeof(struct edit_step) };
 
 /* Steps are noted in page-sized pieces; the first piece is the transaction itself. */
 struct edit_page {
@@ -44,9 +49,12 @@ struct tl_edit {
 	uint64_t base;  /* publications of the VM when the transaction began */
 	uint64_t round; /* what completion waits for */
 	enum edit_stage stage;
-	bool takes; /* takes an address away from a range, so the commit waits */
-	bool zaps;  /* some of it was present in the EPT */
-	bool wraps; /* this commit started a wrap, and finishes it */
+	bool takes;   /* takes an address away from a range, so the commit waits */
+	bool zaps;    /* some of it was present in the EPT */
+	bool wraps;   /* this commit started a wrap, and finishes it */
+	bool settles; /* memory came, perhaps to where tables stand that it does not need */
+	bool cleared; /* nothing is left to be zapped and unlinked */
+	struct ept_garbage garbage;
 };
 
 _Static_assert(sizeof(struct tl_edit) <= PAGE_SIZE, "a transaction of few edits is one page");
@@ -76,6 +84,15 @@ uint64_t map_publish(struct tl_vm *vm, struct map *map);
 
 /* Frees a map that nobody can reach. */
 void map_free(struct map *map);
+
+/* Leaves what of a commit has to wait to its vCPU, which completes it before its next entry. */
+void map_defer(struct grace_reader *reader, struct tl_edit *edit);
+
+/*
+ * Unlinks the tables under which memory now stands that one entry could map; true: some are to be freed once every CPU
+ * has flushed. Context: after the publication, no lock held.
+ */
+bool map_settle(struct tl_edit *edit);
 
 /*
  * Does what of a commit has to wait: grace period, zap, flush, the second half of a wrap, release. Frees the edit.

@@ -41,17 +41,16 @@ static enum mmu_fault mark_mmio_spte(struct tl_vm *vm, const struct map *map, gp
 
 static ept_entry_t leaf_of(const struct map_range *range, gpa_t first, unsigned level)
 {
-	ept_entry_t entry = host_to_phys(range->host + (first - range->start)) | EPT_TYPE_WB;
+	ept_entry_t entry = host_to_phys(range->host + (first - range->start)) | map_rights((enum map_kind)range->kind);
 
-	if (range->kind == MAP_EXECUTE_ONLY)
-		return entry | EPT_EXECUTE | (level > 1 ? EPT_LARGE : 0);
-	entry |= EPT_READ;
-	if (range->kind == MAP_RAM)
-		entry |= EPT_WRITE;
+	/* With either type the guest's PAT counts, too (SDM vol. 3, 29.3.7.2). */
+	entry |= range->kind == MAP_PASSTHROUGH ? EPT_TYPE_UC : EPT_TYPE_WB;
+	if (level == 1)
+		return entry;
 	/* iTLB multihit: where a large page must not be executed from, a fetch splits it (INTEL-SA-00210). */
-	if (level == 1 || mmu_cpu.large_executable)
-		entry |= EPT_EXECUTE;
-	return level > 1 ? entry | EPT_LARGE : entry;
+	if (!mmu_cpu.large_executable && range->kind != MAP_EXECUTE_ONLY)
+		entry &= ~EPT_EXECUTE;
+	return entry | EPT_LARGE;
 }
 
 static bool allows(ept_entry_t entry, enum mmu_access access)
@@ -100,6 +99,8 @@ static bool memory_serves(const struct map_range *range, enum mmu_access access)
 		return true;
 	case MAP_ROM:
 		return access != MMU_WRITE;
+	case MAP_PASSTHROUGH:
+		return access != MMU_FETCH;
 	default:
 		return access == MMU_FETCH;
 	}

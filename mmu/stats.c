@@ -36,7 +36,11 @@ void tl_stats(struct tl_vm *vm, struct tl_stats *stats)
 	stats->generation = atomic_load_explicit(&vm->map, memory_order_relaxed)->generation;
 	vm_unlock(vm);
 	/* relaxed: counts, they order nothing. */
-	stats->zapped = atomic_load_explicit(&vm->zapped, memory_order_relaxed);
+	stats->zapped = atomic_load_explicit(&vm->zapped, memory_order_relaxed) +
+			atomic_load_explicit(&vm->unlinked, memory_order_relaxed);
 	stats->ept_pages = atomic_load_explicit(&vm->nr_ept_pages, memory_order_relaxed);
+	stats->ept_pages_freed = atomic_load_explicit(&vm->tables_freed, memory_order_relaxed);
+	vm_lock_tables(vm);
 	stats->live_mmio_entries = ept_count_mmio(vm);
+	vm_unlock_tables(vm);
 }

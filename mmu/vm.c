@@ -6,20 +6,35 @@
 
 struct mmu_cpu mmu_cpu;
 
-enum { FIRST_CAPACITY = 64, DEFAULT_EPT_PAGES = 65536, SHORT_OF_THE_WRAP = 150 };
+enum { FIRST_CAPACITY = 64, SHORT_OF_THE_WRAP = 150 };
 
 #define VM_PAGES ((sizeof(struct tl_vm) + PAGE_SIZE - 1) / PAGE_SIZE)
 
-void vm_lock(struct tl_vm *vm)
+static void lock(atomic_flag *flag)
 {
 	/* acquire: what the last holder wrote. */
-	while (atomic_flag_test_and_set_explicit(&vm->writer_lock, memory_order_acquire))
+	while (atomic_flag_test_and_set_explicit(flag, memory_order_acquire))
 		__builtin_ia32_pause();
+}
+
+void vm_lock(struct tl_vm *vm)
+{
+	lock(&vm->writer_lock);
 }
 
 void vm_unlock(struct tl_vm *vm)
 {
 	atomic_flag_clear_explicit(&vm->writer_lock, memory_order_release);
+}
+
+void vm_lock_tables(struct tl_vm *vm)
+{
+	lock(&vm->table_lock);
+}
+
+void vm_unlock_tables(struct tl_vm *vm)
+{
+	atomic_flag_clear_explicit(&vm->table_lock, memory_order_release);
 }
 
 /* The first map: the hole, and the slot that stands for shared pages. */
@@ -57,13 +72,15 @@ static bool vm_init(struct tl_vm *vm, const struct tl_vm_config *config)
 		generation = tag_bits > 8 ? vm->tag_mask + 1 - SHORT_OF_THE_WRAP : 1;
 	vm->decode_doorbells = config->decode_doorbells;
 	vm->mmio_level = config->mmio_level ? config->mmio_level : 3;
-	vm->max_ept_pages = config->ept_pages ? config->ept_pages : DEFAULT_EPT_PAGES;
+	tl_vm_limit_ept_pages(vm, config->ept_pages);
 	atomic_flag_clear(&vm->writer_lock);
+	atomic_flag_clear(&vm->table_lock);
 	atomic_store_explicit(&vm->round, GRACE_FIRST_ROUND, memory_order_relaxed);
 	/* Ahead of every CPU's record, so that the first entry on each flushes what an earlier VM's EPT left there. */
 	atomic_store_explicit(&vm->flush_number, 1, memory_order_relaxed);
 	if (!ept_create(vm))
 		return false;
+	vm->ept_pages_at_hand = EPT_PAGES_AT_HAND;
 	return publish_first_map(vm, generation);
 }
 

@@ -3,6 +3,7 @@
 #ifndef MMU_VM_H
 #define MMU_VM_H
 
+#include "mmu/ept_pages.h"
 #include "mmu/grace.h"
 #include "mmu/map.h"
 #include <stdatomic.h>
@@ -39,21 +40,43 @@ struct tl_vm {
 	_Atomic uint64_t publications;
 	struct tl_edit *_Atomic spare_edit;
 
+	/* Whoever walks the tables without being a reader: held over the walk only, never over a wait. */
+	atomic_flag table_lock;
+	gpa_t collect_hand; /* where ept_collect_mmio() goes on */
+
 	bool decode_doorbells;
 	unsigned mmio_level;
-	size_t max_ept_pages;
-	_Atomic size_t nr_ept_pages;
+	_Atomic size_t max_ept_pages;
+	_Atomic size_t nr_ept_pages; /* linked or about to be */
+	unsigned ept_pages_at_hand;  /* for each CPU; EPT_PAGES_AT_HAND, and less in tests of what the hook does */
+	struct ept_page_cache page_cache[TL_MAX_CPUS] __attribute__((aligned(64)));
 
-	/* Counted under the writer lock, but for `zapped`. */
+	/* Counted under the writer lock, but for the atomic ones. */
 	uint64_t commits, invalidations, wraps;
 	bool wrap_owed; /* stamping is off and the commit that turned it off found no memory to finish */
-	_Atomic uint64_t zapped;
+	_Atomic uint64_t zapped, unlinked; /* MMIO entries; the latter with their tables */
+	_Atomic uint64_t tables_freed;
 	/* Of vCPUs that are gone. */
 	struct tl_stats past;
 };
 
+enum { VM_DEFAULT_EPT_PAGES = 65536 };
+
 void vm_lock(struct tl_vm *vm);
 void vm_unlock(struct tl_vm *vm);
+
+/*
+ * A reader's walk is safe by its round. Everybody else keeps tables from being unlinked under his walk by this lock,
+ * as does who unlinks them. Not taken together with the writer lock.
+ */
+void vm_lock_tables(struct tl_vm *vm);
+void vm_unlock_tables(struct tl_vm *vm);
+
+/*
+ * A fault has found no page for a table. True: tables that can be made again are being given up, `self` completes it
+ * before its next entry, and the access may be tried again. Context: an exit of `self`.
+ */
+bool vm_reclaim(struct tl_vm *vm, struct grace_reader *self);
 
 /* Keeps the counts of a vCPU that goes away. */
 void vm_keep_stats(struct tl_vm *vm, const struct tl_stats *stats);

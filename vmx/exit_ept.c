@@ -14,17 +14,19 @@
 /* Beyond what a 4-level EPT walk reaches there are no entries (and no ranges). */
 #define EPT_REACH BIT(48)
 
-/* Whether this is the exit of before with nothing changed since: the same address, entry and map (rule 9). */
+/*
+ * Whether this is the exit of before with nothing changed since (rule 9): the same address, the same entry, and the
+ * same round, which each new map and each flush raises.
+ */
 static bool same_again(struct tl_vcpu *vcpu, gpa_t gpa, ept_entry_t entry)
 {
 	struct last_retry *last = &vcpu->last_retry;
-	/* relaxed: any change that matters was published before the exit. */
-	uint64_t publications = atomic_load_explicit(&vcpu->vm->publications, memory_order_relaxed);
+	/* relaxed: any change that matters raised it before the exit. */
+	uint64_t round = atomic_load_explicit(&vcpu->vm->round, memory_order_relaxed);
 	bool same = last->exits + 1 == vcpu->reader.stats.exits && last->gpa == gpa && last->entry == entry &&
-		    last->publications == publications;
+		    last->round == round;
 
-	*last = (struct last_retry){
-		.exits = vcpu->reader.stats.exits, .gpa = gpa, .entry = entry, .publications = publications};
+	*last = (struct last_retry){.exits = vcpu->reader.stats.exits, .gpa = gpa, .entry = entry, .round = round};
 	return same;
 }
 
@@ -59,6 +61,23 @@ static enum vcpu_action retry(struct tl_vcpu *vcpu, gpa_t gpa, const struct ept_
 	return vcpu_before_entry(vcpu);
 }
 
+enum { MOST_RECLAIMS = 8 /* for one access; others may take what is freed */ };
+
+/* There was no page for a table. Tables that can be made again make room, or else the embedder. */
+static enum vcpu_action reclaim_tables(struct tl_vcpu *vcpu, gpa_t gpa)
+{
+	struct last_reclaim *last = &vcpu->last_reclaim;
+	bool again = last->exits + 1 == vcpu->reader.stats.exits && last->gpa == gpa;
+
+	last->exits = vcpu->reader.stats.exits;
+	last->gpa = gpa;
+	last->times = again ? last->times + 1 : 0;
+	if (last->times < MOST_RECLAIMS && vm_reclaim(vcpu->vm, &vcpu->reader))
+		return vcpu_before_entry(vcpu);
+	last->times = 0;
+	return exit_leave(vcpu, TL_EXIT_NO_MEMORY);
+}
+
 /* What a fault ended in other than an access to serve. */
 static COLD enum vcpu_action fault_without_access(struct tl_vcpu *vcpu, enum mmu_fault fault, gpa_t gpa,
 						  const struct ept_walk *walk)
@@ -71,7 +90,7 @@ static COLD enum vcpu_action fault_without_access(struct tl_vcpu *vcpu, enum mmu
 			return exit_stop(vcpu, TL_STOP_SPURIOUS, walk->entry);
 		return vcpu_before_entry(vcpu);
 	case MMU_NO_MEMORY:
-		return exit_leave(vcpu, TL_EXIT_NO_MEMORY);
+		return reclaim_tables(vcpu, gpa);
 	default:
 		return stop_bug(vcpu, walk);
 	}

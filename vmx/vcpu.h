@@ -120,7 +120,14 @@ struct last_retry {
 	uint64_t exits;
 	gpa_t gpa;
 	ept_entry_t entry;
-	uint64_t publications;
+	uint64_t round;
+};
+
+/* The last exit that found no page for a table, and how often the same one did. */
+struct last_reclaim {
+	uint64_t exits;
+	gpa_t gpa;
+	unsigned times;
 };
 
 struct tl_vcpu {
@@ -141,6 +148,7 @@ struct tl_vcpu {
 
 	struct vcpu_mode mode;
 	struct last_retry last_retry;
+	struct last_reclaim last_reclaim;
 	bool operand_retried;
 	enum vcpu_pending pending;
 	struct plain_access plain;

@@ -21,27 +21,6 @@ static tl_range_id add_memory(enum tl_range_kind kind, uint64_t start, uint64_t 
 	return range_add((struct tl_range){.kind = kind, .start = start, .size = size, .host = host});
 }
 
-static enum mmu_fault fault(gpa_t gpa, enum mmu_access access)
-{
-	const struct map_range *range = NULL;
-	struct ept_walk walk = walk_to(gpa);
-	enum mmu_fault result = mmu_fault(vm, map_now(), gpa, access, &walk, &range);
-
-	if (result != MMU_CORRUPT)
-		assert_int_equal(range->id, map_find(map_now(), gpa)->id);
-	return result;
-}
-
-static void expect_leaf(gpa_t gpa, unsigned level, ept_entry_t rights, const uint8_t *host)
-{
-	struct ept_walk walk = walk_to(gpa);
-
-	assert_false(walk.malformed);
-	assert_int_equal(walk.level, level);
-	assert_int_equal(walk.entry & ~EPT_ADDRESS, rights | EPT_TYPE_WB | (level > 1 ? EPT_LARGE : 0));
-	assert_int_equal((walk.entry & EPT_ADDRESS) + (gpa & (EPT_SPAN(level) - 1)), host_to_phys(host));
-}
-
 static void ram_is_mapped_as_large_as_it_is_aligned(void **context)
 {
 	(void)context;

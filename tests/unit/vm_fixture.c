@@ -20,6 +20,9 @@ void vm_start(const struct tl_vm_config *config)
 	vm = tl_vm_create(config, &status);
 	assert_int_equal(status, TL_OK);
 	assert_non_null(vm);
+	/* Each table asks the hook, where tests look at what stands and let it fail. */
+	ept_pages_drain(vm);
+	vm->ept_pages_at_hand = 0;
 }
 
 void vm_stop(void)
@@ -140,6 +143,32 @@ void expect_mmio(gpa_t gpa, enum mmu_access access, tl_range_id server, tl_range
 	assert_int_equal(walk.level, level);
 	assert_int_equal(mmu_examine(map_now(), &walk, &range), MMIO_EMULATE);
 	assert_int_equal(range->id, id);
+}
+
+uint64_t mmio_entries_gone(void)
+{
+	return atomic_load(&vm->zapped) + atomic_load(&vm->unlinked);
+}
+
+enum mmu_fault fault(gpa_t gpa, enum mmu_access access)
+{
+	const struct map_range *range = NULL;
+	struct ept_walk walk = walk_to(gpa);
+	enum mmu_fault result = mmu_fault(vm, map_now(), gpa, access, &walk, &range);
+
+	if (result != MMU_CORRUPT)
+		assert_int_equal(range->id, map_find(map_now(), gpa)->id);
+	return result;
+}
+
+void expect_leaf(gpa_t gpa, unsigned level, ept_entry_t rights, const uint8_t *host)
+{
+	struct ept_walk walk = walk_to(gpa);
+
+	assert_false(walk.malformed);
+	assert_int_equal(walk.level, level);
+	assert_int_equal(walk.entry & ~EPT_ADDRESS, rights | EPT_TYPE_WB | (level > 1 ? EPT_LARGE : 0));
+	assert_int_equal((walk.entry & EPT_ADDRESS) + (gpa & (EPT_SPAN(level) - 1)), host_to_phys(host));
 }
 
 void reader_enter(struct grace_reader *reader, unsigned cpu)

@@ -41,6 +41,15 @@ uint32_t tag_of(tl_range_id id);
 /* Serves a fault, checks what serves it and what it leaves: a fresh MMIO entry of `id` at `level`. */
 void expect_mmio(gpa_t gpa, enum mmu_access access, tl_range_id server, tl_range_id id, unsigned level);
 
+/* How many have been zapped, by themselves or with their tables. */
+uint64_t mmio_entries_gone(void);
+
+/* Serves a fault under the present map; unless an entry is corrupt, checks what it found there. */
+enum mmu_fault fault(gpa_t gpa, enum mmu_access access);
+
+/* Ordinary memory stands at `gpa`: a leaf at `level` with `rights`, of what `host` points to. */
+void expect_leaf(gpa_t gpa, unsigned level, ept_entry_t rights, const uint8_t *host);
+
 /* Runs a reader on a CPU that is not the calling thread's, and takes it off again. */
 void reader_enter(struct grace_reader *reader, unsigned cpu);
 void reader_leave(struct grace_reader *reader, unsigned cpu);
