@@ -2,6 +2,7 @@
 #include "boot/cmdline.h"
 
 #include <stdarg.h>
+#include <trapline.h>
 
 #include "boot/libc.h"
 #include "boot/print.h"
@@ -11,6 +12,7 @@ enum word_kind {
 	WORD_FLAG,   /* name */
 	WORD_NUMBER, /* name=N, decimal or 0x and hexadecimal, from low to high */
 	WORD_CHOICE, /* name=one of the choices; stores 1 for the first */
+	WORD_SET,    /* name=CHOICE[,CHOICE...]; stores a mask, bit 0 for the first */
 	WORD_NAMES,  /* name=NAME[,NAME...]; may be repeated */
 };
 
@@ -25,6 +27,23 @@ struct word {
 
 static const char *const crash_choices[] = {"ud", "null", "text", "data", "stack", NULL};
 
+static const char *const feature_choices[] = {
+	[TL_FEATURE_VPID] = "vpid",
+	[TL_FEATURE_UNRESTRICTED_GUEST] = "unrestricted-guest",
+	[TL_FEATURE_EPT_2M] = "ept-2m",
+	[TL_FEATURE_EPT_1G] = "ept-1g",
+	[TL_FEATURE_EPT_ACCESSED_DIRTY] = "ept-ad",
+	[TL_FEATURE_EPT_EXECUTE_ONLY] = "ept-execute-only",
+	[TL_FEATURE_INVEPT_SINGLE] = "invept-single",
+	[TL_FEATURE_PREEMPTION_TIMER] = "preemption-timer",
+	[TL_FEATURE_PML] = "pml",
+	[TL_FEATURE_VIRTUAL_NMIS] = "virtual-nmis",
+	[TL_FEATURE_IO_BITMAPS] = "io-bitmaps",
+	[TL_FEATURE_MSR_BITMAPS] = "msr-bitmaps",
+	[TL_FEATURE_XSAVE] = "xsave",
+	[TL_NR_FEATURES] = NULL,
+};
+
 #define FIELD(name) offsetof(struct boot_options, name)
 
 static const struct word words[] = {
@@ -34,6 +53,7 @@ static const struct word words[] = {
 	{"mmio-level", WORD_NUMBER, FIELD(mmio_level), 1, 3, NULL, "largest MMIO entry: 4 KiB, 2 MiB or 1 GiB"},
 	{"tag-bits", WORD_NUMBER, FIELD(tag_bits), 1, 19, NULL, "width of the tag in an MMIO entry"},
 	{"generation", WORD_NUMBER, FIELD(generation), 1, UINT64_MAX, NULL, "first generation of a guest's map"},
+	{"off", WORD_SET, FIELD(features_off), 0, 0, feature_choices, "do without these features of the CPU"},
 	{"crash", WORD_CHOICE, FIELD(crash), 0, 0, crash_choices, "check the host's own protection by a fault"},
 };
 
@@ -84,10 +104,21 @@ static size_t append_usage(char *text, size_t size, size_t at, const struct word
 		for (size_t i = 0; word->choices[i]; i++)
 			at = append(text, size, at, "%c%s", i ? '|' : '=', word->choices[i]);
 		break;
+	case WORD_SET:
+		at = append(text, size, at, "=FEATURE[,FEATURE]");
+		break;
 	case WORD_NAMES:
 		at = append(text, size, at, "=NAME[,NAME]");
 		break;
 	}
+	return at;
+}
+
+/* What a set may hold, which is too long for the usage. */
+static size_t append_choices(char *text, size_t size, size_t at, const struct word *word)
+{
+	for (size_t i = 0; word->kind == WORD_SET && word->choices[i]; i++)
+		at = append(text, size, at, "%s %s", i ? "," : ":", word->choices[i]);
 	return at;
 }
 
@@ -98,7 +129,8 @@ bool cmdline_describe(size_t index, char *text, size_t size)
 	if (index >= NR_WORDS)
 		return false;
 	at = append_usage(text, size, 0, &words[index]);
-	append(text, size, at, "%*s %s", at < 36 ? (int)(36 - at) : 0, "", words[index].help);
+	at = append(text, size, at, "%*s %s", at < 36 ? (int)(36 - at) : 0, "", words[index].help);
+	append_choices(text, size, at, &words[index]);
 	return true;
 }
 
@@ -122,6 +154,7 @@ static bool refuse_value(const struct parser *p, const struct word *word, struct
 			   given.text);
 
 	at = append_usage(p->reason, p->reason_size, at, word);
+	at = append_choices(p->reason, p->reason_size, at, word);
 	append(p->reason, p->reason_size, at, ".");
 	return false;
 }
@@ -189,20 +222,47 @@ static bool add_guest(struct parser *p, struct span name)
 	return true;
 }
 
+/* The first of names that commas divide, taken off `value`; false: it is empty, or nothing stands behind its comma. */
+static bool next_name(struct span *value, struct span *name)
+{
+	*name = (struct span){value->text, 0};
+	while (name->length < value->length && name->text[name->length] != ',')
+		name->length++;
+	if (!name->length || name->length + 1 == value->length)
+		return false;
+	*value = name->length == value->length
+			 ? (struct span){value->text + name->length, 0}
+			 : (struct span){value->text + name->length + 1, value->length - name->length - 1};
+	return true;
+}
+
 static bool parse_names(struct parser *p, const struct word *word, struct span given, struct span value)
 {
-	while (value.length) {
-		struct span name = {value.text, 0};
+	struct span name;
 
-		while (name.length < value.length && name.text[name.length] != ',')
-			name.length++;
-		if (!name.length || name.length + 1 == value.length)
+	while (value.length) {
+		if (!next_name(&value, &name))
 			return refuse_value(p, word, given);
 		if (!add_guest(p, name))
 			return false;
-		if (name.length < value.length)
-			name.length++;
-		value = (struct span){value.text + name.length, value.length - name.length};
+	}
+	return true;
+}
+
+static bool parse_set(const struct parser *p, const struct word *word, struct span given, struct span value,
+		      uint64_t *field)
+{
+	struct span name;
+	size_t i;
+
+	while (value.length) {
+		if (!next_name(&value, &name))
+			return refuse_value(p, word, given);
+		for (i = 0; word->choices[i] && !span_is(name, word->choices[i]); i++)
+			;
+		if (!word->choices[i])
+			return refuse_value(p, word, given);
+		*field |= (uint64_t)1 << i;
 	}
 	return true;
 }
@@ -237,6 +297,10 @@ static bool parse_value(struct parser *p, const struct word *word, struct span g
 		break;
 	case WORD_CHOICE:
 		if (!parse_choice(p, word, given, value, &number))
+			return false;
+		break;
+	case WORD_SET:
+		if (!parse_set(p, word, given, value, &number))
 			return false;
 		break;
 	case WORD_NAMES:

@@ -25,6 +25,7 @@ struct boot_options {
 	bool quiet, trace;
 	uint64_t mmio_level, tag_bits, generation; /* for struct tl_vm_config; 0: not given */
 	uint64_t crash;                            /* enum boot_crash */
+	uint64_t features_off;                     /* for tl_features_off() */
 };
 
 /*

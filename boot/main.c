@@ -47,7 +47,7 @@ static void read_loader(uint32_t magic, uint32_t address)
 
 static void read_command_line(void)
 {
-	char row[128];
+	char row[256];
 
 	if (cmdline_parse(boot_info.line, &boot_options, refusal, sizeof(refusal)))
 		return;
@@ -97,6 +97,7 @@ _Noreturn void boot_main(uint32_t magic, uint32_t address)
 
 	hooks_set_quiet(boot_options.quiet);
 	require(tl_init(&host_hooks));
+	require(tl_features_off((uint32_t)boot_options.features_off));
 	require(tl_cpu_up());
 	if (!boot_options.quiet)
 		tl_cpu_describe();

@@ -83,6 +83,31 @@ enum { TL_MAX_CPUS = 64 };
 /* Precondition: first call into the library; the table stays where it is. Context: host, one CPU. */
 enum tl_status tl_init(const struct tl_hooks *table);
 
+/* What Trapline uses where the CPU has it, and can do without. */
+enum tl_feature {
+	TL_FEATURE_VPID,
+	TL_FEATURE_UNRESTRICTED_GUEST, /* without it a guest starts, and stays, with protection and paging on */
+	TL_FEATURE_EPT_2M,             /* and larger */
+	TL_FEATURE_EPT_1G,
+	TL_FEATURE_EPT_ACCESSED_DIRTY,
+	TL_FEATURE_EPT_EXECUTE_ONLY,
+	TL_FEATURE_INVEPT_SINGLE, /* INVEPT of a single context; without it all contexts are flushed */
+	TL_FEATURE_PREEMPTION_TIMER,
+	TL_FEATURE_PML,
+	TL_FEATURE_VIRTUAL_NMIS,
+	TL_FEATURE_IO_BITMAPS,
+	TL_FEATURE_MSR_BITMAPS,
+	TL_FEATURE_XSAVE, /* and with it all vector state beyond SSE, for the guests as well */
+	TL_NR_FEATURES
+};
+
+/*
+ * Has Trapline do without features that the CPUs may have: a mask of 1 << enum tl_feature. For tests of what is done
+ * instead, and for CPUs on which a feature does not work. TL_INVALID_ARGUMENT: no such feature, or a CPU has been up
+ * before. Context: host, after tl_init(), one CPU.
+ */
+enum tl_status tl_features_off(uint32_t features);
+
 /*
  * Turns VMX on for the calling CPU (IA32_FEATURE_CONTROL is set and locked where firmware left it 0).
  * Errors: the sentence for each missing feature is in tl_status_text(). TL_OK if it was up.
@@ -331,49 +356,7 @@ enum tl_status tl_vcpu_inject(struct tl_vcpu *vcpu, const struct tl_event *event
 enum tl_status tl_vcpu_get(struct tl_vcpu *vcpu, struct tl_state *state);
 enum tl_status tl_vcpu_set(struct tl_vcpu *vcpu, const struct tl_state *state);
 
-/* ---- Statistics and traces
- * -------------------------------------------------------------------------------------------- */
-
-/* Counts since creation. fresh + stale is the number of accesses to MMIO ranges and the hole, if none was split. */
-struct tl_stats {
-	uint64_t fresh;   /* verdict EMULATE: served by the entry's tag */
-	uint64_t stale;   /* verdict INVALID, or the first access to a page: served by a search of the map */
-	uint64_t retried; /* verdict RETRY */
-	uint64_t bugs;    /* verdict BUG */
-	uint64_t hole_reads, hole_writes, rom_writes;
-	uint64_t coalesced;     /* writes that went into a ring */
-	uint64_t clustered;     /* accesses served without an exit of their own, after one that had one */
-	uint64_t refused_sizes; /* bytes of accesses that no size of the device's fits */
-	uint64_t exits;         /* all VM exits */
-	uint64_t commits, invalidations, wraps, zapped; /* of the VM */
-	uint64_t generation;                            /* of the published map, all 64 bits */
-	uint64_t ept_pages, live_mmio_entries;
-	uint64_t ept_pages_freed; /* before the VM's end: what they held was gone, or could be found again */
-};
-
-/* Context: host. A vCPU that runs meanwhile may be counted a little late. live_mmio_entries walks the tables. */
-void tl_stats(struct tl_vm *vm, struct tl_stats *stats);
-
-enum tl_trace_event { TL_TRACE_MARK_MMIO_SPTE, TL_TRACE_CHECK_MMIO_SPTE, TL_TRACE_HANDLE_MMIO_PAGE_FAULT };
-
-/* One record of a per-CPU ring. */
-struct tl_trace_record {
-	uint64_t tsc;
-	uint32_t event;   /* enum tl_trace_event */
-	uint32_t verdict; /* check: enum verdict, 0 is EMULATE (valid) */
-	uint64_t gpa;
-	uint64_t spte;
-	uint32_t spte_tag; /* the tag in the entry */
-	uint32_t map_tag;  /* the tag of that range in the map */
-	uint32_t range;
-	uint32_t reserved;
-};
-
-/* Turns events on (a mask of 1 << enum tl_trace_event) for all CPUs, 0 turns all off. A vCPU that runs meanwhile
- * may trace CHECK_MMIO_SPTE only from its next tl_vcpu_run() on. Context: host. */
-void tl_trace_enable(uint32_t events);
-/* Takes up to `count` records of `cpu`, oldest first, and returns how many; *lost counts the overwritten ones.
- * Precondition: called on that CPU. Context: host. */
-size_t tl_trace_read(unsigned cpu, struct tl_trace_record *records, size_t count, uint64_t *lost);
+/* Counts, trace records. */
+#include <trapline_stats.h>
 
 #endif

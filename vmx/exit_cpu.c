@@ -24,9 +24,21 @@ enum { CPUID_FEATURES = 1, CPUID_CACHES = 4, CPUID_STRUCTURED = 7, CPUID_PERFMON
 #define HIDDEN_7_EDX                                                                              \
 	(BIT(5) /* UINTR */ | BIT(18) /* PCONFIG */ | BIT(19) /* LBR */ | BIT(20) /* CET-IBT */ | \
 	 BITS(31, 26) /* speculation MSRs, which are not given to guests */)
+/* XSAVE, and what needs state that only XSAVE saves. */
+#define XSAVE_1_ECX (BIT(12) /* FMA */ | BIT(26) /* XSAVE */ | BIT(28) /* AVX */ | BIT(29) /* F16C */)
+#define XSAVE_7_EBX                                                                                      \
+	(BIT(5) /* AVX2 */ | BITS(17, 16) /* AVX512F, DQ */ | BIT(21) /* AVX512_IFMA */ | BITS(28, 26) | \
+	 BITS(31, 30) /* AVX512PF, ER, CD; BW, VL */)
+#define XSAVE_7_ECX \
+	(BIT(1) /* AVX512_VBMI */ | BIT(3) /* PKU */ | BIT(6) | BITS(12, 9) /* VBMI2, VAES, VNNI ... */ | BIT(14))
+#define XSAVE_7_EDX (BITS(3, 2) /* AVX512_4VNNIW, 4FMAPS */ | BIT(8) | BITS(25, 22) /* AMX, FP16 */)
+
 #define SHOWN_7_1_EAX          (BIT(4) /* AVX-VNNI */ | BIT(5) /* AVX512-BF16 */ | BITS(12, 10) /* fast short REP */)
 #define SHOWN_1_ECX_HYPERVISOR BIT(31)
 #define SHOWN_1_ECX_OSXSAVE    BIT(27)
+
+#define DR6_BD BIT(13)
+#define DR7_GD BIT(13)
 
 static void hide(uint32_t *reg, uint64_t bits)
 {
@@ -42,6 +54,8 @@ static struct cpuid guest_cpuid(uint32_t leaf, uint32_t subleaf)
 		hide(&out.ecx, HIDDEN_1_ECX);
 		hide(&out.edx, HIDDEN_1_EDX);
 		out.ecx |= (uint32_t)SHOWN_1_ECX_HYPERVISOR;
+		if (!vmx_capability.xsave)
+			hide(&out.ecx, XSAVE_1_ECX);
 		if (cr_read_cr4() & CR4_OSXSAVE)
 			out.ecx |= (uint32_t)SHOWN_1_ECX_OSXSAVE;
 		break;
@@ -52,14 +66,23 @@ static struct cpuid guest_cpuid(uint32_t leaf, uint32_t subleaf)
 			hide(&out.edx, HIDDEN_7_EDX);
 			if (!vmx_controls.invpcid)
 				hide(&out.ebx, BIT(10));
+			if (!vmx_capability.xsave) {
+				hide(&out.ebx, XSAVE_7_EBX);
+				hide(&out.ecx, XSAVE_7_ECX);
+				hide(&out.edx, XSAVE_7_EDX);
+			}
 		} else {
 			out = (struct cpuid){.eax = out.eax & (uint32_t)SHOWN_7_1_EAX};
+			if (!vmx_capability.xsave)
+				hide(&out.eax, BITS(5, 4));
 		}
 		break;
 	case CPUID_PERFMON:
 		out = (struct cpuid){0};
 		break;
 	case 0x0d:
+		if (!vmx_capability.xsave)
+			out = (struct cpuid){0};
 		/* XSAVES needs IA32_XSS, which is not switched. */
 		if (subleaf == 1)
 			hide(&out.eax, BIT(3));
@@ -164,7 +187,14 @@ enum vcpu_action exit_mov_dr(struct tl_vcpu *vcpu)
 	unsigned dr = qualification & 7, gpr = qualification >> 8 & 15;
 	bool code_64 = vcpu_code_bits(vcpu, vmcs_read(VMCS_GUEST_CS_ACCESS_RIGHTS)) == 64;
 	uint64_t value = exit_read_gpr(vcpu, gpr);
+	uint64_t dr7 = vmcs_read(VMCS_GUEST_DR7);
 
+	/* The exit comes before the #DB of general detect (SDM vol. 3, 18.2.4), so that it has to be raised here. */
+	if (dr7 & DR7_GD) {
+		write_dr6(read_dr6() | DR6_BD);
+		vmcs_write(VMCS_GUEST_DR7, dr7 & ~(uint64_t)DR7_GD);
+		return exit_raise(vcpu, VECTOR_DB);
+	}
 	if (dr == 4 || dr == 5) {
 		if (cr_read_cr4() & CR4_DE)
 			return exit_raise(vcpu, VECTOR_UD);
@@ -195,7 +225,7 @@ enum vcpu_action exit_exception(struct tl_vcpu *vcpu)
 	if (vector == VECTOR_DB) {
 		/* What DR6 would have said is in the qualification, and DR6 still holds its old value (28.2.1). */
 		write_dr6(read_dr6() | (vmcs_read(VMCS_EXIT_QUALIFICATION) & 0x600f));
-		vmcs_write(VMCS_GUEST_DR7, vmcs_read(VMCS_GUEST_DR7) & ~BIT(13));
+		vmcs_write(VMCS_GUEST_DR7, vmcs_read(VMCS_GUEST_DR7) & ~(uint64_t)DR7_GD);
 	}
 	if (information & EVENT_INFO_ERROR_CODE)
 		return exit_raise_error(vcpu, vector, (uint32_t)vmcs_read(VMCS_EXIT_INTERRUPTION_ERROR_CODE));

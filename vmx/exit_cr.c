@@ -21,6 +21,8 @@ static uint64_t cr4_allowed(void)
 {
 	uint64_t known = CR4_GUEST_OWNED | CR4_PSE | CR4_PAE | CR4_UMIP | CR4_PCIDE | CR4_SMEP | CR4_SMAP | CR4_PKE;
 
+	if (!vmx_capability.xsave)
+		known &= ~(uint64_t)CR4_OSXSAVE;
 	return vmx_capability.msr.cr4_fixed1 & known;
 }
 

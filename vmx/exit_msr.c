@@ -72,8 +72,10 @@ static bool read_msr(struct tl_vcpu *vcpu, uint32_t msr, uint64_t *value)
 		*value = vmcs_read(VMCS_GUEST_GS_BASE);
 		return true;
 	case MSR_IA32_TSC_AUX:
+		if (!vmx_controls.rdtscp)
+			return false;
 		*value = rdmsr(msr);
-		return vmx_controls.rdtscp;
+		return true;
 	default:
 		return false;
 	}

@@ -14,6 +14,8 @@ enum { VECTOR_DB = 1, VECTOR_BP = 3, VECTOR_UD = 6, VECTOR_GP = 13, VECTOR_SOFTW
 /* DR7: breakpoint 0, for writes of four bytes. */
 #define DR7_WRITE_4 0xd0402ull
 #define DR7_OFF     0x400ull
+#define DR7_GD      0x2400ull
+#define DR6_BD      0x2000ull
 
 enum { CODE_SELECTOR = 0x08, INTERRUPT_GATE = 0x8e00, NO_SELECTOR = 0x1230 };
 
@@ -74,6 +76,29 @@ static void set_gate(unsigned vector, void (*handler)(void))
 		stack += FRESH_STEP;                                        \
 	} while (0)
 
+/*
+ * General detect: MOV DR raises #DB instead of being done, and the handler's return does it after all, since the #DB
+ * has turned the detection off. MOV DR exits before the CPU looks at DR7.GD, so that this is the host's to do.
+ */
+static void check_general_detect(void)
+{
+	uint64_t moved, dr6, at;
+
+	events_taken = 0;
+	__asm__ volatile("mov %[gd], %%db7\n"
+			 "1:\n\t"
+			 "mov %%db0, %[moved]\n\t"
+			 "mov %%db6, %[dr6]\n\t"
+			 "lea 1b(%%rip), %[at]"
+			 : [moved] "=&r"(moved), [dr6] "=&r"(dr6), [at] "=&r"(at)
+			 : [gd] "r"(DR7_GD)
+			 : "memory");
+	CHECK_EQUAL(events_taken, 1);
+	CHECK_EQUAL(events_return, at);
+	CHECK_EQUAL(moved, (uint64_t)&watched);
+	CHECK(dr6 & DR6_BD);
+}
+
 int main(const struct multiboot_info *info)
 {
 	const struct {
@@ -99,6 +124,7 @@ int main(const struct multiboot_info *info)
 	RAISE("movl $1, (%%rax)", (uint64_t)&watched);
 	__asm__ volatile("mov %0, %%db7" : : "r"(DR7_OFF));
 	CHECK_EQUAL(watched, 1);
+	check_general_detect();
 	/* The stacks were really used: each holds the frame's SS. */
 	for (uint64_t at = FRESH_STACKS; at < stack; at += FRESH_STEP)
 		CHECK_EQUAL(*(volatile uint64_t *)(at - 8), 0x10);

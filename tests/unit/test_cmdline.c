@@ -4,6 +4,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <string.h>
+#include <trapline.h>
 
 #include <cmocka.h>
 
@@ -57,6 +58,16 @@ static void reads_the_ends_of_ranges(void **context)
 	assert_true(parse("mmio-level=1 tag-bits=19 generation=1"));
 	assert_true(parse("mmio-level=3 tag-bits=1 generation=18446744073709551615"));
 	assert_true(options.generation == UINT64_MAX);
+}
+
+static void reads_sets(void **context)
+{
+	(void)context;
+	assert_true(parse("off=vpid"));
+	assert_int_equal(options.features_off, 1 << TL_FEATURE_VPID);
+	assert_true(parse("off=xsave,vpid,xsave quiet"));
+	assert_int_equal(options.features_off, 1 << TL_FEATURE_VPID | 1 << TL_FEATURE_XSAVE);
+	assert_true(options.quiet);
 }
 
 static void reads_choices_in_order(void **context)
@@ -134,6 +145,13 @@ static void refuses_malformed_words(void **context)
 		"crash=u",
 		"crash=udx",
 		"crash=ud,text",
+		"off",
+		"off=",
+		"off=vpi",
+		"off=vpid,",
+		"off=,vpid",
+		"off=vpid,,pml",
+		"off=vpid,nosuch",
 		"trace=no",
 		"generation=0x10000000000000000",
 	};
@@ -168,17 +186,18 @@ static void cuts_long_sentences(void **context)
 
 static void describes_every_word(void **context)
 {
-	char row[128];
+	char row[256];
 	size_t rows = 0;
-	bool crash = false;
+	bool crash = false, off = false;
 
 	(void)context;
 	for (; cmdline_describe(rows, row, sizeof(row)); rows++) {
-		assert_true(strlen(row) > 37 && strlen(row) < 120);
+		assert_true(strlen(row) > 37 && strlen(row) < sizeof(row) - 1);
 		crash |= strncmp(row, "crash=ud|null|text|data|stack ", 30) == 0;
+		off |= strncmp(row, "off=FEATURE", 11) == 0 && strstr(row, ": vpid, ") && strstr(row, ", xsave");
 	}
-	assert_int_equal(rows, 7);
-	assert_true(crash);
+	assert_int_equal(rows, 8);
+	assert_true(crash && off);
 }
 
 int main(void)
@@ -188,6 +207,7 @@ int main(void)
 		cmocka_unit_test(reads_every_word),
 		cmocka_unit_test(reads_the_ends_of_ranges),
 		cmocka_unit_test(reads_choices_in_order),
+		cmocka_unit_test(reads_sets),
 		cmocka_unit_test(reads_lists_of_guests),
 		cmocka_unit_test(refuses_unknown_words),
 		cmocka_unit_test(refuses_malformed_words),
