@@ -81,11 +81,10 @@ static bool type_forbids(const struct mmio_cpu *cpu, uint32_t rights, unsigned a
 struct offsets mmio_segment_offsets(const struct mmio_cpu *cpu, unsigned segment)
 {
 	const struct tl_segment *in = &cpu->segment[segment];
-	bool expand_down = !(in->access & SEGMENT_CODE) && in->access & SEGMENT_EXPAND_DOWN;
 
 	if (cpu->code_bits == 64)
 		return (struct offsets){0, UINT64_MAX};
-	if (!expand_down)
+	if (in->access & SEGMENT_CODE || !(in->access & SEGMENT_EXPAND_DOWN))
 		return (struct offsets){0, in->limit};
 	return (struct offsets){in->limit + 1ull, in->access & SEGMENT_BIG ? UINT32_MAX : UINT16_MAX};
 }

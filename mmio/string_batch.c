@@ -23,15 +23,19 @@ static uint64_t room(uint64_t first, uint64_t last, uint64_t at, unsigned size, 
 	return (down ? at - first : last - at - (size - 1)) / size + 1;
 }
 
-/* The same of a segment. In 64-bit code too the offset wraps at its width: what comes then lies elsewhere. */
+/*
+ * How many there are in a segment after the element that was done, which `reg` is one past. In 64-bit code too the
+ * offset wraps at its width: what comes then lies elsewhere.
+ */
 static uint64_t room_in_segment(const struct mmio_cpu *cpu, unsigned segment, unsigned reg, const struct insn *insn,
 				bool down)
 {
-	uint64_t mask = insn_mask[insn->address_size];
+	uint64_t mask = insn_mask[insn->address_size], size = insn->memory_size;
 	struct offsets offsets = mmio_segment_offsets(cpu, segment);
+	uint64_t at = (down ? cpu->gpr[reg] + size : cpu->gpr[reg] - size) & mask;
+	uint64_t with_it = room(offsets.first, offsets.last < mask ? offsets.last : mask, at, insn->memory_size, down);
 
-	return room(offsets.first, offsets.last < mask ? offsets.last : mask, cpu->gpr[reg] & mask, insn->memory_size,
-		    down);
+	return with_it ? with_it - 1 : 0;
 }
 
 static uint64_t room_in_range(const struct map_range *range, gpa_t gpa, unsigned size, bool down)
