@@ -60,11 +60,12 @@ static enum mmio_progress ask_device(const struct mmio_environment *env, const s
 	return MMIO_DONE;
 }
 
-static enum mmio_progress no_device(uint64_t *count, bool write, unsigned bytes, uint64_t *data)
+/* What nobody takes reads as ones. */
+static enum mmio_progress no_device(uint64_t *counter, unsigned by, bool write, unsigned count, uint64_t *data)
 {
-	*count += bytes;
+	*counter += by;
 	if (!write)
-		*data = insn_mask[bytes];
+		*data = insn_mask[count];
 	return MMIO_DONE;
 }
 
@@ -94,7 +95,7 @@ static enum mmio_progress dispatch_special(const struct mmio_environment *env, c
 	enum mmio_progress progress;
 
 	if (options->sizes && !takes(options->sizes, gpa, count))
-		return no_device(&env->stats->refused_sizes, write, count, data);
+		return no_device(&env->stats->refused_sizes, count, write, count, data);
 	if (!options->ring)
 		return ask_device(env, range, gpa, count, write, data);
 	if (write && ring_put(options->ring, cpu_of(env), gpa - range->start, *data & insn_mask[count], count)) {
@@ -126,8 +127,6 @@ static enum mmio_progress dispatch_doorbell(const struct mmio_environment *env, 
 enum mmio_progress mmio_dispatch(const struct mmio_environment *env, const struct map_range *range, gpa_t gpa,
 				 unsigned count, bool write, uint64_t *data)
 {
-	uint64_t one = 0;
-
 	switch (range->kind) {
 	case MAP_RAM:
 		if (write)
@@ -154,11 +153,6 @@ enum mmio_progress mmio_dispatch(const struct mmio_environment *env, const struc
 	case MAP_DOORBELL_DECODED:
 		return dispatch_doorbell(env, range, gpa, count, write, data);
 	default:
-		no_device(&one, write, count, data);
-		if (write)
-			env->stats->hole_writes++;
-		else
-			env->stats->hole_reads++;
-		return MMIO_DONE;
+		return no_device(write ? &env->stats->hole_writes : &env->stats->hole_reads, 1, write, count, data);
 	}
 }
