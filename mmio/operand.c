@@ -61,7 +61,7 @@ enum mmio_progress mmio_raise_error(struct mmio_operation *op, unsigned vector, 
 	return MMIO_FAULT;
 }
 
-static bool is_canonical(const struct mmio_cpu *cpu, gva_t linear)
+bool cpu_is_canonical(const struct mmio_cpu *cpu, gva_t linear)
 {
 	unsigned unused_bits = cpu->paging.cr4 & CR4_LA57 ? 64 - 57 : 64 - 48;
 
@@ -109,7 +109,7 @@ enum mmio_progress mmio_span_set(struct mmio_operation *op, unsigned i, const st
 		uint64_t base = segment == TL_FS || segment == TL_GS ? in->base : 0;
 
 		span->linear = offset + base;
-		if (is_canonical(cpu, span->linear) && is_canonical(cpu, last + base))
+		if (cpu_is_canonical(cpu, span->linear) && cpu_is_canonical(cpu, last + base))
 			return MMIO_DONE;
 	} else {
 		span->linear = (uint32_t)(in->base + offset);

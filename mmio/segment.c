@@ -2,6 +2,8 @@
 /* Descriptors, and the registers that are loaded from them. SDM vol. 3, 3.4.5, 5.8 and 7.2. */
 #include "mmio/segment.h"
 
+#include "mmio/memory.h"
+
 #define CR0_PE    BIT(0)
 #define RFLAGS_VM BIT(17)
 
@@ -23,27 +25,34 @@ bool segment_is_flat_mode(const struct mmio_cpu *cpu)
 	return !(cpu->paging.cr0 & CR0_PE) || cpu->rflags & RFLAGS_VM;
 }
 
-/* The descriptor's `size` bytes in guest RAM, where they can be changed; NULL, with *progress, if they are not there.
- */
+/* Where `size` bytes of a descriptor are in guest memory; NULL, with *progress, if the access ends otherwise. */
 static uint8_t *descriptor_bytes(struct mmio_operation *op, const struct mmio_cpu *cpu,
-				 const struct mmio_environment *env, gva_t linear, unsigned size,
-				 enum mmio_progress *progress)
+				 const struct mmio_environment *env, const struct descriptor *descriptor, unsigned size,
+				 unsigned access, enum mmio_progress *progress)
 {
-	enum guest_walk_status status;
+	gva_t linear = descriptor->linear;
 	struct guest_walk walk;
 	uint8_t *host;
 
-	status = guest_walk(env->map, &cpu->paging, linear, GUEST_READ | GUEST_IMPLICIT, &walk);
-	*progress = MMIO_RACED;
-	if (status == GUEST_WALK_FAULT) {
+	switch (guest_walk(env->map, &cpu->paging, linear, access | GUEST_IMPLICIT, &walk)) {
+	case GUEST_WALK_OK:
+		break;
+	case GUEST_WALK_FAULT:
 		*progress = mmio_raise_error(op, SEGMENT_VECTOR_PF, walk.error_code);
 		op->fault.linear = linear;
+		return NULL;
+	case GUEST_WALK_NON_CANONICAL:
+		*progress = segment_fault(op, SEGMENT_VECTOR_GP, descriptor->selector);
+		return NULL;
+	case GUEST_WALK_TABLE_NOT_RAM:
+		op->gpa = walk.gpa;
+		*progress = MMIO_TABLE_NOT_RAM;
+		return NULL;
+	default:
+		*progress = MMIO_RACED;
+		return NULL;
 	}
 	op->gpa = walk.gpa;
-	if (status == GUEST_WALK_TABLE_NOT_RAM)
-		*progress = MMIO_TABLE_NOT_RAM;
-	if (status != GUEST_WALK_OK)
-		return NULL;
 	host = map_host(env->map, walk.gpa);
 	/* A descriptor that reaches into another page is not worth its code: guests align their tables. */
 	*progress = host ? MMIO_REFUSED : MMIO_TABLE_NOT_RAM;
@@ -57,20 +66,21 @@ enum mmio_progress segment_descriptor(struct mmio_operation *op, const struct mm
 	const struct tl_segment *ldt = &cpu->segment[TL_LDTR];
 	uint64_t base = cpu->gdtr.base, limit = cpu->gdtr.limit;
 	enum mmio_progress progress;
+	const uint8_t *host;
 
 	if (selector & SELECTOR_TABLE) {
 		base = ldt->base;
 		limit = ldt->limit;
 	}
+	*descriptor = (struct descriptor){.linear = base + (selector & ~7u), .selector = selector};
 	if ((selector & SELECTOR_TABLE && ldt->access & RIGHTS_UNUSABLE) || (selector & ~7u) + size - 1 > limit)
 		return segment_fault(op, SEGMENT_VECTOR_GP, selector);
-	descriptor->host = descriptor_bytes(op, cpu, env, base + (selector & ~7u), size, &progress);
-	if (!descriptor->host)
+	host = descriptor_bytes(op, cpu, env, descriptor, size, GUEST_READ, &progress);
+	if (!host)
 		return progress;
-	descriptor->high = 0;
-	__builtin_memcpy(&descriptor->low, descriptor->host, 8);
-	if (size == 16)
-		__builtin_memcpy(&descriptor->high, descriptor->host + 8, 8);
+	/* Each half once: another CPU may change it meanwhile. */
+	descriptor->low = memory_load(host, 8);
+	descriptor->high = size == 16 ? memory_load(host + 8, 8) : 0;
 	return MMIO_DONE;
 }
 
@@ -100,11 +110,22 @@ void descriptor_unpack(const struct descriptor *descriptor, uint16_t selector, s
 					       (descriptor->high & UINT32_MAX) << 32};
 }
 
-/* Sets bits of the type where the descriptor stands, as the CPU does: nothing of it is lost to another CPU's change. */
-void descriptor_mark(struct descriptor *descriptor, uint8_t bits)
+enum mmio_progress descriptor_mark(struct mmio_operation *op, const struct mmio_cpu *cpu,
+				   const struct mmio_environment *env, struct descriptor *descriptor, uint8_t bits)
 {
-	(void)__atomic_fetch_or(descriptor->host + 5, bits, __ATOMIC_RELAXED);
+	enum mmio_progress progress;
+	uint8_t *host;
+
+	if ((descriptor->low >> 40 & bits) == bits)
+		return MMIO_DONE;
+	host = descriptor_bytes(op, cpu, env, descriptor, 8, GUEST_WRITE, &progress);
+	if (!host)
+		return progress;
+	/* ROM drops the write. Of RAM nothing is lost to another CPU's change. */
+	if (map_find(env->map, op->gpa)->kind == MAP_RAM)
+		(void)__atomic_fetch_or(host + 5, bits, __ATOMIC_RELAXED);
 	descriptor->low |= (uint64_t)bits << 40;
+	return MMIO_DONE;
 }
 
 /* Whether the rights allow ES, DS, FS, GS, or SS (whose faults differ), to be loaded. SDM vol. 2, MOV. */
@@ -158,9 +179,10 @@ enum mmio_progress segment_load(struct mmio_operation *op, struct mmio_cpu *cpu,
 		return segment_fault(op, SEGMENT_VECTOR_GP, selector);
 	if (!(rights & RIGHTS_PRESENT))
 		return segment_fault(op, name == TL_SS ? SEGMENT_VECTOR_SS : SEGMENT_VECTOR_NP, selector);
-	descriptor_mark(&descriptor, RIGHTS_ACCESSED);
-	descriptor_unpack(&descriptor, selector, &cpu->segment[name]);
-	return MMIO_DONE;
+	progress = descriptor_mark(op, cpu, env, &descriptor, RIGHTS_ACCESSED);
+	if (progress == MMIO_DONE)
+		descriptor_unpack(&descriptor, selector, &cpu->segment[name]);
+	return progress;
 }
 
 /* Whether the descriptor is code that a far JMP or CALL reaches without a change of privilege. SDM vol. 3, 5.8.1. */
@@ -173,16 +195,26 @@ static bool is_reachable_code(const struct mmio_cpu *cpu, uint16_t selector, uin
 	return rights & RIGHTS_CONFORMING ? dpl <= cpl : rpl <= cpl && dpl == cpl;
 }
 
+/* Whether code of the rights and limit runs at `target`. SDM vol. 2, JMP. */
+static bool code_holds(const struct mmio_cpu *cpu, uint32_t rights, uint32_t limit, uint64_t target)
+{
+	if (rights & RIGHTS_LONG && cpu->paging.efer & SEGMENT_EFER_LMA)
+		return cpu_is_canonical(cpu, target);
+	return target <= limit;
+}
+
 enum mmio_progress segment_load_code(struct mmio_operation *op, struct mmio_cpu *cpu,
-				     const struct mmio_environment *env, uint16_t selector)
+				     const struct mmio_environment *env, uint16_t selector, uint64_t target)
 {
 	struct tl_segment *cs = &cpu->segment[TL_CS];
 	struct descriptor descriptor;
 	enum mmio_progress progress;
-	uint32_t rights;
+	struct tl_segment new = *cs;
 
 	cpu->changed |= CPU_SEGMENTS;
 	if (segment_is_flat_mode(cpu)) {
+		if (target > cs->limit)
+			return mmio_raise_error(op, SEGMENT_VECTOR_GP, 0);
 		cs->selector = selector;
 		cs->base = (uint64_t)selector << 4;
 		return MMIO_DONE;
@@ -192,15 +224,18 @@ enum mmio_progress segment_load_code(struct mmio_operation *op, struct mmio_cpu 
 	progress = segment_descriptor(op, cpu, env, selector, 8, &descriptor);
 	if (progress != MMIO_DONE)
 		return progress;
-	rights = descriptor_rights(&descriptor);
+	descriptor_unpack(&descriptor, (uint16_t)((selector & ~3u) | cpu->paging.cpl), &new);
 	/* Call gates, task gates and task-state segments: transfers that a driver does not make through a device. */
-	if (!(rights & RIGHTS_NO_SYSTEM))
+	if (!(new.access &RIGHTS_NO_SYSTEM))
 		return MMIO_REFUSED;
-	if (!(rights & RIGHTS_CODE) || !is_reachable_code(cpu, selector, rights))
+	if (!(new.access &RIGHTS_CODE) || !is_reachable_code(cpu, selector, new.access))
 		return segment_fault(op, SEGMENT_VECTOR_GP, selector);
-	if (!(rights & RIGHTS_PRESENT))
+	if (!(new.access &RIGHTS_PRESENT))
 		return segment_fault(op, SEGMENT_VECTOR_NP, selector);
-	descriptor_mark(&descriptor, RIGHTS_ACCESSED);
-	descriptor_unpack(&descriptor, (uint16_t)((selector & ~3u) | cpu->paging.cpl), cs);
-	return MMIO_DONE;
+	if (!code_holds(cpu, new.access, new.limit, target))
+		return mmio_raise_error(op, SEGMENT_VECTOR_GP, 0);
+	progress = descriptor_mark(op, cpu, env, &descriptor, RIGHTS_ACCESSED);
+	new.access |= RIGHTS_ACCESSED;
+	*cs = new;
+	return progress;
 }

@@ -10,10 +10,11 @@ enum { SELECTOR_TABLE = 4 /* the LDT */ };
 
 #define SEGMENT_EFER_LMA BIT(10)
 
-/* One as it was read, and where it stands in the guest's RAM. */
+/* One as it was read, and where it stands. */
 struct descriptor {
 	uint64_t low, high;
-	uint8_t *host;
+	gva_t linear;
+	uint16_t selector;
 };
 
 /* Real and virtual-8086 mode: a segment begins at its selector times 16, and there are no descriptors. */
@@ -30,10 +31,16 @@ enum mmio_progress segment_descriptor(struct mmio_operation *op, const struct mm
 				      const struct mmio_environment *env, uint16_t selector, unsigned size,
 				      struct descriptor *descriptor);
 
-/* The access rights, as a VMCS has them; all of a segment; and setting bits of the type in the guest's RAM. */
+/* The access rights, as a VMCS has them; and all of a segment. */
 uint32_t descriptor_rights(const struct descriptor *descriptor);
 void descriptor_unpack(const struct descriptor *descriptor, uint16_t selector, struct tl_segment *segment);
-void descriptor_mark(struct descriptor *descriptor, uint8_t bits);
+
+/*
+ * Sets bits of the type where the descriptor stands, by a supervisor write as the CPU makes it: none if they are set.
+ * MMIO_DONE, or what segment_descriptor() ends in. SDM vol. 3, 3.4.5.1 and 5.8.
+ */
+enum mmio_progress descriptor_mark(struct mmio_operation *op, const struct mmio_cpu *cpu,
+				   const struct mmio_environment *env, struct descriptor *descriptor, uint8_t bits);
 
 /*
  * Loads ES, SS, DS, FS or GS as MOV and POP do. MMIO_DONE; MMIO_FAULT (#GP, #NP, #SS with the selector); or what
@@ -42,8 +49,11 @@ void descriptor_mark(struct descriptor *descriptor, uint8_t bits);
 enum mmio_progress segment_load(struct mmio_operation *op, struct mmio_cpu *cpu, const struct mmio_environment *env,
 				enum tl_segment_name name, uint16_t selector);
 
-/* Loads CS as a far JMP or CALL at the same privilege does. MMIO_REFUSED: through a gate, or to another task. */
+/*
+ * Loads CS as a far JMP or CALL to `target` at the same privilege does, RIP not yet. MMIO_REFUSED: through a gate, or
+ * to another task.
+ */
 enum mmio_progress segment_load_code(struct mmio_operation *op, struct mmio_cpu *cpu,
-				     const struct mmio_environment *env, uint16_t selector);
+				     const struct mmio_environment *env, uint16_t selector, uint64_t target);
 
 #endif

@@ -87,7 +87,7 @@ static enum mmio_progress load_table(struct mmio_operation *op, struct mmio_cpu 
 	/* A 16-bit operand size takes 24 bits of the base. SDM vol. 2, LGDT. */
 	if (op->insn.memory_size == 6 && op->insn.operand_size == 2)
 		base &= 0xffffff;
-	if (cpu->code_bits == 64 && (uint64_t)((int64_t)(base << 16) >> 16) != base)
+	if (!cpu_is_canonical(cpu, base))
 		return mmio_raise_error(op, SEGMENT_VECTOR_GP, 0);
 	table->limit = (uint16_t)number(op->read[0], 2);
 	table->base = base;
@@ -103,6 +103,7 @@ static enum mmio_progress load_system(struct mmio_operation *op, struct mmio_cpu
 	bool long_mode = cpu->paging.efer & SEGMENT_EFER_LMA, task = op->insn.reg == TL_TR;
 	struct descriptor descriptor;
 	enum mmio_progress progress;
+	struct tl_segment new;
 	uint32_t type;
 
 	cpu->changed |= CPU_SEGMENTS;
@@ -120,10 +121,15 @@ static enum mmio_progress load_system(struct mmio_operation *op, struct mmio_cpu
 		return segment_fault(op, SEGMENT_VECTOR_GP, selector);
 	if (!(descriptor_rights(&descriptor) & RIGHTS_PRESENT))
 		return segment_fault(op, SEGMENT_VECTOR_NP, selector);
-	if (task)
-		descriptor_mark(&descriptor, TYPE_BUSY);
-	descriptor_unpack(&descriptor, selector, segment);
-	return MMIO_DONE;
+	descriptor_unpack(&descriptor, selector, &new);
+	if (!cpu_is_canonical(cpu, new.base) || descriptor.high >> 40 & 31)
+		return segment_fault(op, SEGMENT_VECTOR_GP, selector);
+	if (task) {
+		progress = descriptor_mark(op, cpu, env, &descriptor, TYPE_BUSY);
+		new.access |= TYPE_BUSY;
+	}
+	*segment = new;
+	return progress;
 }
 
 /* Whether LAR, LSL, VERR or VERW succeed on a descriptor. */
@@ -188,12 +194,10 @@ static enum mmio_progress transfer(struct mmio_operation *op, struct mmio_cpu *c
 	unsigned size = op->insn.operand_size;
 	uint64_t target = number(op->read[0], size), next = mmio_next_rip(cpu, &op->insn);
 	uint64_t old_cs = cpu->segment[TL_CS].selector;
-	enum mmio_progress progress = segment_load_code(op, cpu, env, (uint16_t)number(op->read[0] + size, 2));
+	enum mmio_progress progress = segment_load_code(op, cpu, env, (uint16_t)number(op->read[0] + size, 2), target);
 
 	if (progress != MMIO_DONE)
 		return progress;
-	if (target > cpu->segment[TL_CS].limit && !(cpu->segment[TL_CS].access & BIT(13)))
-		return mmio_raise_error(op, SEGMENT_VECTOR_GP, 0);
 	if (op->insn.op == INSN_CALL_FAR) {
 		__builtin_memcpy(buffers->write[1], &next, size);
 		__builtin_memcpy(buffers->write[1] + size, &old_cs, size);

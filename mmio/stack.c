@@ -7,7 +7,6 @@
 enum { VECTOR_GP = 13 };
 
 #define CR0_PE            BIT(0)
-#define CR4_LA57          BIT(12)
 #define RFLAGS_VM         BIT(17)
 #define RFLAGS_IOPL(f)    ((unsigned)((f) >> 12 & 3))
 #define SEGMENT_BIG       BIT(14)
@@ -161,9 +160,7 @@ static enum mmio_progress branch(struct mmio_operation *op, struct mmio_cpu *cpu
 {
 	target &= insn_mask[op->insn.operand_size];
 	if (cpu->code_bits == 64) {
-		unsigned unused_bits = cpu->paging.cr4 & CR4_LA57 ? 64 - 57 : 64 - 48;
-
-		if ((uint64_t)((int64_t)(target << unused_bits) >> unused_bits) != target)
+		if (!cpu_is_canonical(cpu, target))
 			return mmio_raise_error(op, VECTOR_GP, 0);
 	} else if (target > cpu->segment[TL_CS].limit) {
 		return mmio_raise_error(op, VECTOR_GP, 0);

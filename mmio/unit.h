@@ -49,7 +49,6 @@ enum mmio_progress mmio_transfer(struct mmio_operation *op, const struct mmio_en
 /* RIP behind the instruction. */
 uint64_t mmio_next_rip(const struct mmio_cpu *cpu, const struct insn *insn);
 
-/* Ends an instruction with a fault. Always MMIO_FAULT. */
 /* The offsets, first to last, that a segment holds; none if first > last. 64-bit code has no limits. SDM vol. 3, 5.3.
  */
 struct offsets {
@@ -57,6 +56,7 @@ struct offsets {
 };
 struct offsets mmio_segment_offsets(const struct mmio_cpu *cpu, unsigned segment);
 
+/* Ends an instruction with a fault. Always MMIO_FAULT. */
 enum mmio_progress mmio_raise(struct mmio_operation *op, unsigned vector); /* no error code */
 enum mmio_progress mmio_raise_error(struct mmio_operation *op, unsigned vector, uint32_t error_code);
 
@@ -70,6 +70,9 @@ enum mmio_progress mmio_span_set(struct mmio_operation *op, unsigned i, const st
 
 /* The same for the operand that ModRM or moffs names, memory_size bytes of it. */
 enum mmio_progress mmio_span_operand(struct mmio_operation *op, unsigned i, const struct mmio_cpu *cpu);
+
+/* Whether CR4.LA57 allows the linear address. SDM vol. 1, 3.3.7.1. */
+bool cpu_is_canonical(const struct mmio_cpu *cpu, gva_t linear);
 
 /* A general register as the instruction's operand: by size 1 (with high_byte), 2, 4 (zero-extends), 8. */
 uint64_t cpu_read_gpr(const struct mmio_cpu *cpu, unsigned reg, unsigned size, bool high_byte);
