@@ -31,9 +31,10 @@ static unsigned next_bytes(const struct mmio_operation *op, const struct mmio_sp
 
 	if (most > end - at)
 		most = end - at;
+	/* No element lies across the end of the mask. */
 	if (at >= 64)
 		return most;
-	while (count < most && (at + count >= 64 || span->mask >> (at + count) & 1))
+	while (count < most && span->mask >> (at + count) & 1)
 		count++;
 	return count;
 }
