@@ -78,12 +78,12 @@ int engine_guest_stop(void **context)
 
 static void make_tables(void)
 {
-	guest_put(PML4, PDPT | ALL | A, 8);
-	guest_put(PDPT, PD | ALL | A, 8);
-	guest_put(PD, PT | ALL | A, 8);
-	guest_put(PD + 8, (PT + PAGE) | ALL | A, 8);
+	engine_put(PML4, PDPT | ALL | A, 8);
+	engine_put(PDPT, PD | ALL | A, 8);
+	engine_put(PD, PT | ALL | A, 8);
+	engine_put(PD + 8, (PT + PAGE) | ALL | A, 8);
 	for (gva_t page = 0; page < PAGES_END; page += PAGE)
-		guest_map_page(page, page, ALL | A | D);
+		engine_map_page(page, page, ALL | A | D);
 }
 
 static void make_xsave(void)
@@ -95,20 +95,20 @@ static void make_xsave(void)
 	memcpy(guest.xsave + XSAVE_HEADER, &in_use, 2);
 }
 
-int guest_reset(void **context)
+int engine_reset(void **context)
 {
 	(void)context;
 	leave();
 	memset(&guest, 0, sizeof(guest));
 	grace_reader_add(&guest.reader, vm);
 	grace_enter(&guest.reader, 0);
-	memset(guest_ram(0), 0, RAM_SIZE);
-	memset(guest_ram(UPPER_RAM_AT), 0, UPPER_RAM_SIZE);
+	memset(engine_ram(0), 0, RAM_SIZE);
+	memset(engine_ram(UPPER_RAM_AT), 0, UPPER_RAM_SIZE);
 	make_tables();
 	make_xsave();
 	guest.limit = 1000;
 	guest.exit_gpa = MMIO_ANY_GPA;
-	guest_in_64(0);
+	engine_in_64(0);
 	return 0;
 }
 
@@ -128,7 +128,7 @@ static void set_mode(unsigned code_bits, uint32_t code, uint32_t data, uint32_t 
 	cpu->gpr[TL_RSP] = STACK_AT;
 }
 
-void guest_in_64(unsigned cpl)
+void engine_in_64(unsigned cpl)
 {
 	set_mode(64, CODE_64_RIGHTS, DATA_RIGHTS, UINT32_MAX);
 	guest.cpu.paging.cr0 = CR0_PE | PG | WP;
@@ -138,13 +138,13 @@ void guest_in_64(unsigned cpl)
 	guest.cpu.paging.cpl = (uint8_t)cpl;
 }
 
-void guest_in_32(void)
+void engine_in_32(void)
 {
 	set_mode(32, CODE_32_RIGHTS, DATA_RIGHTS, UINT32_MAX);
 	guest.cpu.paging.cr0 = CR0_PE;
 }
 
-void guest_in_16(void)
+void engine_in_16(void)
 {
 	set_mode(16, CODE_16_RIGHTS, DATA_16_RIGHTS, UINT16_MAX);
 	guest.cpu.gpr[TL_RSP] = STACK_AT - 16;
@@ -156,40 +156,40 @@ static gpa_t entry_at(gva_t linear)
 	return PT + linear / PAGE * 8;
 }
 
-void guest_map_page(gva_t linear, gpa_t gpa, uint64_t flags)
+void engine_map_page(gva_t linear, gpa_t gpa, uint64_t flags)
 {
-	guest_put(entry_at(linear), gpa | flags, 8);
+	engine_put(entry_at(linear), gpa | flags, 8);
 }
 
-void guest_unmap_page(gva_t linear)
+void engine_unmap_page(gva_t linear)
 {
-	guest_put(entry_at(linear), 0, 8);
+	engine_put(entry_at(linear), 0, 8);
 }
 
-uint64_t guest_entry(gva_t linear)
+uint64_t engine_entry(gva_t linear)
 {
-	return guest_get(entry_at(linear), 8);
+	return engine_get(entry_at(linear), 8);
 }
 
-uint8_t *guest_ram(gpa_t gpa)
+uint8_t *engine_ram(gpa_t gpa)
 {
 	return hosted_memory(gpa);
 }
 
-void guest_put(gpa_t gpa, uint64_t value, unsigned size)
+void engine_put(gpa_t gpa, uint64_t value, unsigned size)
 {
-	memcpy(guest_ram(gpa), &value, size);
+	memcpy(engine_ram(gpa), &value, size);
 }
 
-uint64_t guest_get(gpa_t gpa, unsigned size)
+uint64_t engine_get(gpa_t gpa, unsigned size)
 {
 	uint64_t value = 0;
 
-	memcpy(&value, guest_ram(gpa), size);
+	memcpy(&value, engine_ram(gpa), size);
 	return value;
 }
 
-struct insn guest_decode(const uint8_t *bytes)
+struct insn engine_decode(const uint8_t *bytes)
 {
 	struct insn insn;
 
@@ -197,7 +197,7 @@ struct insn guest_decode(const uint8_t *bytes)
 	return insn;
 }
 
-struct mmio_environment guest_environment(void)
+struct mmio_environment engine_environment(void)
 {
 	return (struct mmio_environment){.map = map_now(),
 					 .vm = vm,
@@ -207,18 +207,18 @@ struct mmio_environment guest_environment(void)
 					 .stats = &guest.stats};
 }
 
-enum mmio_progress guest_run(const uint8_t *bytes)
+enum mmio_progress engine_run(const uint8_t *bytes)
 {
-	struct mmio_environment env = guest_environment();
-	struct insn insn = guest_decode(bytes);
+	struct mmio_environment env = engine_environment();
+	struct insn insn = engine_decode(bytes);
 
 	mmio_begin(&guest.op, &insn, guest.exit_gpa, guest.limit);
 	return mmio_run(&guest.op, &guest.cpu, &env);
 }
 
-enum mmio_progress guest_resume(uint64_t data)
+enum mmio_progress engine_resume(uint64_t data)
 {
-	struct mmio_environment env = guest_environment();
+	struct mmio_environment env = engine_environment();
 
 	mmio_complete(&guest.op, data);
 	return mmio_run(&guest.op, &guest.cpu, &env);
@@ -230,14 +230,14 @@ void expect_nothing_done(const uint8_t *bytes, enum mmio_progress progress)
 	struct mmio_cpu before = guest.cpu;
 	unsigned calls = guest.calls;
 
-	memcpy(ram_before, guest_ram(0), RAM_SIZE);
-	memcpy(upper_before, guest_ram(UPPER_RAM_AT), UPPER_RAM_SIZE);
+	memcpy(ram_before, engine_ram(0), RAM_SIZE);
+	memcpy(upper_before, engine_ram(UPPER_RAM_AT), UPPER_RAM_SIZE);
 	memcpy(xsave_before, guest.xsave, sizeof(xsave_before));
-	assert_int_equal(guest_run(bytes), progress);
+	assert_int_equal(engine_run(bytes), progress);
 	assert_memory_equal(guest.xsave, xsave_before, sizeof(xsave_before));
 	assert_memory_equal(&guest.cpu, &before, sizeof(before));
-	assert_memory_equal(guest_ram(0), ram_before, RAM_SIZE);
-	assert_memory_equal(guest_ram(UPPER_RAM_AT), upper_before, UPPER_RAM_SIZE);
+	assert_memory_equal(engine_ram(0), ram_before, RAM_SIZE);
+	assert_memory_equal(engine_ram(UPPER_RAM_AT), upper_before, UPPER_RAM_SIZE);
 	assert_int_equal(guest.calls, calls);
 }
 
@@ -258,9 +258,9 @@ void expect_page_fault(const uint8_t *bytes, uint32_t error_code, gva_t linear)
 
 void expect_done(const uint8_t *bytes)
 {
-	uint64_t next = guest.cpu.rip + guest_decode(bytes).length;
+	uint64_t next = guest.cpu.rip + engine_decode(bytes).length;
 
-	assert_int_equal(guest_run(bytes), MMIO_DONE);
+	assert_int_equal(engine_run(bytes), MMIO_DONE);
 	assert_int_equal(guest.cpu.rip, next);
 }
 

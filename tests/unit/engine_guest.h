@@ -63,37 +63,37 @@ struct engine_guest {
 
 extern struct engine_guest guest;
 
-/* Set-up and tear-down of a group; before each test the guest is as new: guest_reset(). */
+/* Set-up and tear-down of a group; before each test the guest is as new: engine_reset(). */
 int engine_guest_start(void **context);
 int engine_guest_stop(void **context);
-int guest_reset(void **context);
+int engine_reset(void **context);
 
 /* The CPU in 64-bit, 32-bit (flat, no paging) or real mode; SS:rSP is STACK_AT. */
-void guest_in_64(unsigned cpl);
-void guest_in_32(void);
-void guest_in_16(void);
+void engine_in_64(unsigned cpl);
+void engine_in_32(void);
+void engine_in_16(void);
 
 /* The page-table entry of one of the mapped pages. */
-void guest_map_page(gva_t linear, gpa_t gpa, uint64_t flags);
-void guest_unmap_page(gva_t linear);
+void engine_map_page(gva_t linear, gpa_t gpa, uint64_t flags);
+void engine_unmap_page(gva_t linear);
 /* The page-table entry as it is. */
-uint64_t guest_entry(gva_t linear);
+uint64_t engine_entry(gva_t linear);
 
 /* Guest-physical RAM. */
-uint8_t *guest_ram(gpa_t gpa);
-void guest_put(gpa_t gpa, uint64_t value, unsigned size);
-uint64_t guest_get(gpa_t gpa, unsigned size);
+uint8_t *engine_ram(gpa_t gpa);
+void engine_put(gpa_t gpa, uint64_t value, unsigned size);
+uint64_t engine_get(gpa_t gpa, unsigned size);
 
 #define BYTES(...) ((const uint8_t[INSN_MAX_LENGTH]){__VA_ARGS__})
 
 /* The instruction, decoded in the CPU's mode. */
-struct insn guest_decode(const uint8_t *bytes);
-struct mmio_environment guest_environment(void);
+struct insn engine_decode(const uint8_t *bytes);
+struct mmio_environment engine_environment(void);
 
 /* Begins the instruction, and runs it until something stops it. */
-enum mmio_progress guest_run(const uint8_t *bytes);
+enum mmio_progress engine_run(const uint8_t *bytes);
 /* Completes what the embedder was asked, and runs on. */
-enum mmio_progress guest_resume(uint64_t data);
+enum mmio_progress engine_resume(uint64_t data);
 
 /* It ends in this, with nothing of it done: registers, memory and devices are what they were. */
 void expect_fault(const uint8_t *bytes, unsigned vector, int error_code);

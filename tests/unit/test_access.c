@@ -59,7 +59,7 @@ static void across_a_device_and_memory(void **context)
 {
 	(void)context;
 	memcpy(guest.device + DEVICE_SIZE - 3, "\x11\x22\x33", 3);
-	guest_put(UPPER_RAM_AT, 0x8877665544, 5);
+	engine_put(UPPER_RAM_AT, 0x8877665544, 5);
 	at(UPPER_RAM_AT - 3);
 	expect_done(LOAD);
 	assert_int_equal(guest.cpu.gpr[TL_RAX], 0x8877665544332211);
@@ -68,15 +68,15 @@ static void across_a_device_and_memory(void **context)
 	guest.cpu.gpr[TL_RAX] = 0x0102030405060708;
 	expect_done(STORE);
 	expect_call(1, UPPER_RAM_AT - 3, 3, true, 0x060708);
-	assert_int_equal(guest_get(UPPER_RAM_AT, 6), 0x0102030405);
+	assert_int_equal(engine_get(UPPER_RAM_AT, 6), 0x0102030405);
 }
 
 /* Two pages that follow each other only in the guest's linear addresses, the second first in its physical ones. */
 static void across_two_pages(void **context)
 {
 	(void)context;
-	guest_map_page(LINEAR_AT, DEVICE_AT + PAGE, ALL | A | D);
-	guest_map_page(LINEAR_AT + PAGE, DEVICE_AT, ALL | A | D);
+	engine_map_page(LINEAR_AT, DEVICE_AT + PAGE, ALL | A | D);
+	engine_map_page(LINEAR_AT + PAGE, DEVICE_AT, ALL | A | D);
 	guest.cpu.gpr[TL_RAX] = 0x1122334455667788;
 	at(LINEAR_AT + PAGE - 6);
 	expect_done(STORE);
@@ -89,8 +89,8 @@ static void across_two_pages(void **context)
 static void the_operand_is_where_the_exit_was(void **context)
 {
 	(void)context;
-	guest_map_page(LINEAR_AT, DEVICE_AT + PAGE, ALL | A | D);
-	guest_map_page(LINEAR_AT + PAGE, DEVICE_AT, ALL | A | D);
+	engine_map_page(LINEAR_AT, DEVICE_AT + PAGE, ALL | A | D);
+	engine_map_page(LINEAR_AT + PAGE, DEVICE_AT, ALL | A | D);
 	at(LINEAR_AT + PAGE - 6);
 	guest.exit_gpa = DEVICE_AT + 2 * PAGE - 6;
 	expect_done(LOAD);
@@ -111,15 +111,15 @@ static void across_a_device_and_the_hole(void **context)
 {
 	(void)context;
 	at(EMBEDDER_AT - 2);
-	assert_int_equal(guest_run(STORE), MMIO_EMBEDDER);
+	assert_int_equal(engine_run(STORE), MMIO_EMBEDDER);
 	expect_access(EMBEDDER_AT, 6, true, 0);
 	assert_int_equal(guest.stats.hole_writes, 1);
-	assert_int_equal(guest_resume(0), MMIO_DONE);
+	assert_int_equal(engine_resume(0), MMIO_DONE);
 	at(EMBEDDER_AT + EMBEDDER_SIZE - 4);
-	assert_int_equal(guest_run(LOAD), MMIO_EMBEDDER);
+	assert_int_equal(engine_run(LOAD), MMIO_EMBEDDER);
 	expect_access(EMBEDDER_AT + EMBEDDER_SIZE - 4, 4, false, 0);
 	/* What it fills in above the size is ignored. */
-	assert_int_equal(guest_resume(0x1234567801020304), MMIO_DONE);
+	assert_int_equal(engine_resume(0x1234567801020304), MMIO_DONE);
 	assert_int_equal(guest.cpu.gpr[TL_RAX], 0xffffffff01020304);
 	assert_int_equal(guest.stats.hole_reads, 1);
 }
@@ -132,10 +132,10 @@ static void a_read_and_write_resumes_where_it_was(void **context)
 	at(EMBEDDER_AT + 8);
 	guest.cpu.gpr[TL_RAX] = 1;
 	before = guest.cpu;
-	expect_waiting(guest_run(ADD), &before, EMBEDDER_AT + 8, 8, false, 0);
-	expect_waiting(guest_resume(~0ull), &before, EMBEDDER_AT + 8, 8, true, 0);
+	expect_waiting(engine_run(ADD), &before, EMBEDDER_AT + 8, 8, false, 0);
+	expect_waiting(engine_resume(~0ull), &before, EMBEDDER_AT + 8, 8, true, 0);
 	/* What a write is completed with does not count. */
-	assert_int_equal(guest_resume(77), MMIO_DONE);
+	assert_int_equal(engine_resume(77), MMIO_DONE);
 	assert_int_equal(guest.cpu.rip, before.rip + 3);
 	assert_int_equal(guest.cpu.rflags & (FLAG_CF | FLAG_ZF), FLAG_CF | FLAG_ZF);
 	assert_int_equal(guest.cpu.gpr[TL_RAX], 1);
@@ -148,15 +148,15 @@ static void a_straddling_read_and_write_resumes_where_it_was(void **context)
 
 	(void)context;
 	at(EMBEDDER_AT - 2);
-	guest_map_page(EMBEDDER_AT - PAGE, DATA_AT, ALL | A | D);
-	guest_put(DATA_AT + PAGE - 2, 0x2211, 2);
+	engine_map_page(EMBEDDER_AT - PAGE, DATA_AT, ALL | A | D);
+	engine_put(DATA_AT + PAGE - 2, 0x2211, 2);
 	guest.cpu.gpr[TL_RAX] = 0xddccbbaa;
 	before = guest.cpu;
-	expect_waiting(guest_run(XCHG), &before, EMBEDDER_AT, 2, false, 0);
-	assert_int_equal(guest_get(DATA_AT + PAGE - 2, 2), 0x2211);
-	expect_waiting(guest_resume(0x4433), &before, EMBEDDER_AT, 2, true, 0xddcc);
-	assert_int_equal(guest_get(DATA_AT + PAGE - 2, 2), 0xbbaa);
-	assert_int_equal(guest_resume(0), MMIO_DONE);
+	expect_waiting(engine_run(XCHG), &before, EMBEDDER_AT, 2, false, 0);
+	assert_int_equal(engine_get(DATA_AT + PAGE - 2, 2), 0x2211);
+	expect_waiting(engine_resume(0x4433), &before, EMBEDDER_AT, 2, true, 0xddcc);
+	assert_int_equal(engine_get(DATA_AT + PAGE - 2, 2), 0xbbaa);
+	assert_int_equal(engine_resume(0), MMIO_DONE);
 	assert_int_equal(guest.cpu.gpr[TL_RAX], 0x44332211);
 }
 
@@ -170,11 +170,11 @@ static void sixteen_bytes_are_two_accesses(void **context)
 	guest.cpu.gpr[TL_RDX] = 2;
 	guest.cpu.gpr[TL_RCX] = 4;
 	before = guest.cpu;
-	expect_waiting(guest_run(CMPXCHG16), &before, EMBEDDER_AT, 8, false, 0);
-	expect_waiting(guest_resume(1), &before, EMBEDDER_AT + 8, 8, false, 0);
-	expect_waiting(guest_resume(2), &before, EMBEDDER_AT, 8, true, EMBEDDER_AT);
-	expect_waiting(guest_resume(0), &before, EMBEDDER_AT + 8, 8, true, 4);
-	assert_int_equal(guest_resume(0), MMIO_DONE);
+	expect_waiting(engine_run(CMPXCHG16), &before, EMBEDDER_AT, 8, false, 0);
+	expect_waiting(engine_resume(1), &before, EMBEDDER_AT + 8, 8, false, 0);
+	expect_waiting(engine_resume(2), &before, EMBEDDER_AT, 8, true, EMBEDDER_AT);
+	expect_waiting(engine_resume(0), &before, EMBEDDER_AT + 8, 8, true, 4);
+	assert_int_equal(engine_resume(0), MMIO_DONE);
 	assert_true(guest.cpu.rflags & FLAG_ZF);
 }
 
@@ -186,10 +186,10 @@ static void a_vector_is_loaded_when_all_of_it_is_there(void **context)
 	(void)context;
 	at(EMBEDDER_AT + EMBEDDER_SIZE - 12);
 	before = guest.cpu;
-	expect_waiting(guest_run(MOVUPS), &before, EMBEDDER_AT + EMBEDDER_SIZE - 12, 8, false, 0);
-	expect_waiting(guest_resume(0x0807060504030201), &before, EMBEDDER_AT + EMBEDDER_SIZE - 4, 4, false, 0);
+	expect_waiting(engine_run(MOVUPS), &before, EMBEDDER_AT + EMBEDDER_SIZE - 12, 8, false, 0);
+	expect_waiting(engine_resume(0x0807060504030201), &before, EMBEDDER_AT + EMBEDDER_SIZE - 4, 4, false, 0);
 	assert_memory_equal(register_1, "\0\0\0\0\0\0\0\0", 8);
-	assert_int_equal(guest_resume(0x0c0b0a09), MMIO_DONE);
+	assert_int_equal(engine_resume(0x0c0b0a09), MMIO_DONE);
 	assert_memory_equal(register_1, "\1\2\3\4\5\6\7\10\11\12\13\14\xff\xff\xff\xff", 16);
 }
 
@@ -199,9 +199,9 @@ static void a_push_resumes_with_what_was_read(void **context)
 	(void)context;
 	at(EMBEDDER_AT);
 	guest.cpu.gpr[TL_RSP] = DEVICE_AT + 0x100;
-	assert_int_equal(guest_run(PUSH), MMIO_EMBEDDER);
+	assert_int_equal(engine_run(PUSH), MMIO_EMBEDDER);
 	assert_int_equal(guest.calls, 0);
-	assert_int_equal(guest_resume(0x99), MMIO_DONE);
+	assert_int_equal(engine_resume(0x99), MMIO_DONE);
 	expect_call(0, DEVICE_AT + 0xf8, 8, true, 0x99);
 	assert_int_equal(guest.cpu.gpr[TL_RSP], DEVICE_AT + 0xf8);
 }
@@ -209,13 +209,13 @@ static void a_push_resumes_with_what_was_read(void **context)
 /* After a kick the embedder runs on without having completed anything: it is asked again. */
 static void what_was_not_asked_is_not_completed(void **context)
 {
-	struct insn insn = guest_decode(LOAD);
+	struct insn insn = engine_decode(LOAD);
 
 	(void)context;
 	at(EMBEDDER_AT);
 	mmio_begin(&guest.op, &insn, MMIO_ANY_GPA, 1);
-	assert_int_equal(guest_resume(5), MMIO_EMBEDDER);
-	assert_int_equal(guest_resume(6), MMIO_DONE);
+	assert_int_equal(engine_resume(5), MMIO_EMBEDDER);
+	assert_int_equal(engine_resume(6), MMIO_DONE);
 	assert_int_equal(guest.cpu.gpr[TL_RAX], 6);
 }
 
@@ -233,8 +233,8 @@ static void one_instruction_sees_one_map(void **context)
 
 	(void)context;
 	device.access = map_find(map_now(), DEVICE_AT)->access;
-	guest_map_page(LINEAR_AT, DEVICE_AT, ALL | A | D);
-	guest_map_page(LINEAR_AT + PAGE, DEVICE_AT + PAGE, ALL | A | D);
+	engine_map_page(LINEAR_AT, DEVICE_AT, ALL | A | D);
+	engine_map_page(LINEAR_AT + PAGE, DEVICE_AT + PAGE, ALL | A | D);
 	at(LINEAR_AT + PAGE - 4);
 	guest.on_call = remove_the_device;
 	/* Two elements of one instruction, and of each a part. */
@@ -258,7 +258,7 @@ static void an_error_of_a_device_changes_nothing(void **context)
 	at(DEVICE_AT);
 	before = guest.cpu;
 	guest.fail_at = 2; /* the write */
-	assert_int_equal(guest_run(ADD), MMIO_DEVICE_ERROR);
+	assert_int_equal(engine_run(ADD), MMIO_DEVICE_ERROR);
 	assert_int_equal(guest.access.write, true);
 	assert_memory_equal(&guest.cpu, &before, sizeof(before));
 }
@@ -272,15 +272,15 @@ static void a_read_waits_for_the_ring(void **context)
 	at(RING_AT + 8);
 	guest.cpu.gpr[TL_RAX] = 0x55;
 	expect_done(STORE);
-	assert_int_equal(guest_run(LOAD), MMIO_DRAIN);
+	assert_int_equal(engine_run(LOAD), MMIO_DRAIN);
 	assert_int_equal(guest.cpu.gpr[TL_RAX], 0x55);
 	/* It took nothing: the same again. */
-	assert_int_equal(guest_resume(1), MMIO_DRAIN);
+	assert_int_equal(engine_resume(1), MMIO_DRAIN);
 	assert_int_equal(tl_ring_take(ring, &taken, 1), 1);
 	assert_int_equal(taken.offset, 8);
 	assert_int_equal(taken.data, 0x55);
-	assert_int_equal(guest_resume(2), MMIO_EMBEDDER);
-	assert_int_equal(guest_resume(3), MMIO_DONE);
+	assert_int_equal(engine_resume(2), MMIO_EMBEDDER);
+	assert_int_equal(engine_resume(3), MMIO_DONE);
 	assert_int_equal(guest.cpu.gpr[TL_RAX], 3);
 }
 
@@ -289,9 +289,9 @@ static void a_reserved_bit_of_mxcsr(void **context)
 {
 	(void)context;
 	at(DATA_AT);
-	guest_put(DATA_AT, 0x10000, 4);
+	engine_put(DATA_AT, 0x10000, 4);
 	expect_fault(LDMXCSR, GP, 0);
-	guest_put(DATA_AT, 0x1f81, 4);
+	engine_put(DATA_AT, 0x1f81, 4);
 	expect_done(LDMXCSR);
 	assert_int_equal(guest.xsave[XSAVE_MXCSR], 0x81);
 	assert_int_equal(guest.cpu.changed, CPU_XSTATE);
@@ -332,33 +332,33 @@ static void an_x87_store_that_fails(void **context)
 	at(EMBEDDER_AT);
 	memcpy(before, guest.xsave, sizeof(before));
 	/* #I masked: the default NaN is stored, and IE set. */
-	assert_int_equal(guest_run(FST), MMIO_EMBEDDER);
+	assert_int_equal(engine_run(FST), MMIO_EMBEDDER);
 	expect_access(EMBEDDER_AT, 8, true, 0xfff8000000000000);
 	assert_memory_equal(guest.xsave, before, sizeof(before));
-	assert_int_equal(guest_resume(0), MMIO_DONE);
+	assert_int_equal(engine_resume(0), MMIO_DONE);
 	assert_int_equal(guest.xsave[XSAVE_FSW] & 0x41, 0x41);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup(across_a_device_and_memory, guest_reset),
-		cmocka_unit_test_setup(across_two_pages, guest_reset),
-		cmocka_unit_test_setup(the_operand_is_where_the_exit_was, guest_reset),
-		cmocka_unit_test_setup(across_a_device_and_the_hole, guest_reset),
-		cmocka_unit_test_setup(a_read_and_write_resumes_where_it_was, guest_reset),
-		cmocka_unit_test_setup(a_straddling_read_and_write_resumes_where_it_was, guest_reset),
-		cmocka_unit_test_setup(sixteen_bytes_are_two_accesses, guest_reset),
-		cmocka_unit_test_setup(a_vector_is_loaded_when_all_of_it_is_there, guest_reset),
-		cmocka_unit_test_setup(a_push_resumes_with_what_was_read, guest_reset),
-		cmocka_unit_test_setup(what_was_not_asked_is_not_completed, guest_reset),
-		cmocka_unit_test_setup(one_instruction_sees_one_map, guest_reset),
-		cmocka_unit_test_setup(an_error_of_a_device_changes_nothing, guest_reset),
-		cmocka_unit_test_setup(a_read_waits_for_the_ring, guest_reset),
-		cmocka_unit_test_setup(a_reserved_bit_of_mxcsr, guest_reset),
-		cmocka_unit_test_setup(a_pending_x87_exception, guest_reset),
-		cmocka_unit_test_setup(an_x87_store_without_a_store, guest_reset),
-		cmocka_unit_test_setup(an_x87_store_that_fails, guest_reset),
+		cmocka_unit_test_setup(across_a_device_and_memory, engine_reset),
+		cmocka_unit_test_setup(across_two_pages, engine_reset),
+		cmocka_unit_test_setup(the_operand_is_where_the_exit_was, engine_reset),
+		cmocka_unit_test_setup(across_a_device_and_the_hole, engine_reset),
+		cmocka_unit_test_setup(a_read_and_write_resumes_where_it_was, engine_reset),
+		cmocka_unit_test_setup(a_straddling_read_and_write_resumes_where_it_was, engine_reset),
+		cmocka_unit_test_setup(sixteen_bytes_are_two_accesses, engine_reset),
+		cmocka_unit_test_setup(a_vector_is_loaded_when_all_of_it_is_there, engine_reset),
+		cmocka_unit_test_setup(a_push_resumes_with_what_was_read, engine_reset),
+		cmocka_unit_test_setup(what_was_not_asked_is_not_completed, engine_reset),
+		cmocka_unit_test_setup(one_instruction_sees_one_map, engine_reset),
+		cmocka_unit_test_setup(an_error_of_a_device_changes_nothing, engine_reset),
+		cmocka_unit_test_setup(a_read_waits_for_the_ring, engine_reset),
+		cmocka_unit_test_setup(a_reserved_bit_of_mxcsr, engine_reset),
+		cmocka_unit_test_setup(a_pending_x87_exception, engine_reset),
+		cmocka_unit_test_setup(an_x87_store_without_a_store, engine_reset),
+		cmocka_unit_test_setup(an_x87_store_that_fails, engine_reset),
 	};
 
 	return cmocka_run_group_tests(tests, start, stop);

@@ -11,10 +11,10 @@ static const uint8_t movdir64b[15] = {0x66, 0x0f, 0x38, 0xf8, 0x0b}, enqcmd[15] 
 
 static int reset(void **context)
 {
-	guest_reset(context);
+	engine_reset(context);
 	for (unsigned i = 0; i < BYTES_64; i++)
-		*guest_ram(DATA_AT + 4 + i) = (uint8_t)(i + 1);
-	guest_put(DATA_AT + 4, 0x00012345, 4); /* of a command: bits 30:20 are reserved */
+		*engine_ram(DATA_AT + 4 + i) = (uint8_t)(i + 1);
+	engine_put(DATA_AT + 4, 0x00012345, 4); /* of a command: bits 30:20 are reserved */
 	guest.cpu.gpr[TL_RBX] = DATA_AT + 4;
 	guest.cpu.gpr[TL_RCX] = DEVICE_AT + 0x40;
 	return 0;
@@ -24,7 +24,7 @@ static void expect_64_bytes(void)
 {
 	assert_int_equal(guest.calls, 8);
 	for (unsigned i = 0; i < 8; i++)
-		expect_call(i, DEVICE_AT + 0x40 + 8 * i, 8, true, guest_get(DATA_AT + 4 + 8 * i, 8));
+		expect_call(i, DEVICE_AT + 0x40 + 8 * i, 8, true, engine_get(DATA_AT + 4 + 8 * i, 8));
 }
 
 static void bytes_are_moved(void **context)
@@ -57,12 +57,12 @@ static void commands_are_refused(void **context)
 	/* IA32_PASID is not valid. */
 	expect_fault(enqcmd, GP, 0);
 	for (unsigned bit = 20; bit <= 30; bit++) {
-		guest_put(DATA_AT + 4, BIT(bit), 4);
+		engine_put(DATA_AT + 4, BIT(bit), 4);
 		expect_fault(enqcmds, GP, 0);
 	}
-	guest_put(DATA_AT + 4, BIT(31) | 0xfffff, 4);
+	engine_put(DATA_AT + 4, BIT(31) | 0xfffff, 4);
 	expect_done(enqcmds);
-	guest_in_64(3);
+	engine_in_64(3);
 	guest.cpu.gpr[TL_RBX] = DATA_AT + 4;
 	guest.cpu.gpr[TL_RCX] = DEVICE_AT + 0x40;
 	expect_fault(enqcmds, GP, 0);
@@ -79,12 +79,12 @@ static void places_that_are_refused(void **context)
 	}
 	guest.cpu.gpr[TL_RCX] = NON_CANONICAL;
 	expect_fault(movdir64b, GP, 0);
-	guest_unmap_page(LINEAR_AT);
+	engine_unmap_page(LINEAR_AT);
 	guest.cpu.gpr[TL_RCX] = LINEAR_AT;
 	expect_page_fault(movdir64b, 2, LINEAR_AT);
 	/* The source is looked at first. */
 	guest.cpu.gpr[TL_RBX] = LINEAR_AT + PAGE - 8;
-	guest_map_page(LINEAR_AT + PAGE, DATA_AT, ALL | A | D);
+	engine_map_page(LINEAR_AT + PAGE, DATA_AT, ALL | A | D);
 	expect_page_fault(movdir64b, 0, LINEAR_AT + PAGE - 8);
 	guest.cpu.gpr[TL_RBX] = NON_CANONICAL - 1;
 	expect_fault(movdir64b, GP, 0);
@@ -96,14 +96,14 @@ static void the_embedder_completes_parts(void **context)
 	(void)context;
 	guest.cpu.gpr[TL_RBX] = EMBEDDER_AT + 1;
 	guest.cpu.gpr[TL_RCX] = EMBEDDER_AT + 0x80;
-	assert_int_equal(guest_run(movdir64b), MMIO_EMBEDDER);
+	assert_int_equal(engine_run(movdir64b), MMIO_EMBEDDER);
 	for (unsigned i = 0; i < 8; i++) {
 		expect_access(EMBEDDER_AT + 1 + 8 * i, 8, false, 0);
-		assert_int_equal(guest_resume(i * 0x111), MMIO_EMBEDDER);
+		assert_int_equal(engine_resume(i * 0x111), MMIO_EMBEDDER);
 	}
 	for (unsigned i = 0; i < 8; i++) {
 		expect_access(EMBEDDER_AT + 0x80 + 8 * i, 8, true, i * 0x111);
-		assert_int_equal(guest_resume(0), i == 7 ? MMIO_DONE : MMIO_EMBEDDER);
+		assert_int_equal(engine_resume(0), i == 7 ? MMIO_DONE : MMIO_EMBEDDER);
 	}
 }
 

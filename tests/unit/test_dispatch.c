@@ -74,7 +74,7 @@ static int start(void **context)
 
 static int reset(void **context)
 {
-	guest_reset(context);
+	engine_reset(context);
 	memset(counts, 0, sizeof(counts));
 	for (unsigned i = 0; i < PAGE; i++)
 		bytes[i] = (uint8_t)(i * 7 + 1);
@@ -84,7 +84,7 @@ static int reset(void **context)
 
 static enum mmio_progress dispatch(gpa_t gpa, unsigned count, bool write, uint64_t *data)
 {
-	struct mmio_environment env = guest_environment();
+	struct mmio_environment env = engine_environment();
 
 	/* Only handed on. */
 	env.vcpu = (struct tl_vcpu *)(void *)contexts;
@@ -126,32 +126,32 @@ static void memory_is_read_and_written(void **context)
 			uint64_t value = 0x8877665544332211 * count, read = 0;
 
 			for (unsigned i = 0; i < sizeof(expected); i++)
-				expected[i] = guest_ram(DATA_AT)[i] = (uint8_t)(i + 0xa0);
+				expected[i] = engine_ram(DATA_AT)[i] = (uint8_t)(i + 0xa0);
 			memcpy(&read, expected + at, count);
 			assert_int_equal(dispatch_read(DATA_AT + at, count), read);
 			memcpy(expected + at, &value, count);
 			dispatch_write(DATA_AT + at, count, value);
-			assert_memory_equal(guest_ram(DATA_AT), expected, sizeof(expected));
+			assert_memory_equal(engine_ram(DATA_AT), expected, sizeof(expected));
 		}
 }
 
 static void rom_is_read_and_drops_writes(void **context)
 {
 	(void)context;
-	guest_put(ROM_AT + 8, 0x1122334455667788, 8);
+	engine_put(ROM_AT + 8, 0x1122334455667788, 8);
 	assert_int_equal(dispatch_read(ROM_AT + 8, 8), 0x1122334455667788);
 	assert_int_equal(dispatch_read(ROM_AT + 9, 2), 0x6677);
 	dispatch_write(ROM_AT + 8, 4, 1);
-	assert_int_equal(guest_get(ROM_AT + 8, 8), 0x1122334455667788);
+	assert_int_equal(engine_get(ROM_AT + 8, 8), 0x1122334455667788);
 	assert_int_equal(guest.stats.rom_writes, 1);
 	/* With a command interface. */
-	guest_put(FLASH_AT + 0x20, 0x90, 1);
+	engine_put(FLASH_AT + 0x20, 0x90, 1);
 	assert_int_equal(dispatch_read(FLASH_AT + 0x20, 1), 0x90);
 	assert_int_equal(calls, 0);
 	dispatch_write(FLASH_AT + 0x20, 2, 0xff0070);
 	expect_device(0, FLASH_AT + 0x20, FLASH_AT, 2, true);
 	assert_int_equal(asked[0].data, 0x70);
-	assert_int_equal(guest_get(FLASH_AT + 0x20, 1), 0x90);
+	assert_int_equal(engine_get(FLASH_AT + 0x20, 1), 0x90);
 	assert_int_equal(guest.stats.rom_writes, 1);
 }
 

@@ -11,14 +11,14 @@ static const uint8_t jmp_16[15] = {0x66, 0xff, 0x2b};
 
 static void in_64(unsigned cpl)
 {
-	guest_in_64(cpl);
+	engine_in_64(cpl);
 	guest.cpu.gpr[TL_RBX] = DATA_AT;
 	guest.cpu.segment[TL_CS].selector = (uint16_t)(0x10 | cpl);
 }
 
 static void in_32(unsigned cpl)
 {
-	guest_in_32();
+	engine_in_32();
 	guest.cpu.paging.cpl = (uint8_t)cpl;
 	guest.cpu.gpr[TL_RBX] = DATA_AT;
 	guest.cpu.segment[TL_CS].selector = (uint16_t)(0x10 | cpl);
@@ -26,7 +26,7 @@ static void in_32(unsigned cpl)
 
 static int reset(void **context)
 {
-	guest_reset(context);
+	engine_reset(context);
 	in_64(0);
 	return 0;
 }
@@ -34,9 +34,9 @@ static int reset(void **context)
 /* A far pointer with `size` bytes of offset, and the code segment it names. */
 static void aim(uint64_t target, unsigned size, uint16_t selector, uint32_t rights, uint32_t limit)
 {
-	guest_put(DATA_AT, target, size);
-	guest_put(DATA_AT + size, selector, 2);
-	guest_put(GDT_AT + (selector & ~7u), descriptor_of(BASE, limit, rights), 8);
+	engine_put(DATA_AT, target, size);
+	engine_put(DATA_AT + size, selector, 2);
+	engine_put(GDT_AT + (selector & ~7u), descriptor_of(BASE, limit, rights), 8);
 }
 
 static bool may_go(unsigned type, unsigned dpl, unsigned rpl, unsigned cpl, bool present, bool bad_size,
@@ -69,12 +69,12 @@ static void check(unsigned type, unsigned dpl, unsigned rpl, unsigned cpl, bool 
 		expect_fault(jmp, vector, SELECTOR);
 		return;
 	}
-	assert_int_equal(guest_run(jmp), MMIO_DONE);
+	assert_int_equal(engine_run(jmp), MMIO_DONE);
 	assert_int_equal(guest.cpu.rip, TARGET);
 	assert_int_equal(cs->selector, SELECTOR | cpl);
 	assert_int_equal(cs->access, rights | TYPE_ACCESSED);
 	assert_int_equal(cs->base, BASE);
-	assert_int_equal(guest_get(GDT_AT + SELECTOR, 8), descriptor_of(BASE, TARGET, rights | TYPE_ACCESSED));
+	assert_int_equal(engine_get(GDT_AT + SELECTOR, 8), descriptor_of(BASE, TARGET, rights | TYPE_ACCESSED));
 }
 
 static void every_type_and_privilege(void **context)
@@ -94,7 +94,7 @@ static void targets(void **context)
 	expect_fault(jmp_64, GP, 0);
 	expect_fault(call_64, GP, 0);
 	aim(0xffff800000000000, 8, SELECTOR, code_64, 0);
-	assert_int_equal(guest_run(jmp_64), MMIO_DONE);
+	assert_int_equal(engine_run(jmp_64), MMIO_DONE);
 	assert_int_equal(guest.cpu.rip, 0xffff800000000000);
 	in_64(0);
 	aim(TARGET + 1, 4, SELECTOR, code, TARGET);
@@ -106,8 +106,8 @@ static void targets(void **context)
 	aim(0xabcd4321, 4, SELECTOR, code, 0xffff);
 	expect_fault(jmp, GP, 0);
 	/* 16 bits of it. */
-	guest_put(DATA_AT + 2, SELECTOR, 2);
-	assert_int_equal(guest_run(jmp_16), MMIO_DONE);
+	engine_put(DATA_AT + 2, SELECTOR, 2);
+	assert_int_equal(engine_run(jmp_16), MMIO_DONE);
 	assert_int_equal(guest.cpu.rip, 0x4321);
 }
 
@@ -120,10 +120,10 @@ static void selectors(void **context)
 	guest.cpu.gdtr.limit = SELECTOR + 6;
 	expect_fault(jmp, GP, SELECTOR);
 	guest.cpu.gdtr.limit++;
-	guest_map_page(GDT_AT, GDT_AT, P | A | D);
+	engine_map_page(GDT_AT, GDT_AT, P | A | D);
 	expect_page_fault(jmp, 3, GDT_AT + SELECTOR);
-	guest_map_page(GDT_AT, GDT_AT, P | W | A | D);
-	assert_int_equal(guest_run(jmp), MMIO_DONE);
+	engine_map_page(GDT_AT, GDT_AT, P | W | A | D);
+	assert_int_equal(engine_run(jmp), MMIO_DONE);
 }
 
 static void calls_push(void **context)
@@ -131,7 +131,7 @@ static void calls_push(void **context)
 	(void)context;
 	aim(TARGET, 8, SELECTOR, PRESENT | NO_SYSTEM | TYPE_CODE | LONG_CODE, 0);
 	guest.cpu.gpr[TL_RSP] = DEVICE_AT + 0x100;
-	assert_int_equal(guest_run(call_64), MMIO_DONE);
+	assert_int_equal(engine_run(call_64), MMIO_DONE);
 	assert_int_equal(guest.cpu.rip, TARGET);
 	assert_int_equal(guest.cpu.gpr[TL_RSP], DEVICE_AT + 0xf0);
 	assert_int_equal(guest.calls, 2);
@@ -139,16 +139,16 @@ static void calls_push(void **context)
 	expect_call(1, DEVICE_AT + 0xf8, 8, true, 0x10);
 	in_32(0);
 	aim(TARGET, 4, SELECTOR, PRESENT | NO_SYSTEM | TYPE_CODE | BIG, 0xffff);
-	assert_int_equal(guest_run(call), MMIO_DONE);
-	assert_int_equal(guest_get(STACK_AT - 8, 8), 0x1000009002);
+	assert_int_equal(engine_run(call), MMIO_DONE);
+	assert_int_equal(engine_get(STACK_AT - 8, 8), 0x1000009002);
 	assert_int_equal(guest.cpu.gpr[TL_RSP], STACK_AT - 8);
 	/* A 16-bit stack leaves the upper half of ESP. */
 	in_32(0);
 	guest.cpu.segment[TL_SS].access &= ~(uint32_t)BIG;
 	guest.cpu.gpr[TL_RSP] = 0x12340000 | 0xa008;
-	assert_int_equal(guest_run(call), MMIO_DONE);
+	assert_int_equal(engine_run(call), MMIO_DONE);
 	assert_int_equal(guest.cpu.gpr[TL_RSP], 0x1234a000);
-	assert_int_equal(guest_get(0xa000, 8), 0x1000009002);
+	assert_int_equal(engine_get(0xa000, 8), 0x1000009002);
 }
 
 /* The stack is looked at before the segment; the embedder completes the push, and the transfer is done then. */
@@ -159,15 +159,15 @@ static void calls_on_other_stacks(void **context)
 	guest.cpu.gpr[TL_RSP] = NON_CANONICAL + 8;
 	expect_fault(call_64, SS, 0);
 	guest.cpu.gpr[TL_RSP] = LINEAR_AT + 8;
-	guest_unmap_page(LINEAR_AT - PAGE);
+	engine_unmap_page(LINEAR_AT - PAGE);
 	expect_page_fault(call_64, 2, LINEAR_AT - 8);
 	guest.cpu.gpr[TL_RSP] = EMBEDDER_AT + 0x10;
-	assert_int_equal(guest_run(call_64), MMIO_EMBEDDER);
+	assert_int_equal(engine_run(call_64), MMIO_EMBEDDER);
 	expect_access(EMBEDDER_AT, 8, true, 0x9003);
 	assert_int_equal(guest.cpu.rip, 0x9000);
-	assert_int_equal(guest_resume(0), MMIO_EMBEDDER);
+	assert_int_equal(engine_resume(0), MMIO_EMBEDDER);
 	expect_access(EMBEDDER_AT + 8, 8, true, 0x10);
-	assert_int_equal(guest_resume(0), MMIO_DONE);
+	assert_int_equal(engine_resume(0), MMIO_DONE);
 	assert_int_equal(guest.cpu.rip, TARGET);
 	assert_int_equal(guest.cpu.segment[TL_CS].selector, SELECTOR);
 }
@@ -175,14 +175,14 @@ static void calls_on_other_stacks(void **context)
 static void without_descriptors(void **context)
 {
 	(void)context;
-	guest_in_16();
+	engine_in_16();
 	guest.cpu.segment[TL_DS].base = DATA_AT;
 	guest.cpu.gpr[TL_RBX] = 0;
 	guest.cpu.segment[TL_CS].limit = 0x7fff;
-	guest_put(DATA_AT, 0xf0008000, 4);
+	engine_put(DATA_AT, 0xf0008000, 4);
 	expect_fault(BYTES(0xff, 0x2f), GP, 0); /* JMP FAR [BX] */
-	guest_put(DATA_AT, 0xf0007fff, 4);
-	assert_int_equal(guest_run(BYTES(0xff, 0x2f)), MMIO_DONE);
+	engine_put(DATA_AT, 0xf0007fff, 4);
+	assert_int_equal(engine_run(BYTES(0xff, 0x2f)), MMIO_DONE);
 	assert_int_equal(guest.cpu.rip, 0x7fff);
 	assert_int_equal(guest.cpu.segment[TL_CS].selector, 0xf000);
 	assert_int_equal(guest.cpu.segment[TL_CS].base, 0xf0000);

@@ -18,7 +18,7 @@ static void canonical_addresses(void **context)
 {
 	(void)context;
 	at(NON_CANONICAL - 4);
-	guest_map_page(LINEAR_AT, DEVICE_AT, ALL | A | D);
+	engine_map_page(LINEAR_AT, DEVICE_AT, ALL | A | D);
 	expect_page_fault(load, 0, NON_CANONICAL - 4);
 	at(NON_CANONICAL - 3);
 	expect_fault(load, GP, 0);
@@ -53,7 +53,7 @@ static void segments_in_64_bit_code(void **context)
 
 static void in_32(uint32_t base, uint32_t limit, uint32_t access, uint64_t offset)
 {
-	guest_in_32();
+	engine_in_32();
 	guest.cpu.segment[TL_DS] = (struct tl_segment){.base = base, .limit = limit, .access = access};
 	guest.cpu.segment[TL_SS] = guest.cpu.segment[TL_DS];
 	at(offset);
@@ -109,7 +109,7 @@ static void types(void **context)
 	guest.cpu.paging.cr0 = 1;
 	guest.cpu.rflags |= FLAG_VM;
 	expect_done(store);
-	guest_in_16();
+	engine_in_16();
 	guest.cpu.segment[TL_DS].base = DEVICE_AT;
 	at(0xff00);
 	guest.cpu.gpr[TL_RDI] = 0xff;
@@ -126,7 +126,7 @@ static void addresses_wrap(void **context)
 	in_32(0xfffff000, UINT32_MAX, DATA, DEVICE_AT + 0x1000);
 	expect_done(load);
 	expect_call(0, DEVICE_AT, 4, false, 0);
-	guest_put(0, 0x2211, 2);
+	engine_put(0, 0x2211, 2);
 	in_32(0xffff0000, UINT32_MAX, DATA, 0xfffe);
 	expect_done(load);
 	assert_int_equal(guest.cpu.gpr[TL_RAX], 0x2211ffff);
@@ -136,11 +136,11 @@ static void addresses_wrap(void **context)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup(canonical_addresses, guest_reset),
-		cmocka_unit_test_setup(segments_in_64_bit_code, guest_reset),
-		cmocka_unit_test_setup(limits, guest_reset),
-		cmocka_unit_test_setup(types, guest_reset),
-		cmocka_unit_test_setup(addresses_wrap, guest_reset),
+		cmocka_unit_test_setup(canonical_addresses, engine_reset),
+		cmocka_unit_test_setup(segments_in_64_bit_code, engine_reset),
+		cmocka_unit_test_setup(limits, engine_reset),
+		cmocka_unit_test_setup(types, engine_reset),
+		cmocka_unit_test_setup(addresses_wrap, engine_reset),
 	};
 
 	return cmocka_run_group_tests(tests, engine_guest_start, engine_guest_stop);

@@ -30,7 +30,7 @@ static void expect_in_the_middle(const uint8_t *bytes, enum mmio_progress progre
 {
 	uint64_t rip = guest.cpu.rip;
 
-	assert_int_equal(guest_run(bytes), progress);
+	assert_int_equal(engine_run(bytes), progress);
 	assert_int_equal(guest.cpu.rip, rip);
 }
 
@@ -55,7 +55,7 @@ static void a_single_element(void **context)
 	memcpy(guest.device, "\1\2\3\4", 4);
 	expect_done(movsd);
 	expect_strings(DEVICE_AT + 4, DATA_AT + 4, 0);
-	assert_int_equal(guest_get(DATA_AT, 8), 0x04030201);
+	assert_int_equal(engine_get(DATA_AT, 8), 0x04030201);
 	guest.cpu.rflags |= FLAG_DF;
 	expect_done(movsd);
 	expect_strings(DEVICE_AT, DATA_AT, 0);
@@ -67,7 +67,7 @@ static void the_limit_of_a_run(void **context)
 	(void)context;
 	strings(DATA_AT, DEVICE_AT, 40);
 	for (unsigned i = 0; i < 40; i++)
-		guest_put(DATA_AT + 4 * i, i, 4);
+		engine_put(DATA_AT + 4 * i, i, 4);
 	for (unsigned limit = 1; limit < 9; limit++) {
 		unsigned before = guest.calls;
 
@@ -108,8 +108,8 @@ static void a_round_that_was_raised(void **context)
 static void a_fault_in_the_middle(void **context)
 {
 	(void)context;
-	guest_map_page(LINEAR_AT, DEVICE_AT, ALL | A | D);
-	guest_map_page(LINEAR_AT + PAGE, DEVICE_AT, P | U | A | D);
+	engine_map_page(LINEAR_AT, DEVICE_AT, ALL | A | D);
+	engine_map_page(LINEAR_AT + PAGE, DEVICE_AT, P | U | A | D);
 	strings(DATA_AT, LINEAR_AT + PAGE - 12, 9);
 	expect_in_the_middle(rep_movsd, MMIO_FAULT);
 	assert_int_equal(guest.op.fault.vector, PF);
@@ -118,19 +118,19 @@ static void a_fault_in_the_middle(void **context)
 	assert_int_equal(guest.calls, 3);
 	expect_strings(DATA_AT + 12, LINEAR_AT + PAGE, 6);
 	/* The source is looked at first; and of an element that straddles nothing is written. */
-	guest_unmap_page(LINEAR_AT + 2 * PAGE);
+	engine_unmap_page(LINEAR_AT + 2 * PAGE);
 	strings(LINEAR_AT + 2 * PAGE, LINEAR_AT + PAGE, 1);
 	expect_page_fault(rep_movsd, 0, LINEAR_AT + 2 * PAGE);
 	strings(DATA_AT, LINEAR_AT + PAGE - 2, 1);
 	expect_page_fault(rep_movsd, 3, LINEAR_AT + PAGE);
-	guest_map_page(LINEAR_AT + PAGE, DEVICE_AT, ALL | A | D);
+	engine_map_page(LINEAR_AT + PAGE, DEVICE_AT, ALL | A | D);
 	expect_done(rep_movsd);
 }
 
 static void a_segment_that_ends(void **context)
 {
 	(void)context;
-	guest_in_32();
+	engine_in_32();
 	guest.cpu.segment[TL_ES] = (struct tl_segment){.base = DEVICE_AT, .limit = 0x0b, .access = 0xc093};
 	strings(DATA_AT, 4, 3);
 	expect_in_the_middle(rep_movsd, MMIO_FAULT);
@@ -164,29 +164,29 @@ static void the_embedder_completes_elements(void **context)
 {
 	(void)context;
 	strings(EMBEDDER_AT, DEVICE_AT, 2);
-	assert_int_equal(guest_run(rep_movsd), MMIO_EMBEDDER);
+	assert_int_equal(engine_run(rep_movsd), MMIO_EMBEDDER);
 	expect_access(EMBEDDER_AT, 4, false, 0);
 	expect_strings(EMBEDDER_AT, DEVICE_AT, 2);
-	assert_int_equal(guest_resume(0x11), MMIO_EMBEDDER);
+	assert_int_equal(engine_resume(0x11), MMIO_EMBEDDER);
 	expect_call(0, DEVICE_AT, 4, true, 0x11);
 	expect_access(EMBEDDER_AT + 4, 4, false, 0);
 	expect_strings(EMBEDDER_AT + 4, DEVICE_AT + 4, 1);
-	assert_int_equal(guest_resume(0x22), MMIO_DONE);
+	assert_int_equal(engine_resume(0x22), MMIO_DONE);
 	expect_call(1, DEVICE_AT + 4, 4, true, 0x22);
 	strings(DEVICE_AT, EMBEDDER_AT, 2);
-	assert_int_equal(guest_run(rep_movsd), MMIO_EMBEDDER);
+	assert_int_equal(engine_run(rep_movsd), MMIO_EMBEDDER);
 	expect_access(EMBEDDER_AT, 4, true, 0x11);
-	assert_int_equal(guest_resume(0), MMIO_EMBEDDER);
+	assert_int_equal(engine_resume(0), MMIO_EMBEDDER);
 	expect_access(EMBEDDER_AT + 4, 4, true, 0x22);
 	/* Read once for each element. */
 	assert_int_equal(guest.calls, 4);
-	assert_int_equal(guest_resume(0), MMIO_DONE);
+	assert_int_equal(engine_resume(0), MMIO_DONE);
 	expect_strings(DEVICE_AT + 8, EMBEDDER_AT + 8, 0);
 	strings(EMBEDDER_AT, 0, 2);
 	guest.cpu.gpr[TL_RAX] = ~0ull;
-	assert_int_equal(guest_run(rep_lodsd), MMIO_EMBEDDER);
-	assert_int_equal(guest_resume(1), MMIO_EMBEDDER);
-	assert_int_equal(guest_resume(2), MMIO_DONE);
+	assert_int_equal(engine_run(rep_lodsd), MMIO_EMBEDDER);
+	assert_int_equal(engine_resume(1), MMIO_EMBEDDER);
+	assert_int_equal(engine_resume(2), MMIO_DONE);
 	assert_int_equal(guest.cpu.gpr[TL_RAX], 2);
 }
 
@@ -195,19 +195,19 @@ static void the_embedder_completes_a_part_of_an_element(void **context)
 {
 	(void)context;
 	strings(EMBEDDER_AT + EMBEDDER_SIZE - 2, EMBEDDER_AT - 3, 1);
-	guest_map_page(EMBEDDER_AT - PAGE, DATA_AT, ALL | A | D);
-	assert_int_equal(guest_run(rep_movsd), MMIO_EMBEDDER);
+	engine_map_page(EMBEDDER_AT - PAGE, DATA_AT, ALL | A | D);
+	assert_int_equal(engine_run(rep_movsd), MMIO_EMBEDDER);
 	expect_access(EMBEDDER_AT + EMBEDDER_SIZE - 2, 2, false, 0);
-	assert_int_equal(guest_resume(0x2211), MMIO_EMBEDDER);
+	assert_int_equal(engine_resume(0x2211), MMIO_EMBEDDER);
 	expect_access(EMBEDDER_AT, 1, true, 0xff);
-	assert_int_equal(guest_resume(0), MMIO_DONE);
-	assert_int_equal(guest_get(DATA_AT + PAGE - 3, 3), 0xff2211);
+	assert_int_equal(engine_resume(0), MMIO_DONE);
+	assert_int_equal(engine_get(DATA_AT + PAGE - 3, 3), 0xff2211);
 }
 
 static void comparisons_end_where_they_say(void **context)
 {
 	(void)context;
-	memcpy(guest_ram(DATA_AT), "abcdefgh", 8);
+	memcpy(engine_ram(DATA_AT), "abcdefgh", 8);
 	memcpy(guest.device, "abcxefgh", 8);
 	strings(DATA_AT, DEVICE_AT, 8);
 	expect_done(repe_cmpsb);
@@ -225,8 +225,8 @@ static void comparisons_end_where_they_say(void **context)
 	expect_strings(0, DEVICE_AT + 1, 0);
 	assert_false(guest.cpu.rflags & FLAG_ZF);
 	/* The flags of the elements before a fault stay. */
-	guest_map_page(LINEAR_AT, DEVICE_AT + PAGE, ALL | A | D);
-	guest_unmap_page(LINEAR_AT + PAGE);
+	engine_map_page(LINEAR_AT, DEVICE_AT + PAGE, ALL | A | D);
+	engine_unmap_page(LINEAR_AT + PAGE);
 	strings(0, LINEAR_AT + PAGE - 8, 3);
 	guest.cpu.gpr[TL_RAX] = 0;
 	expect_in_the_middle(repe_scasd, MMIO_FAULT);
@@ -253,25 +253,25 @@ static void from_a_port(void **context)
 	(void)context;
 	guest.cpu.gpr[TL_RDX] = 0x12303f8;
 	strings(5, DEVICE_AT, 2);
-	assert_int_equal(guest_run(rep_insb), MMIO_PORT);
+	assert_int_equal(engine_run(rep_insb), MMIO_PORT);
 	expect_port(1, false, 0);
 	assert_int_equal(guest.calls, 0);
-	assert_int_equal(guest_resume(0xab41), MMIO_PORT);
+	assert_int_equal(engine_resume(0xab41), MMIO_PORT);
 	expect_call(0, DEVICE_AT, 1, true, 0x41);
 	expect_strings(5, DEVICE_AT + 1, 1);
-	assert_int_equal(guest_resume(0x42), MMIO_DONE);
+	assert_int_equal(engine_resume(0x42), MMIO_DONE);
 	expect_call(1, DEVICE_AT + 1, 1, true, 0x42);
 	expect_strings(5, DEVICE_AT + 2, 0);
 	/* The port, then the write, are the embedder's. */
 	strings(5, EMBEDDER_AT, 9);
-	assert_int_equal(guest_run(insd), MMIO_PORT);
+	assert_int_equal(engine_run(insd), MMIO_PORT);
 	expect_port(4, false, 0);
-	assert_int_equal(guest_resume(0x44332211), MMIO_EMBEDDER);
+	assert_int_equal(engine_resume(0x44332211), MMIO_EMBEDDER);
 	expect_access(EMBEDDER_AT, 4, true, 0x44332211);
-	assert_int_equal(guest_resume(0), MMIO_DONE);
+	assert_int_equal(engine_resume(0), MMIO_DONE);
 	expect_strings(5, EMBEDDER_AT + 4, 9);
 	/* A port is not read for a write that faults. */
-	guest_map_page(LINEAR_AT, DEVICE_AT, P | U | A | D);
+	engine_map_page(LINEAR_AT, DEVICE_AT, P | U | A | D);
 	strings(0, LINEAR_AT, 1);
 	expect_page_fault(rep_insb, 3, LINEAR_AT);
 }
@@ -282,19 +282,19 @@ static void to_a_port(void **context)
 	guest.cpu.gpr[TL_RDX] = 0x3f8;
 	memcpy(guest.device, "\1\2", 2);
 	strings(DEVICE_AT, 7, 2);
-	assert_int_equal(guest_run(rep_outsw), MMIO_PORT);
+	assert_int_equal(engine_run(rep_outsw), MMIO_PORT);
 	expect_port(2, true, 0x0201);
 	expect_strings(DEVICE_AT, 7, 2);
-	assert_int_equal(guest_resume(0), MMIO_PORT);
+	assert_int_equal(engine_resume(0), MMIO_PORT);
 	expect_port(2, true, 0);
-	assert_int_equal(guest_resume(0), MMIO_DONE);
+	assert_int_equal(engine_resume(0), MMIO_DONE);
 	expect_strings(DEVICE_AT + 4, 7, 0);
 	assert_int_equal(guest.calls, 2);
 	strings(EMBEDDER_AT, 7, 1);
-	assert_int_equal(guest_run(rep_outsw), MMIO_EMBEDDER);
-	assert_int_equal(guest_resume(0x9988), MMIO_PORT);
+	assert_int_equal(engine_run(rep_outsw), MMIO_EMBEDDER);
+	assert_int_equal(engine_resume(0x9988), MMIO_PORT);
 	expect_port(2, true, 0x9988);
-	assert_int_equal(guest_resume(0), MMIO_DONE);
+	assert_int_equal(engine_resume(0), MMIO_DONE);
 }
 
 /* The exit is on the first element; the others may be anywhere. */
@@ -312,19 +312,19 @@ static void the_operand_is_where_the_exit_was(void **context)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup(a_count_of_nothing, guest_reset),
-		cmocka_unit_test_setup(a_single_element, guest_reset),
-		cmocka_unit_test_setup(the_limit_of_a_run, guest_reset),
-		cmocka_unit_test_setup(a_round_that_was_raised, guest_reset),
-		cmocka_unit_test_setup(a_fault_in_the_middle, guest_reset),
-		cmocka_unit_test_setup(a_segment_that_ends, guest_reset),
-		cmocka_unit_test_setup(an_error_in_the_middle, guest_reset),
-		cmocka_unit_test_setup(the_embedder_completes_elements, guest_reset),
-		cmocka_unit_test_setup(the_embedder_completes_a_part_of_an_element, guest_reset),
-		cmocka_unit_test_setup(comparisons_end_where_they_say, guest_reset),
-		cmocka_unit_test_setup(from_a_port, guest_reset),
-		cmocka_unit_test_setup(to_a_port, guest_reset),
-		cmocka_unit_test_setup(the_operand_is_where_the_exit_was, guest_reset),
+		cmocka_unit_test_setup(a_count_of_nothing, engine_reset),
+		cmocka_unit_test_setup(a_single_element, engine_reset),
+		cmocka_unit_test_setup(the_limit_of_a_run, engine_reset),
+		cmocka_unit_test_setup(a_round_that_was_raised, engine_reset),
+		cmocka_unit_test_setup(a_fault_in_the_middle, engine_reset),
+		cmocka_unit_test_setup(a_segment_that_ends, engine_reset),
+		cmocka_unit_test_setup(an_error_in_the_middle, engine_reset),
+		cmocka_unit_test_setup(the_embedder_completes_elements, engine_reset),
+		cmocka_unit_test_setup(the_embedder_completes_a_part_of_an_element, engine_reset),
+		cmocka_unit_test_setup(comparisons_end_where_they_say, engine_reset),
+		cmocka_unit_test_setup(from_a_port, engine_reset),
+		cmocka_unit_test_setup(to_a_port, engine_reset),
+		cmocka_unit_test_setup(the_operand_is_where_the_exit_was, engine_reset),
 	};
 
 	return cmocka_run_group_tests(tests, engine_guest_start, engine_guest_stop);

@@ -57,7 +57,7 @@ static int reset(void **context)
 {
 	struct tl_coalesced left;
 
-	guest_reset(context);
+	engine_reset(context);
 	while (tl_ring_take(ring, &left, 1) || tl_ring_take(ring_alone, &left, 1))
 		;
 	calls = fail_at = 0;
@@ -66,7 +66,7 @@ static int reset(void **context)
 
 static enum mmio_progress dispatch(gpa_t gpa, unsigned size, bool write, uint64_t data)
 {
-	struct mmio_environment env = guest_environment();
+	struct mmio_environment env = engine_environment();
 
 	return mmio_dispatch(&env, map_find(env.map, gpa), gpa, size, write, &data);
 }

@@ -15,22 +15,22 @@ enum { PAGE = 0x1000, FLAG_VM = 1 << 17, BASE = 0x12345678, LIMIT = 0xabcde, SEL
 
 static int reset(void **context)
 {
-	guest_reset(context);
+	engine_reset(context);
 	guest.cpu.gpr[TL_RBX] = DATA_AT;
 	return 0;
 }
 
 static void in_64(unsigned cpl)
 {
-	guest_in_64(cpl);
+	engine_in_64(cpl);
 	guest.cpu.gpr[TL_RBX] = DATA_AT;
 }
 
 /* The selector that is loaded, and the descriptor it names. */
 static void select(uint16_t selector, uint32_t rights)
 {
-	guest_put(DATA_AT, selector, 2);
-	guest_put(GDT_AT + (selector & ~7u), descriptor_of(BASE, LIMIT, rights), 8);
+	engine_put(DATA_AT, selector, 2);
+	engine_put(GDT_AT + (selector & ~7u), descriptor_of(BASE, LIMIT, rights), 8);
 }
 
 static const uint8_t mov[TL_NR_SEGMENTS][INSN_MAX_LENGTH] = {
@@ -79,7 +79,7 @@ static void check_load(enum tl_segment_name name, unsigned type, unsigned dpl, u
 	assert_int_equal(guest.cpu.shadow, name == TL_SS);
 	assert_int_equal(guest.cpu.changed, CPU_SEGMENTS);
 	/* The CPU notes that the segment was used. */
-	assert_int_equal(guest_get(GDT_AT + SELECTOR, 8), descriptor_of(BASE, LIMIT, rights | TYPE_ACCESSED));
+	assert_int_equal(engine_get(GDT_AT + SELECTOR, 8), descriptor_of(BASE, LIMIT, rights | TYPE_ACCESSED));
 }
 
 static void every_type_and_privilege(void **context)
@@ -100,7 +100,7 @@ static void null_selectors(void **context)
 	for (unsigned rpl = 0; rpl < 4; rpl++) {
 		for (unsigned cpl = 0; cpl < 4; cpl++) {
 			in_64(cpl);
-			guest_put(DATA_AT, rpl, 2);
+			engine_put(DATA_AT, rpl, 2);
 			if (cpl == 3 || rpl != cpl) {
 				expect_fault(MOV_SS, GP, 0);
 			} else {
@@ -115,9 +115,9 @@ static void null_selectors(void **context)
 			assert_int_equal(guest.cpu.segment[TL_GS].base, 0);
 		}
 	}
-	guest_in_32();
+	engine_in_32();
 	guest.cpu.gpr[TL_RBX] = DATA_AT;
-	guest_put(DATA_AT, 0, 2);
+	engine_put(DATA_AT, 0, 2);
 	expect_fault(MOV_SS, GP, 0);
 	expect_done(MOV_DS);
 	assert_int_equal(guest.cpu.segment[TL_DS].access, UNUSABLE);
@@ -133,10 +133,10 @@ static void limits_of_the_tables(void **context)
 	guest.cpu.gdtr.limit = SELECTOR + 6;
 	expect_fault(MOV_DS, GP, SELECTOR);
 	/* No LDT. */
-	guest_put(DATA_AT, SELECTOR | 4, 2);
+	engine_put(DATA_AT, SELECTOR | 4, 2);
 	expect_fault(MOV_DS, GP, SELECTOR | 4);
 	guest.cpu.segment[TL_LDTR] = (struct tl_segment){.base = LDT_AT, .limit = SELECTOR + 7, .access = PRESENT | 2};
-	guest_put(LDT_AT + SELECTOR, descriptor_of(0x1000, 1, PRESENT | NO_SYSTEM), 8);
+	engine_put(LDT_AT + SELECTOR, descriptor_of(0x1000, 1, PRESENT | NO_SYSTEM), 8);
 	expect_done(MOV_DS);
 	assert_int_equal(guest.cpu.segment[TL_DS].base, 0x1000);
 	assert_int_equal(guest.cpu.segment[TL_DS].limit, 1);
@@ -150,17 +150,17 @@ static void page_faults_of_the_table(void **context)
 	(void)context;
 	in_64(3);
 	select(SELECTOR | 3, with_dpl(PRESENT | NO_SYSTEM, 3));
-	guest_map_page(GDT_AT, GDT_AT, P | A | D); /* read-only, and not the user's */
+	engine_map_page(GDT_AT, GDT_AT, P | A | D); /* read-only, and not the user's */
 	expect_page_fault(MOV_DS, 3, GDT_AT + SELECTOR);
 	guest.cpu.paging.cr0 &= ~WP;
 	expect_done(MOV_DS);
 	/* Marked already: the CPU does not write. */
 	guest.cpu.paging.cr0 |= WP;
 	expect_done(MOV_DS);
-	guest_unmap_page(GDT_AT);
+	engine_unmap_page(GDT_AT);
 	expect_page_fault(MOV_DS, 0, GDT_AT + SELECTOR);
 	/* SMAP holds for such accesses whatever AC says. */
-	guest_map_page(GDT_AT, GDT_AT, P | U | W | A | D);
+	engine_map_page(GDT_AT, GDT_AT, P | U | W | A | D);
 	guest.cpu.paging.cr4 |= SMAP;
 	guest.cpu.paging.rflags_ac = true;
 	expect_page_fault(MOV_DS, 1, GDT_AT + SELECTOR);
@@ -174,10 +174,10 @@ static void a_table_in_rom(void **context)
 	(void)context;
 	select(SELECTOR, 0);
 	guest.cpu.gdtr.base = ROM_AT;
-	guest_put(ROM_AT + SELECTOR, descriptor, 8);
+	engine_put(ROM_AT + SELECTOR, descriptor, 8);
 	expect_done(MOV_DS);
 	assert_int_equal(guest.cpu.segment[TL_DS].access, PRESENT | NO_SYSTEM | TYPE_ACCESSED);
-	assert_int_equal(guest_get(ROM_AT + SELECTOR, 8), descriptor);
+	assert_int_equal(engine_get(ROM_AT + SELECTOR, 8), descriptor);
 }
 
 static void tables_where_there_is_no_memory(void **context)
@@ -188,7 +188,7 @@ static void tables_where_there_is_no_memory(void **context)
 	expect_nothing_done(MOV_DS, MMIO_TABLE_NOT_RAM);
 	assert_int_equal(guest.op.gpa, DEVICE_AT + SELECTOR);
 	/* So may the page tables on the way: the first entry names a device. */
-	guest_put(0x1000 + 8, DEVICE_AT | ALL, 8);
+	engine_put(0x1000 + 8, DEVICE_AT | ALL, 8);
 	guest.cpu.gdtr.base = BIT(39);
 	expect_nothing_done(MOV_DS, MMIO_TABLE_NOT_RAM);
 	assert_int_equal(guest.op.gpa, DEVICE_AT);
@@ -199,7 +199,7 @@ static void tables_where_there_is_no_memory(void **context)
 	guest.cpu.gdtr.base = DATA_AT + PAGE - SELECTOR - 4;
 	expect_nothing_done(MOV_DS, MMIO_REFUSED);
 	guest.cpu.gdtr.base = DATA_AT + PAGE - SELECTOR - 8;
-	guest_put(DATA_AT + PAGE - 8, descriptor_of(BASE, LIMIT, PRESENT | NO_SYSTEM), 8);
+	engine_put(DATA_AT + PAGE - 8, descriptor_of(BASE, LIMIT, PRESENT | NO_SYSTEM), 8);
 	expect_done(MOV_DS);
 }
 
@@ -207,9 +207,9 @@ static void tables_where_there_is_no_memory(void **context)
 static void without_descriptors(void **context)
 {
 	(void)context;
-	guest_in_16();
+	engine_in_16();
 	guest.cpu.segment[TL_ES].base = DATA_AT;
-	guest_put(DATA_AT, 0xf123, 2);
+	engine_put(DATA_AT, 0xf123, 2);
 	for (unsigned v86 = 0; v86 < 2; v86++) {
 		struct tl_segment before = guest.cpu.segment[TL_DS];
 
@@ -229,11 +229,11 @@ static void without_descriptors(void **context)
 static void popped_segments(void **context)
 {
 	(void)context;
-	guest_in_32();
+	engine_in_32();
 	guest.cpu.gpr[TL_RSP] = DEVICE_AT;
 	guest.device[0] = SELECTOR;
 	select(0, 0);
-	guest_put(GDT_AT + SELECTOR, descriptor_of(0, 0xfffff, PRESENT | NO_SYSTEM | TYPE_WRITABLE | BIG), 8);
+	engine_put(GDT_AT + SELECTOR, descriptor_of(0, 0xfffff, PRESENT | NO_SYSTEM | TYPE_WRITABLE | BIG), 8);
 	expect_done(POP_SS);
 	assert_int_equal(guest.cpu.gpr[TL_RSP], DEVICE_AT + 4);
 	assert_int_equal(guest.cpu.segment[TL_SS].limit, 0xfffff);
@@ -246,18 +246,18 @@ static void far_pointers(void **context)
 	uint32_t rights = PRESENT | NO_SYSTEM | TYPE_WRITABLE;
 
 	(void)context;
-	guest_put(DATA_AT, 0x1122334455667788, 8);
-	guest_put(DATA_AT + 8, SELECTOR, 2);
-	guest_put(GDT_AT + SELECTOR, descriptor_of(BASE, LIMIT, rights), 8);
+	engine_put(DATA_AT, 0x1122334455667788, 8);
+	engine_put(DATA_AT + 8, SELECTOR, 2);
+	engine_put(GDT_AT + SELECTOR, descriptor_of(BASE, LIMIT, rights), 8);
 	expect_done(LSS);
 	assert_int_equal(guest.cpu.gpr[TL_RCX], 0x1122334455667788);
 	assert_int_equal(guest.cpu.segment[TL_SS].base, BASE);
 	assert_false(guest.cpu.shadow);
-	guest_put(DATA_AT + 4, SELECTOR, 2);
+	engine_put(DATA_AT + 4, SELECTOR, 2);
 	expect_done(LFS);
 	assert_int_equal(guest.cpu.gpr[TL_RCX], 0x55667788);
 	assert_int_equal(guest.cpu.segment[TL_FS].base, BASE);
-	guest_put(GDT_AT + SELECTOR, descriptor_of(BASE, LIMIT, rights & ~(uint32_t)PRESENT), 8);
+	engine_put(GDT_AT + SELECTOR, descriptor_of(BASE, LIMIT, rights & ~(uint32_t)PRESENT), 8);
 	expect_fault(LSS, SS, SELECTOR);
 	expect_fault(LFS, NP, SELECTOR);
 }

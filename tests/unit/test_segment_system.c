@@ -17,20 +17,20 @@ static const uint8_t lgdt_16[15] = {0x66, 0x0f, 0x01, 0x13}, lar_16[15] = {0x66,
 
 static void in_64(unsigned cpl)
 {
-	guest_in_64(cpl);
+	engine_in_64(cpl);
 	guest.cpu.gpr[TL_RBX] = DATA_AT;
 }
 
 static void in_32(unsigned cpl)
 {
-	guest_in_32();
+	engine_in_32();
 	guest.cpu.paging.cpl = (uint8_t)cpl;
 	guest.cpu.gpr[TL_RBX] = DATA_AT;
 }
 
 static int reset(void **context)
 {
-	guest_reset(context);
+	engine_reset(context);
 	in_64(0);
 	return 0;
 }
@@ -41,29 +41,29 @@ static void tables_are_stored(void **context)
 	guest.cpu.gdtr = (struct tl_table){.base = 0xffff812345678000, .limit = 0x7f};
 	guest.cpu.idtr = (struct tl_table){.base = 0x1122334455, .limit = 0xfff};
 	expect_done(sgdt);
-	assert_int_equal(guest_get(DATA_AT, 2), 0x7f);
-	assert_int_equal(guest_get(DATA_AT + 2, 8), 0xffff812345678000);
+	assert_int_equal(engine_get(DATA_AT, 2), 0x7f);
+	assert_int_equal(engine_get(DATA_AT + 2, 8), 0xffff812345678000);
 	expect_done(sidt);
-	assert_int_equal(guest_get(DATA_AT, 2), 0xfff);
-	assert_int_equal(guest_get(DATA_AT + 2, 8), 0x1122334455);
+	assert_int_equal(engine_get(DATA_AT, 2), 0xfff);
+	assert_int_equal(engine_get(DATA_AT + 2, 8), 0x1122334455);
 	assert_int_equal(guest.cpu.changed, 0);
 	in_32(3);
 	guest.cpu.gdtr = (struct tl_table){.base = 0x87654321, .limit = 0x17};
-	guest_put(DATA_AT, ~0ull, 8);
+	engine_put(DATA_AT, ~0ull, 8);
 	expect_done(sgdt);
-	assert_int_equal(guest_get(DATA_AT, 8), 0xffff876543210017);
+	assert_int_equal(engine_get(DATA_AT, 8), 0xffff876543210017);
 }
 
 static void tables_are_loaded(void **context)
 {
 	(void)context;
-	guest_put(DATA_AT, 0x7f, 2);
-	guest_put(DATA_AT + 2, 0xffff812345678000, 8);
+	engine_put(DATA_AT, 0x7f, 2);
+	engine_put(DATA_AT + 2, 0xffff812345678000, 8);
 	expect_done(lgdt);
 	assert_int_equal(guest.cpu.gdtr.base, 0xffff812345678000);
 	assert_int_equal(guest.cpu.gdtr.limit, 0x7f);
 	assert_int_equal(guest.cpu.changed, CPU_TABLES);
-	guest_put(DATA_AT + 2, NON_CANONICAL, 8);
+	engine_put(DATA_AT + 2, NON_CANONICAL, 8);
 	expect_fault(lgdt, GP, 0);
 	expect_fault(lidt, GP, 0);
 	guest.cpu.paging.cr4 |= LA57;
@@ -71,7 +71,7 @@ static void tables_are_loaded(void **context)
 	expect_done(lidt);
 	assert_int_equal(guest.cpu.idtr.base, NON_CANONICAL);
 	in_32(0);
-	guest_put(DATA_AT + 2, 0x87654321, 8);
+	engine_put(DATA_AT + 2, 0x87654321, 8);
 	expect_done(lgdt);
 	assert_int_equal(guest.cpu.gdtr.base, 0x87654321);
 	expect_done(lgdt_16);
@@ -117,19 +117,19 @@ static void the_machine_status_word(void **context)
 {
 	(void)context;
 	guest.cpu.paging.cr0 |= 1 << 5;
-	guest_put(DATA_AT, ~0ull, 8);
+	engine_put(DATA_AT, ~0ull, 8);
 	expect_done(smsw);
-	assert_int_equal(guest_get(DATA_AT, 8), ~0xffffull | 0x21);
+	assert_int_equal(engine_get(DATA_AT, 8), ~0xffffull | 0x21);
 	/* TS and MP, no more than the low four bits; PE is not cleared. */
-	guest_put(DATA_AT, 0xfffa, 2);
+	engine_put(DATA_AT, 0xfffa, 2);
 	expect_done(lmsw);
 	assert_int_equal(guest.cpu.paging.cr0, PG | WP | 1 << 5 | 0xb);
-	guest_put(DATA_AT, 0, 2);
+	engine_put(DATA_AT, 0, 2);
 	expect_done(lmsw);
 	assert_int_equal(guest.cpu.paging.cr0, PG | WP | 1 << 5 | 1);
 	in_32(0);
 	guest.cpu.paging.cr0 = 0;
-	guest_put(DATA_AT, 1, 2);
+	engine_put(DATA_AT, 1, 2);
 	expect_done(lmsw);
 	assert_int_equal(guest.cpu.paging.cr0, 1);
 }
@@ -139,18 +139,18 @@ static void system_selectors_are_stored(void **context)
 	(void)context;
 	guest.cpu.segment[TL_LDTR].selector = 0x1234;
 	guest.cpu.segment[TL_TR].selector = 0x5678;
-	guest_put(DATA_AT, ~0ull, 8);
+	engine_put(DATA_AT, ~0ull, 8);
 	expect_done(sldt);
-	assert_int_equal(guest_get(DATA_AT, 8), ~0xffffull | 0x1234);
+	assert_int_equal(engine_get(DATA_AT, 8), ~0xffffull | 0x1234);
 	expect_done(str);
-	assert_int_equal(guest_get(DATA_AT, 8), ~0xffffull | 0x5678);
+	assert_int_equal(engine_get(DATA_AT, 8), ~0xffffull | 0x5678);
 }
 
 static void put_system(uint32_t rights, uint64_t high)
 {
-	guest_put(DATA_AT, SELECTOR, 2);
-	guest_put(GDT_AT + SELECTOR, descriptor_of(BASE, LIMIT, rights), 8);
-	guest_put(GDT_AT + SELECTOR + 8, high, 8);
+	engine_put(DATA_AT, SELECTOR, 2);
+	engine_put(GDT_AT + SELECTOR, descriptor_of(BASE, LIMIT, rights), 8);
+	engine_put(GDT_AT + SELECTOR + 8, high, 8);
 }
 
 static void check_system(bool task, unsigned type, bool present, bool long_mode)
@@ -173,7 +173,7 @@ static void check_system(bool task, unsigned type, bool present, bool long_mode)
 	assert_int_equal(loaded->access, after);
 	assert_int_equal(loaded->limit, LIMIT);
 	assert_int_equal(loaded->base, long_mode ? 0x112212345678 : BASE);
-	assert_int_equal(guest_get(GDT_AT + SELECTOR, 8), descriptor_of(BASE, LIMIT, after));
+	assert_int_equal(engine_get(GDT_AT + SELECTOR, 8), descriptor_of(BASE, LIMIT, after));
 	assert_int_equal(guest.cpu.changed, CPU_SEGMENTS);
 	/* Of a task that is busy now, once only. */
 	if (task)
@@ -192,15 +192,15 @@ static void system_selectors_that_are_refused(void **context)
 {
 	(void)context;
 	put_system(PRESENT | TYPE_LDT, 0);
-	guest_put(DATA_AT, 3, 2);
+	engine_put(DATA_AT, 3, 2);
 	expect_fault(ltr, GP, 0);
 	expect_done(lldt);
 	assert_int_equal(guest.cpu.segment[TL_LDTR].access, UNUSABLE);
 	/* They are in the GDT, of which a 64-bit one takes two places. */
-	guest_put(DATA_AT, SELECTOR | 4, 2);
+	engine_put(DATA_AT, SELECTOR | 4, 2);
 	expect_fault(ltr, GP, SELECTOR | 4);
 	expect_fault(lldt, GP, SELECTOR | 4);
-	guest_put(DATA_AT, SELECTOR, 2);
+	engine_put(DATA_AT, SELECTOR, 2);
 	guest.cpu.gdtr.limit = SELECTOR + 14;
 	expect_fault(lldt, GP, SELECTOR);
 	guest.cpu.gdtr.limit++;
@@ -212,7 +212,7 @@ static void system_selectors_that_are_refused(void **context)
 	expect_fault(ltr, GP, SELECTOR);
 	/* The write of the busy bit may fault. */
 	put_system(PRESENT | TYPE_TSS, 0);
-	guest_map_page(GDT_AT, GDT_AT, P | A | D);
+	engine_map_page(GDT_AT, GDT_AT, P | A | D);
 	expect_page_fault(ltr, 3, GDT_AT + SELECTOR);
 	guest.cpu.gdtr.base = DEVICE_AT;
 	expect_nothing_done(ltr, MMIO_TABLE_NOT_RAM);
@@ -254,7 +254,7 @@ static void check_question(const uint8_t *insn, unsigned type, unsigned dpl, uns
 	else
 		in_32(cpl);
 	put_system(rights, 0);
-	guest_put(DATA_AT, SELECTOR | rpl, 2);
+	engine_put(DATA_AT, SELECTOR | rpl, 2);
 	guest.cpu.gpr[TL_RCX] = rcx;
 	guest.cpu.rflags = 0x8d7 ^ (valid ? FLAG_ZF : 0);
 	expect_done(insn);
@@ -289,14 +289,14 @@ static void questions_about_nothing(void **context)
 	guest.cpu.gdtr.limit = SELECTOR + 6;
 	expect_done(lar);
 	assert_false(guest.cpu.rflags & FLAG_ZF);
-	guest_put(DATA_AT, 3, 2);
+	engine_put(DATA_AT, 3, 2);
 	guest.cpu.rflags |= FLAG_ZF;
 	expect_done(lsl);
 	assert_false(guest.cpu.rflags & FLAG_ZF);
 	/* What keeps it from being asked is none. */
-	guest_put(DATA_AT, SELECTOR, 2);
+	engine_put(DATA_AT, SELECTOR, 2);
 	guest.cpu.gdtr.limit = 0xffff;
-	guest_unmap_page(GDT_AT);
+	engine_unmap_page(GDT_AT);
 	expect_page_fault(verr, 0, GDT_AT + SELECTOR);
 	guest.cpu.gdtr.base = DEVICE_AT;
 	expect_nothing_done(verw, MMIO_TABLE_NOT_RAM);

@@ -29,7 +29,7 @@ static void stack_at(uint64_t rsp)
 
 static void expect_branch(const uint8_t *bytes, uint64_t rip, uint64_t rsp)
 {
-	assert_int_equal(guest_run(bytes), MMIO_DONE);
+	assert_int_equal(engine_run(bytes), MMIO_DONE);
 	assert_int_equal(guest.cpu.rip, rip);
 	assert_int_equal(guest.cpu.gpr[TL_RSP], rsp);
 }
@@ -75,7 +75,7 @@ static void pops(void **context)
 	expect_done(pop_rsp);
 	assert_int_equal(guest.cpu.gpr[TL_RSP], DEVICE_AT + 0x100);
 	/* To a page that may not be written: nothing is popped. */
-	guest_map_page(LINEAR_AT, DATA_AT, P | U | A | D);
+	engine_map_page(LINEAR_AT, DATA_AT, P | U | A | D);
 	at(LINEAR_AT);
 	expect_page_fault(pop_memory, 3, LINEAR_AT);
 	stack_at(NON_CANONICAL);
@@ -90,7 +90,7 @@ static void transfers(void **context)
 	expect_branch(jmp_memory, 0x123456789a, STACK_AT);
 	guest.cpu.rip = RIP;
 	expect_branch(call_memory, 0x123456789a, STACK_AT - 8);
-	assert_int_equal(guest_get(STACK_AT - 8, 8), RIP + 2);
+	assert_int_equal(engine_get(STACK_AT - 8, 8), RIP + 2);
 	guest.cpu.rip = RIP;
 	stack_at(DEVICE_AT + 0x20);
 	expect_branch(call_near, RIP + 5 + 0x10, DEVICE_AT + 0x18);
@@ -104,7 +104,7 @@ static void transfers_that_are_refused(void **context)
 {
 	(void)context;
 	at(DATA_AT);
-	guest_put(DATA_AT, NON_CANONICAL, 8);
+	engine_put(DATA_AT, NON_CANONICAL, 8);
 	stack_at(DATA_AT);
 	expect_fault(jmp_memory, GP, 0);
 	expect_fault(call_memory, GP, 0);
@@ -113,19 +113,19 @@ static void transfers_that_are_refused(void **context)
 	guest.cpu.paging.cr0 &= ~PG;
 	guest.cpu.paging.efer = 0;
 	expect_branch(jmp_memory, NON_CANONICAL, DATA_AT);
-	guest_in_32();
+	engine_in_32();
 	at(DATA_AT);
 	stack_at(DATA_AT);
-	guest_put(DATA_AT, 0x8000, 4);
+	engine_put(DATA_AT, 0x8000, 4);
 	guest.cpu.segment[TL_CS].limit = 0x7fff;
 	expect_fault(jmp_memory, GP, 0);
 	expect_fault(ret, GP, 0);
 	guest.cpu.segment[TL_CS].limit = 0x8000;
 	expect_branch(ret, 0x8000, DATA_AT + 4);
 	/* A stack that cannot be written. */
-	guest_in_64(0);
+	engine_in_64(0);
 	at(DEVICE_AT);
-	guest_unmap_page(LINEAR_AT);
+	engine_unmap_page(LINEAR_AT);
 	stack_at(LINEAR_AT + 8);
 	expect_page_fault(call_memory, 2, LINEAR_AT);
 	expect_page_fault(pushf, 2, LINEAR_AT);
@@ -140,7 +140,7 @@ static void check_popf(unsigned cpl, uint64_t iopl, bool v86, bool real, bool wi
 		may |= IOPL_3;
 	if (real || cpl <= iopl >> 12)
 		may |= FLAG_IF;
-	guest_in_32();
+	engine_in_32();
 	guest.cpu.paging.cr0 = real ? 0 : 1;
 	guest.cpu.paging.cpl = (uint8_t)cpl;
 	if (v86)
@@ -149,7 +149,7 @@ static void check_popf(unsigned cpl, uint64_t iopl, bool v86, bool real, bool wi
 		uint64_t value = set ? 0xfffffffful : 0, start = before | (set ? 0 : may & ~(uint64_t)IOPL_3);
 
 		guest.cpu.rflags = start;
-		guest_put(DATA_AT, value, 4);
+		engine_put(DATA_AT, value, 4);
 		stack_at(DATA_AT);
 		expect_done(wide ? popf : popf_16);
 		after = guest.cpu.rflags;
@@ -178,26 +178,26 @@ static void flags_are_pushed(void **context)
 	expect_done(pushf);
 	/* Without VM and RF. */
 	expect_call(0, DEVICE_AT, 8, true, 0x3c7fd7);
-	guest_in_32();
+	engine_in_32();
 	guest.cpu.paging.cpl = 3;
 	guest.cpu.rflags = FLAG_VM | 2 << 12 | 2;
 	expect_fault(pushf, GP, 0);
 	expect_fault(popf, GP, 0);
 	guest.cpu.rflags |= IOPL_3;
 	expect_done(pushf);
-	assert_int_equal(guest_get(STACK_AT - 4, 4), IOPL_3 | 2);
+	assert_int_equal(engine_get(STACK_AT - 4, 4), IOPL_3 | 2);
 }
 
 /* In 32-bit code with a 16-bit stack SP wraps, and the upper half of ESP stays. */
 static void stacks_of_16_bits(void **context)
 {
 	(void)context;
-	guest_in_32();
+	engine_in_32();
 	guest.cpu.segment[TL_SS] = (struct tl_segment){.base = DATA_AT, .limit = 0xffff, .access = 0x93};
 	stack_at(0x12340000);
 	expect_done(push_rcx);
 	assert_int_equal(guest.cpu.gpr[TL_RSP], 0x1234fffc);
-	guest_put(DATA_AT + 0xfffc, 0x77, 4);
+	engine_put(DATA_AT + 0xfffc, 0x77, 4);
 	expect_done(pop_rcx);
 	assert_int_equal(guest.cpu.gpr[TL_RSP], 0x12340000);
 	assert_int_equal(guest.cpu.gpr[TL_RCX], 0x77);
@@ -213,7 +213,7 @@ static void stacks_of_16_bits(void **context)
 static void all_registers(void **context)
 {
 	(void)context;
-	guest_in_16();
+	engine_in_16();
 	guest.cpu.segment[TL_SS].base = DEVICE_AT;
 	for (unsigned i = 0; i < 8; i++)
 		guest.cpu.gpr[i] = 0xabcd0000 | i * 0x111;
@@ -254,8 +254,8 @@ static void frames(void **context)
 static void frames_that_do_not_fit(void **context)
 {
 	(void)context;
-	guest_unmap_page(LINEAR_AT);
-	guest_map_page(LINEAR_AT + PAGE, DATA_AT, ALL | A | D);
+	engine_unmap_page(LINEAR_AT);
+	engine_map_page(LINEAR_AT + PAGE, DATA_AT, ALL | A | D);
 	stack_at(LINEAR_AT + PAGE + 8);
 	expect_page_fault(enter_4_0, 2, LINEAR_AT + PAGE - 4);
 	stack_at(LINEAR_AT + PAGE + 12);
@@ -271,32 +271,32 @@ static void frames_that_do_not_fit(void **context)
 	guest.cpu.gpr[TL_RBP] = DATA_AT + PAGE;
 	stack_at(LINEAR_AT + PAGE + 0x20);
 	expect_page_fault(enter_31, 2, LINEAR_AT + PAGE + 0x20 - 32 * 8);
-	guest_map_page(LINEAR_AT, DATA_AT + 2 * PAGE, ALL | A | D);
+	engine_map_page(LINEAR_AT, DATA_AT + 2 * PAGE, ALL | A | D);
 	for (unsigned i = 1; i < 31; i++)
-		guest_put(DATA_AT + PAGE - 8 * i, i, 8);
+		engine_put(DATA_AT + PAGE - 8 * i, i, 8);
 	expect_done(enter_31);
-	assert_int_equal(guest_get(DATA_AT + 0x18, 8), DATA_AT + PAGE);
+	assert_int_equal(engine_get(DATA_AT + 0x18, 8), DATA_AT + PAGE);
 	for (unsigned i = 1; i < 31; i++) {
 		gpa_t page = i < 4 ? DATA_AT : DATA_AT + 3 * PAGE;
 
-		assert_int_equal(guest_get(page + 0x18 - 8 * i, 8), i);
+		assert_int_equal(engine_get(page + 0x18 - 8 * i, 8), i);
 	}
-	assert_int_equal(guest_get(DATA_AT + 3 * PAGE + 0x20 - 32 * 8, 8), LINEAR_AT + PAGE + 0x18);
+	assert_int_equal(engine_get(DATA_AT + 3 * PAGE + 0x20 - 32 * 8, 8), LINEAR_AT + PAGE + 0x18);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup(pushes, guest_reset),
-		cmocka_unit_test_setup(pops, guest_reset),
-		cmocka_unit_test_setup(transfers, guest_reset),
-		cmocka_unit_test_setup(transfers_that_are_refused, guest_reset),
-		cmocka_unit_test_setup(flags_are_popped, guest_reset),
-		cmocka_unit_test_setup(flags_are_pushed, guest_reset),
-		cmocka_unit_test_setup(stacks_of_16_bits, guest_reset),
-		cmocka_unit_test_setup(all_registers, guest_reset),
-		cmocka_unit_test_setup(frames, guest_reset),
-		cmocka_unit_test_setup(frames_that_do_not_fit, guest_reset),
+		cmocka_unit_test_setup(pushes, engine_reset),
+		cmocka_unit_test_setup(pops, engine_reset),
+		cmocka_unit_test_setup(transfers, engine_reset),
+		cmocka_unit_test_setup(transfers_that_are_refused, engine_reset),
+		cmocka_unit_test_setup(flags_are_popped, engine_reset),
+		cmocka_unit_test_setup(flags_are_pushed, engine_reset),
+		cmocka_unit_test_setup(stacks_of_16_bits, engine_reset),
+		cmocka_unit_test_setup(all_registers, engine_reset),
+		cmocka_unit_test_setup(frames, engine_reset),
+		cmocka_unit_test_setup(frames_that_do_not_fit, engine_reset),
 	};
 
 	return cmocka_run_group_tests(tests, engine_guest_start, engine_guest_stop);

@@ -18,7 +18,7 @@ static void at(gva_t linear)
 
 static int reset(void **context)
 {
-	guest_reset(context);
+	engine_reset(context);
 	at(LINEAR_AT);
 	return 0;
 }
@@ -72,9 +72,9 @@ static void page_faults(void **context)
 	for (unsigned i = 0; i < sizeof(page_cases) / sizeof(page_cases[0]); i++) {
 		const struct page_case *c = &page_cases[i];
 
-		guest_in_64(c->cpl);
+		engine_in_64(c->cpl);
 		at(LINEAR_AT);
-		guest_map_page(LINEAR_AT, DEVICE_AT, c->entry);
+		engine_map_page(LINEAR_AT, DEVICE_AT, c->entry);
 		guest.cpu.paging.cr0 &= ~c->cr0_off;
 		guest.cpu.paging.cr4 |= c->cr4;
 		guest.cpu.paging.rflags_ac = c->rflags_ac;
@@ -93,13 +93,13 @@ static void page_faults_across_pages(void **context)
 {
 	(void)context;
 	at(LINEAR_AT + PAGE - 1);
-	guest_map_page(LINEAR_AT, DEVICE_AT, USER_PAGE);
-	guest_unmap_page(LINEAR_AT + PAGE);
+	engine_map_page(LINEAR_AT, DEVICE_AT, USER_PAGE);
+	engine_unmap_page(LINEAR_AT + PAGE);
 	expect_page_fault(load, 0, LINEAR_AT + PAGE);
 	expect_page_fault(store, WRITE, LINEAR_AT + PAGE);
-	guest_unmap_page(LINEAR_AT);
+	engine_unmap_page(LINEAR_AT);
 	expect_page_fault(add, WRITE, LINEAR_AT + PAGE - 1);
-	guest_map_page(LINEAR_AT + PAGE, DEVICE_AT, USER_PAGE);
+	engine_map_page(LINEAR_AT + PAGE, DEVICE_AT, USER_PAGE);
 	expect_page_fault(load, 0, LINEAR_AT + PAGE - 1);
 }
 
@@ -108,14 +108,14 @@ static void flags_are_set(void **context)
 {
 	(void)context;
 	at(LINEAR_AT + PAGE - 1);
-	guest_map_page(LINEAR_AT, DEVICE_AT, ALL);
-	guest_map_page(LINEAR_AT + PAGE, DEVICE_AT + PAGE, ALL);
+	engine_map_page(LINEAR_AT, DEVICE_AT, ALL);
+	engine_map_page(LINEAR_AT + PAGE, DEVICE_AT + PAGE, ALL);
 	expect_done(load);
-	assert_int_equal(guest_entry(LINEAR_AT), DEVICE_AT | ALL | A);
-	assert_int_equal(guest_entry(LINEAR_AT + PAGE), (DEVICE_AT + PAGE) | ALL | A);
+	assert_int_equal(engine_entry(LINEAR_AT), DEVICE_AT | ALL | A);
+	assert_int_equal(engine_entry(LINEAR_AT + PAGE), (DEVICE_AT + PAGE) | ALL | A);
 	expect_done(store);
-	assert_int_equal(guest_entry(LINEAR_AT), DEVICE_AT | ALL | A | D);
-	assert_int_equal(guest_entry(LINEAR_AT + PAGE), (DEVICE_AT + PAGE) | ALL | A | D);
+	assert_int_equal(engine_entry(LINEAR_AT), DEVICE_AT | ALL | A | D);
+	assert_int_equal(engine_entry(LINEAR_AT + PAGE), (DEVICE_AT + PAGE) | ALL | A | D);
 }
 
 static void set_mask(uint16_t mask)
@@ -131,24 +131,24 @@ static void masked_bytes_do_not_fault(void **context)
 {
 	(void)context;
 	guest.cpu.gpr[TL_RDI] = LINEAR_AT + PAGE - 8;
-	guest_unmap_page(LINEAR_AT);
-	guest_unmap_page(LINEAR_AT + PAGE);
+	engine_unmap_page(LINEAR_AT);
+	engine_unmap_page(LINEAR_AT + PAGE);
 	set_mask(0);
 	expect_done(maskmov);
 	set_mask(1 << 3 | 1 << 9);
 	expect_page_fault(maskmov, WRITE, LINEAR_AT + PAGE - 5);
-	guest_map_page(LINEAR_AT, DEVICE_AT, USER_PAGE);
+	engine_map_page(LINEAR_AT, DEVICE_AT, USER_PAGE);
 	expect_page_fault(maskmov, WRITE, LINEAR_AT + PAGE + 1);
-	guest_map_page(LINEAR_AT + PAGE, DATA_AT, USER_PAGE);
+	engine_map_page(LINEAR_AT + PAGE, DATA_AT, USER_PAGE);
 	expect_done(maskmov);
 	assert_int_equal(guest.calls, 1);
 	expect_call(0, DEVICE_AT + PAGE - 5, 1, true, 4);
-	assert_int_equal(guest_get(DATA_AT, 8), 0x0a00);
+	assert_int_equal(engine_get(DATA_AT, 8), 0x0a00);
 	/* Only on the second page; the first may be anything. */
 	set_mask(1 << 8);
-	guest_unmap_page(LINEAR_AT);
+	engine_unmap_page(LINEAR_AT);
 	expect_done(maskmov);
-	assert_int_equal(guest_get(DATA_AT, 8), 0x0a09);
+	assert_int_equal(engine_get(DATA_AT, 8), 0x0a09);
 	/* The whole of it outside the canonical addresses. */
 	guest.cpu.gpr[TL_RDI] = NON_CANONICAL;
 	expect_fault(maskmov, GP, 0);
@@ -159,7 +159,7 @@ static void masked_bytes_do_not_fault(void **context)
 static void alignment_checks(void **context)
 {
 	(void)context;
-	guest_in_64(3);
+	engine_in_64(3);
 	guest.cpu.paging.cr0 |= AM;
 	guest.cpu.paging.rflags_ac = true;
 	at(DEVICE_AT + 2);
@@ -172,7 +172,7 @@ static void alignment_checks(void **context)
 	expect_done(byte_load);
 	expect_fault(BYTES(0x66, 0x8b, 0x03), AC, 0); /* MOV AX, [RBX] */
 	/* Page faults come first. */
-	guest_unmap_page(LINEAR_AT);
+	engine_unmap_page(LINEAR_AT);
 	at(LINEAR_AT + 2);
 	expect_page_fault(load, USER, LINEAR_AT + 2);
 	at(DEVICE_AT + 2);
@@ -190,7 +190,7 @@ static void page_tables_where_there_is_no_memory(void **context)
 {
 	(void)context;
 	at(0x40000000); /* a page directory that lies in the device */
-	guest_put(0x2008, DEVICE_AT | ALL, 8);
+	engine_put(0x2008, DEVICE_AT | ALL, 8);
 	expect_nothing_done(load, MMIO_TABLE_NOT_RAM);
 	assert_int_equal(guest.op.gpa, DEVICE_AT);
 }
@@ -203,7 +203,7 @@ static void touch(int signal)
 	static uint64_t count;
 
 	(void)signal;
-	guest_put(0x4000 + (touched >> 12) * 8, (guest_entry(touched) & ~BITS(58, 52)) | (count++ & 127) << 52, 8);
+	engine_put(0x4000 + (touched >> 12) * 8, (engine_entry(touched) & ~BITS(58, 52)) | (count++ & 127) << 52, 8);
 }
 
 static enum mmio_progress run_against_another_cpu(const uint8_t *bytes)
@@ -213,7 +213,7 @@ static enum mmio_progress run_against_another_cpu(const uint8_t *bytes)
 
 	assert_int_equal(sigaction(SIGTRAP, &action, NULL), 0);
 	STEPPING_BEGIN();
-	progress = guest_run(bytes);
+	progress = engine_run(bytes);
 	STEPPING_END();
 	return progress;
 }
@@ -225,7 +225,7 @@ static void a_race_for_a_page_table(void **context)
 
 	(void)context;
 	touched = LINEAR_AT;
-	guest_map_page(LINEAR_AT, DEVICE_AT, ALL);
+	engine_map_page(LINEAR_AT, DEVICE_AT, ALL);
 	assert_int_equal(run_against_another_cpu(load), MMIO_RACED);
 	assert_memory_equal(&guest.cpu, &before, sizeof(before));
 	assert_int_equal(guest.calls, 0);
@@ -233,14 +233,14 @@ static void a_race_for_a_page_table(void **context)
 	/* In the middle of a REP: what was done counts. */
 	guest.calls = 0;
 	touched = LINEAR_AT + PAGE;
-	guest_map_page(LINEAR_AT + PAGE, DEVICE_AT, ALL);
+	engine_map_page(LINEAR_AT + PAGE, DEVICE_AT, ALL);
 	guest.cpu.gpr[TL_RDI] = LINEAR_AT + PAGE - 3;
 	guest.cpu.gpr[TL_RCX] = 10;
 	assert_int_equal(run_against_another_cpu(rep_stosb), MMIO_RACED);
 	assert_int_equal(guest.calls, 3);
 	assert_int_equal(guest.cpu.gpr[TL_RCX], 7);
 	assert_int_equal(guest.cpu.gpr[TL_RDI], LINEAR_AT + PAGE);
-	assert_int_equal(guest_run(rep_stosb), MMIO_DONE);
+	assert_int_equal(engine_run(rep_stosb), MMIO_DONE);
 	assert_int_equal(guest.calls, 10);
 }
 
@@ -252,11 +252,11 @@ static void a_race_for_a_descriptor_table(void **context)
 
 	(void)context;
 	at(DATA_AT);
-	guest_put(DATA_AT, 8, 2);
-	guest_put(GDT_AT + 8, 0x00cf93000000ffff, 8);
+	engine_put(DATA_AT, 8, 2);
+	engine_put(GDT_AT + 8, 0x00cf93000000ffff, 8);
 	before = guest.cpu;
 	touched = GDT_AT;
-	guest_map_page(GDT_AT, GDT_AT, P | W);
+	engine_map_page(GDT_AT, GDT_AT, P | W);
 	assert_int_equal(run_against_another_cpu(mov_ds), MMIO_RACED);
 	assert_memory_equal(&guest.cpu, &before, sizeof(before));
 	expect_done(mov_ds);
