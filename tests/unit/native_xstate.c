@@ -20,7 +20,15 @@ enum {
 	AT_XSTATE_BV = 512,
 	AT_EXTENDED = 576,
 };
-enum { FCW_INITIAL = 0x37f, FCW_USED = 0xf3f, FCW_ONE = 0x40, EXCEPTIONS = 0x3f, FSW_ES = 0x80, FSW_B = 0x8000 };
+enum {
+	DETAIL_FLDCW = 015,
+	FCW_INITIAL = 0x37f,
+	FCW_USED = 0xf3f,
+	FCW_ONE = 0x40,
+	EXCEPTIONS = 0x3f,
+	FSW_ES = 0x80,
+	FSW_B = 0x8000
+};
 enum { MXCSR_USED = 0xffff, FXSAVE_BYTES = 512 };
 
 static uint16_t get16(const uint8_t *at)
@@ -122,9 +130,11 @@ static bool in_use(const struct native_image *image, unsigned component)
 	return image->bytes[AT_XSTATE_BV] >> component & 1;
 }
 
-bool native_image_pending(const struct native_image *image)
+bool native_image_has_pointers(const struct native_image *after, const struct insn *insn)
 {
-	return in_use(image, XSTATE_X87) && get16(image->bytes + AT_FSW) & FSW_ES;
+	bool fldcw = insn->op == INSN_X87_LOAD && insn->detail == DETAIL_FLDCW;
+
+	return !fldcw && in_use(after, XSTATE_X87) && get16(after->bytes + AT_FSW) & FSW_ES;
 }
 
 /* Without the bytes that XSAVE reserves. */

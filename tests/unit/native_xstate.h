@@ -3,6 +3,7 @@
 #ifndef UNIT_NATIVE_XSTATE_H
 #define UNIT_NATIVE_XSTATE_H
 
+#include "mmio/insn.h"
 #include "mmio/xstate.h"
 #include "tests/unit/native.h"
 
@@ -25,7 +26,10 @@ void native_image_random(struct native_image *image);
  */
 const char *native_image_difference(const struct native_image *a, const struct native_image *b, bool pointers);
 
-/* Whether an exception of the x87 waits to be raised: only then do all CPUs keep the last pointers. */
-bool native_image_pending(const struct native_image *image);
+/*
+ * Whether the x87's last pointers after `insn` say something: only while an exception waits to be raised do all CPUs
+ * keep them when the process is switched. FLDCW sets none itself, so those that it leaves may have been lost before.
+ */
+bool native_image_has_pointers(const struct native_image *after, const struct insn *insn);
 
 #endif

@@ -232,7 +232,7 @@ static void run_once(const struct native_form *form)
 	native_case_compare_all(&c);
 	if (!vector || c.cpu.fault != c.emulated_fault)
 		return;
-	difference = native_image_difference(&by_cpu, &emulated, native_image_pending(&by_cpu));
+	difference = native_image_difference(&by_cpu, &emulated, native_image_has_pointers(&by_cpu, &c.insn));
 	if (difference)
 		native_case_fail(&c, difference);
 }

@@ -119,7 +119,7 @@ static void run_once(const struct native_form *form)
 	native_case_run(&c);
 	form_count_add(&count, &c.insn);
 	native_case_compare(&c);
-	difference = native_image_difference(&by_cpu, &emulated, native_image_pending(&by_cpu));
+	difference = native_image_difference(&by_cpu, &emulated, native_image_has_pointers(&by_cpu, &c.insn));
 	if (difference && c.cpu.fault == c.emulated_fault)
 		native_case_fail(&c, difference);
 }
