@@ -86,7 +86,8 @@ all: $(B)/libtrapline.a $(if $(host_src),$(B)/trapline.elf $(B)/trapline32.elf $
 # Programs that are missing are installed before the first compilation. Order-only: it makes nothing out of date.
 tools:
 	$(Q)CC='$(CC)' tools/setup build $(if $(filter run run-image bench,$(MAKECMDGOALS)),run) \
-		$(if $(filter test test-unit test-system,$(MAKECMDGOALS)),test) $(if $(filter lint format,$(MAKECMDGOALS)),lint)
+		$(if $(filter test test-unit test-system,$(MAKECMDGOALS)),test) \
+		$(if $(filter test test-system,$(MAKECMDGOALS)),nested) $(if $(filter lint format,$(MAKECMDGOALS)),lint)
 
 # Objects are made again when the compiler or its flags change.
 $(B)/flags: FORCE | tools
@@ -163,12 +164,12 @@ $(B)/guests/%.bin: guest/stubs/%.asm $(rebuild)
 
 # ---- Running and testing ---------------------------------------------------------------------------------------------
 
-export B BACKEND MODEL MEM CPUS TIMEOUT LOG GUEST CMDLINE
+export B BACKEND MACHINE BOOT MODEL MEM CPUS TIMEOUT LOG GUEST CMDLINE
 
 # A failed recipe makes GNU make end with 2, whatever the recipe's status was. `make run` has to tell 1 (a guest failed)
 # from 2 (it could not run), so it asks make a question (-q): then make ends with 1, and prints nothing, if a line is left
 # to be executed; lines with a + are executed all the same. Among other goals, `run` is an ordinary one.
-run-image: $(B)/trapline.iso
+run-image: $(B)/trapline.iso $(if $(filter kernel,$(BOOT)),$(B)/trapline32.elf)
 ifeq ($(MAKECMDGOALS)$(dry_run),run)
 MAKEFLAGS += -q
 run_status = $(shell cat $(B)/run/status)
@@ -235,6 +236,7 @@ help:
 #: Variables
 #:   GUEST=name   run: this guest only           CMDLINE="..."  run: the kernel's command line
 #:   BACKEND=     run: bochs, kvm, kvm-in-bochs; by default kvm where it offers VMX, else bochs
+#:   MACHINE=     run on KVM: q35, microvm       BOOT=          run on KVM: iso, or kernel for QEMU's own loader
 #:   MODEL=       run: Bochs' CPU model          MEM= CPUS=     run: memory in MiB, number of CPUs
 #:   TIMEOUT=     run: seconds of wall time      LOG=1          run: Bochs logs every VM exit that is an error to it
 #:   V=1          show the commands              CC=clang       build with another compiler

@@ -15,6 +15,7 @@ import sys
 import tempfile
 
 MODULES_FILE = "guest/stubs/modules"
+NESTED_MODULES_FILE = "tools/nested/modules"
 # What grub.cfg below needs; a full set of GRUB modules makes the ISO slower to write and to boot.
 GRUB_MODULES = "iso9660 biosdisk multiboot multiboot2"
 
@@ -33,6 +34,12 @@ def read_modules(path=MODULES_FILE):
                 if words:
                     modules.append((words[0], words[1:]))
     return modules
+
+
+def nested_modules():
+    """The module list for a machine under KVM: some lines are replaced by shorter runs of the same name."""
+    shorter = {words[0]: (file, words) for file, words in read_modules(NESTED_MODULES_FILE)}
+    return [shorter.get(words[0], (file, words)) if words else (file, words) for file, words in read_modules()]
 
 
 def quote(word):

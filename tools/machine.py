@@ -4,10 +4,13 @@
 import dataclasses
 import os
 import re
+import shlex
 import subprocess
 import time
 
 import kvm_vmx
+import nested.linux
+import qemu
 
 # Exit statuses of a run.
 PASSED, FAILED, NOT_RUN = 0, 1, 2
@@ -23,6 +26,9 @@ BOCHS_SHUTDOWN = "Shutdown port: shutdown requested"
 BOCHS_PANIC = re.compile(r"p\[(\w+) *\] >>PANIC<< (.*)")
 BOCHS_LAST_WORDS = re.compile(r"exiting with the following message:\n\[.*?\] (.*)")
 BOCHS_TRIPLE_FAULT = "3rd (13) exception with no resolution"
+
+# The image ends QEMU through isa-debug-exit (boot/halt.c), which makes 2 * (16 + status) + 1 of its own status.
+QEMU_IMAGE_ENDED = tuple(2 * (16 + status) + 1 for status in (PASSED, FAILED, NOT_RUN))
 
 # At its error level Bochs logs a line for every EPT misconfiguration, which is what this project makes by the million:
 # 50 MB a run, and most of its time. They are for the checks of a VM entry that failed.
@@ -67,6 +73,7 @@ class Settings:
     cpus: int = 1
     timeout: float = 300.0
     log: bool = False
+    machine: str = "q35"  # QEMU's
     debugger: str = ""  # commands for Bochs' debugger; magic breakpoints (XCHG BX, BX) are on with them
 
 
@@ -104,29 +111,43 @@ def bochs_command(iso, settings, folder):
     return ["bochs-bin", "-q", "-f", "bochsrc", "-rc", "commands"]
 
 
-def qemu_command(boot, settings):
-    """`boot` is an ISO, or a kernel and its command line as a list of QEMU options."""
-    accelerator = {"kvm": ["-accel", "kvm", "-cpu", "host"], "tcg": ["-accel", "tcg", "-cpu", "max"]}
-    media = boot if isinstance(boot, list) else ["-cdrom", os.path.abspath(boot), "-boot", "d"]
-    return [
-        "qemu-system-x86_64", *accelerator[settings.backend], "-m", str(settings.memory), "-smp", str(settings.cpus),
-        "-nodefaults", "-display", "none", "-no-reboot", "-serial", "file:serial.txt",
-        "-device", "isa-debug-exit,iobase=0xf4,iosize=0x04", *media,
-    ]  # fmt: skip
+def nested_command(boot, settings, folder):
+    """QEMU on the KVM of a Linux that Bochs runs: the same arguments as on this machine's KVM."""
+    files = {}
+
+    def place(path):
+        name = "media/" + os.path.basename(path)
+        files[name] = path
+        return "/job/" + name
+
+    script = shlex.join(["exec", nested.packages.QEMU, *qemu.arguments(boot, settings, place)])
+    build = (os.environ.get("B") or "build") + "/nested"
+    return nested.linux.command(build, script + "\n", files, folder, settings.model, settings.memory)
+
+
+def make_command(boot, settings, folder):
+    """What to start. Raises CannotRun."""
+    if settings.backend not in BACKENDS:
+        raise CannotRun(f"BACKEND={settings.backend} is unknown; use bochs, kvm or kvm-in-bochs.")
+    if settings.machine not in qemu.MACHINES:
+        raise CannotRun(f"MACHINE={settings.machine} is unknown; use {' or '.join(qemu.MACHINES)}.")
+    if settings.backend == "kvm" and kvm_vmx.refusal():
+        raise CannotRun(kvm_vmx.refusal() + "; use BACKEND=kvm-in-bochs, or BACKEND=bochs.")
+    if settings.backend == "bochs":
+        if isinstance(boot, qemu.Kernel):
+            raise CannotRun("Bochs has no loader of its own for BOOT=kernel; use BOOT=iso.")
+        return bochs_command(boot, settings, folder)
+    if settings.backend == "kvm-in-bochs":
+        try:
+            return nested_command(boot, settings, folder)
+        except nested.linux.NestedError as error:
+            raise CannotRun(str(error)) from None
+    return ["qemu-system-x86_64", *qemu.arguments(boot, settings)]
 
 
 def start(boot, settings, folder):
     """Starts the emulator in `folder`; its own messages go to emulator.txt there."""
-    if settings.backend == "kvm-in-bochs":
-        raise CannotRun("BACKEND=kvm-in-bochs is not there yet; it comes with its own issue. Use BACKEND=bochs.")
-    if settings.backend not in BACKENDS:
-        raise CannotRun(f"BACKEND={settings.backend} is unknown; use bochs or kvm.")
-    if settings.backend == "kvm" and kvm_vmx.refusal():
-        raise CannotRun(kvm_vmx.refusal() + "; use BACKEND=bochs.")
-    if settings.backend == "bochs":
-        command = bochs_command(boot, settings, folder)
-    else:
-        command = qemu_command(boot, settings)
+    command = make_command(boot, settings, folder)
     with open(folder + "/emulator.txt", "wb") as output:
         try:
             return subprocess.Popen(
@@ -172,14 +193,17 @@ def read(path):
         return ""
 
 
-def emulator_complaint(settings, folder, code):
-    """Why the emulator ended without a result of the image, in one sentence; "" if it was asked to end."""
-    if settings.backend != "bochs":
-        messages = read(folder + "/emulator.txt").strip().splitlines()
-        if messages:
-            return messages[-1]
-        # -no-reboot makes a triple fault end QEMU with status 0; the image's own end gives an odd status.
-        return "QEMU ended by a reset of the machine, most likely a triple fault" if code == 0 else ""
+def qemu_complaint(code, said):
+    """Of QEMU's exit status and its last message, which may be a mere warning."""
+    if code in QEMU_IMAGE_ENDED:
+        return ""
+    # -no-reboot makes a reset end QEMU.
+    if code == 0:
+        return "QEMU ended by a reset of the machine, most likely a triple fault"
+    return f"QEMU ended with status {code}" + (f" ({said})" if said else "")
+
+
+def bochs_complaint(settings, folder, code):
     panics = BOCHS_PANIC.findall(read(folder + "/bochs.log"))
     if not panics:
         message = BOCHS_LAST_WORDS.search(read(folder + "/emulator.txt"))
@@ -193,6 +217,19 @@ def emulator_complaint(settings, folder, code):
     if BOCHS_TRIPLE_FAULT in message:
         return "triple fault"
     return f"Bochs stopped at [{device}] {message}"
+
+
+def emulator_complaint(settings, folder, code):
+    """Why the emulator ended without a result of the image, in one sentence; "" if it was asked to end."""
+    if settings.backend == "bochs":
+        return bochs_complaint(settings, folder, code)
+    if settings.backend == "kvm-in-bochs":
+        status, said = nested.linux.job_status(folder)
+        if status is None:
+            return f"Linux in Bochs did not come to QEMU's end ({bochs_complaint(settings, folder, code)}): {said}"
+        return qemu_complaint(status, said)
+    messages = read(folder + "/emulator.txt").strip().splitlines()
+    return qemu_complaint(code, messages[-1] if messages else "")
 
 
 def judge(console, complaint):
@@ -215,7 +252,7 @@ def judge(console, complaint):
 
 
 def run(boot, settings, folder, show=None):
-    """Boots `boot` (an ISO, or QEMU options) to its end. Logs are left in `folder`. show() gets the console's bytes."""
+    """Boots `boot` (an ISO, or a qemu.Kernel) to its end. Logs are left in `folder`. show() gets the console's bytes."""
     os.makedirs(folder, exist_ok=True)
     began = time.monotonic()
     try:
@@ -228,6 +265,8 @@ def run(boot, settings, folder, show=None):
         if process.poll() is None:
             stop(process)
     seconds = time.monotonic() - began
+    if os.path.exists(folder + "/payload.img"):
+        os.remove(folder + "/payload.img")  # what Linux is booted from: 110 MiB a run
     if ended:
         status, reason = judge(console, emulator_complaint(settings, folder, process.returncode))
     else:

@@ -45,8 +45,11 @@ static void crash_device(void)
 	read32(DEVICE_BROKEN_AT);
 }
 
-static void crash_hang(void)
+/* With interrupts on for a hypervisor below this one that cannot take the processor back from a guest without them. */
+static void crash_hang(bool interruptible)
 {
+	if (interruptible)
+		__asm__ volatile("sti");
 	for (;;)
 		__asm__ volatile("pause");
 }
@@ -76,7 +79,7 @@ int main(const struct multiboot_info *info)
 	else if (lib_word(info, "device"))
 		crash_device();
 	else if (lib_word(info, "hang"))
-		crash_hang();
+		crash_hang(lib_word(info, "interruptible"));
 	else if (lib_word(info, "halt"))
 		crash_halt();
 	lib_print("still here after the crash, or it was not told which");

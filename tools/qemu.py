@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: MIT
+"""QEMU's command line: the same on this machine's KVM, without KVM, and on the KVM inside Bochs."""
+
+import dataclasses
+import os
+
+ACCELERATORS = {"kvm": ["kvm", "host"], "kvm-in-bochs": ["kvm", "host"], "tcg": ["tcg", "max"]}
+MACHINES = ("q35", "microvm", "pc")
+# The firmware that QEMU gives a microvm starts kernels only.
+MICROVM_BIOS = "/usr/share/seabios/bios-microvm.bin"
+
+
+@dataclasses.dataclass
+class Kernel:
+    """What QEMU's own loader is to boot, instead of an ISO: the image as a 32-bit ELF file, its command line, and the
+    modules, each a name, a file and its words. The loader calls a module by its file, so that has to have its name."""
+
+    path: str
+    command_line: str
+    modules: list
+
+
+def link_modules(modules, build, folder):
+    """The modules of a list as iso.read_modules() gives it, each file linked under the name of its module."""
+    os.makedirs(folder, exist_ok=True)
+    linked = []
+    for file, words in modules:
+        path = file if "/" in file else f"{build}/guests/{file}"
+        name, words = (words[0], words[1:]) if words else (os.path.basename(path), [])
+        link = f"{folder}/{name}"
+        if not os.path.lexists(link):
+            os.symlink(os.path.abspath(path), link)
+        linked.append((link, words))
+    return linked
+
+
+def media(boot, machine, place):
+    if isinstance(boot, Kernel):
+        # A comma ends a module; a doubled one does not.
+        modules = [" ".join([place(path), *words]).replace(",", ",,") for path, words in boot.modules]
+        options = ["-kernel", place(boot.path), "-append", boot.command_line]
+        return options + (["-initrd", ",".join(modules)] if modules else [])
+    if machine != "microvm":
+        return ["-cdrom", place(boot), "-boot", "d"]
+    # It has no CD drive; the ISO is a hard disk's image, too.
+    drive = f"if=none,id=disk,format=raw,readonly=on,file={place(boot)}"
+    return ["-bios", MICROVM_BIOS, "-drive", drive, "-device", "virtio-blk-device,drive=disk"]
+
+
+def arguments(boot, settings, place=os.path.abspath):
+    """`boot` is an ISO or a Kernel; place() says where QEMU finds a file of this machine."""
+    accelerator, cpu = ACCELERATORS[settings.backend]
+    return [
+        "-machine", settings.machine, "-accel", accelerator, "-cpu", cpu,
+        "-m", str(settings.memory), "-smp", str(settings.cpus),
+        "-nodefaults", "-display", "none", "-no-reboot", "-serial", "file:serial.txt",
+        "-device", "isa-debug-exit,iobase=0xf4,iosize=0x04", *media(boot, settings.machine, place),
+    ]  # fmt: skip
