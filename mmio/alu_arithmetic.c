@@ -71,7 +71,7 @@ static void two_operands(const struct alu *alu)
 
 	if (insn->flags & INSN_TO_REGISTER) {
 		result = binary(alu, insn->op, other, memory, size);
-		if (insn->op != INSN_CMP && insn->op != INSN_TEST)
+		if (insn->op != INSN_CMP)
 			alu_write_reg(alu, result);
 		return;
 	}

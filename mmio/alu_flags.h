@@ -97,14 +97,12 @@ static inline uint64_t alu_read_memory(const struct alu *alu)
 	return alu->memory[0] & insn_mask[alu->insn->memory_size];
 }
 
-/* The operand that is not memory: the immediate, CL, or the register. */
+/* The operand that is not memory: the immediate or the register. */
 static inline uint64_t alu_read_source(const struct alu *alu)
 {
 	switch (alu->insn->source) {
 	case SOURCE_IMMEDIATE:
 		return alu->insn->imm;
-	case SOURCE_CL:
-		return alu->gpr[TL_RCX] & 0xff;
 	default:
 		return alu_read_reg(alu);
 	}

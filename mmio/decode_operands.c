@@ -237,6 +237,26 @@ static void set_implied(const struct decoder *d, const struct insn_form *form, s
 	}
 }
 
+/* CALL, PUSH and POP of the group of ModRM.reg, with a register: the stack may still lie in a device. */
+static const struct insn_form call_reg = FORM(CALL, 0, NONE, V, NONE, FROM_REG, .flags = FORM_FORCE_64);
+static const struct insn_form push_reg = FORM(PUSH, 0, NONE, V, NONE, FROM_REG, .flags = FORM_DEFAULT_64);
+static const struct insn_form pop_reg = FORM(POP, 0, NONE, V, NONE, FROM_REG, .flags = FORM_DEFAULT_64);
+
+/* What an instruction with a register in the place of its memory operand is; NULL: it accesses no memory. */
+static COLD const struct insn_form *register_form(const struct insn_form *form)
+{
+	switch (form->op) {
+	case INSN_CALL:
+		return &call_reg;
+	case INSN_PUSH:
+		return &push_reg;
+	case INSN_POP:
+		return &pop_reg;
+	default:
+		return NULL;
+	}
+}
+
 enum decode_status decode_operands(struct decoder *d, struct insn *insn)
 {
 	const struct insn_form *form = d->form;
@@ -257,8 +277,12 @@ enum decode_status decode_operands(struct decoder *d, struct insn *insn)
 			insn->base = TL_RDI;
 			insn->reg2 = (uint8_t)((modrm & 7u) | (d->rex & REX_B) << 3);
 		} else if (unlikely(modrm >= 0xc0)) {
-			return form->flags & FORM_MEMORY_ONLY || d->seen & SEEN_LOCK ? DECODE_INVALID
-										     : DECODE_UNSUPPORTED;
+			if (form->flags & FORM_MEMORY_ONLY || d->seen & SEEN_LOCK)
+				return DECODE_INVALID;
+			d->form = form = register_form(form);
+			if (!form)
+				return DECODE_UNSUPPORTED;
+			reg = (modrm & 7u) | (d->rex & REX_B) << 3;
 		} else if (unlikely(d->address_size == 2)) {
 			take_address_16(d, modrm, insn);
 		} else {

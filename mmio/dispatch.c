@@ -6,10 +6,10 @@
 #include "mmio/memory.h"
 #include "mmio/ring.h"
 
-/* Whether a device of these sizes takes `count` bytes at `gpa`. */
+/* Whether a device of these sizes takes `count` bytes, 1, 2, 4 or 8, at `gpa`. */
 static bool takes(unsigned sizes, gpa_t gpa, unsigned count)
 {
-	return sizes & count && !(count & (count - 1)) && ALIGNED(gpa, count);
+	return sizes & count && ALIGNED(gpa, count);
 }
 
 unsigned mmio_piece(const struct map *map, const struct map_range *range, gpa_t gpa, unsigned most)

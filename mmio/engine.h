@@ -33,7 +33,6 @@ struct mmio_span {
 	uint8_t element; /* one access is at most this long, 1 to 8, and begins at a multiple of it from the start */
 	uint8_t access;  /* enum insn_access */
 	uint8_t segment; /* enum tl_segment_name: #SS for TL_SS, else #GP */
-	bool implicit;   /* a supervisor access whatever the CPL (descriptors) */
 	bool only_tried; /* it faults where an access would, and there is none */
 };
 

@@ -53,8 +53,8 @@ enum fetch_status insn_fetch(const struct map *map, const struct guest_paging *p
 			return fetch_failed(fetch, status, walk);
 		fetch->nr_walks++;
 		decoded = insn_decode(code->bytes, code->available, code_bits, insn);
-		/* Two pages hold any instruction; with a limit reached there is no more to be had. */
-		if (likely(decoded != DECODE_MORE) || code->available >= limit || fetch->nr_walks == 2)
+		/* Two pages hold any instruction, and 15 bytes are enough to say; with a limit there may be no more. */
+		if (likely(decoded != DECODE_MORE) || code->available >= limit)
 			return fetch_decoded(decoded);
 	}
 }

@@ -35,16 +35,16 @@ unsigned mmio_cpu_parts(const struct insn *insn)
 	}
 }
 
-uint64_t cpu_read_gpr(const struct mmio_cpu *cpu, unsigned reg, unsigned size, bool high_byte)
+uint64_t cpu_read_gpr(const struct mmio_cpu *cpu, unsigned reg, unsigned size)
 {
-	return cpu->gpr[reg] >> (high_byte ? 8 : 0) & insn_mask[size];
+	return cpu->gpr[reg] & insn_mask[size];
 }
 
-void cpu_write_gpr(struct mmio_cpu *cpu, unsigned reg, unsigned size, bool high_byte, uint64_t value)
+void cpu_write_gpr(struct mmio_cpu *cpu, unsigned reg, unsigned size, uint64_t value)
 {
-	uint64_t mask = insn_mask[size] << (high_byte ? 8 : 0);
+	uint64_t mask = insn_mask[size];
 
-	value = value << (high_byte ? 8 : 0) & mask;
+	value &= mask;
 	/* A 32-bit result clears the upper half; smaller ones leave the rest alone. SDM vol. 1, 3.4.1.1. */
 	cpu->gpr[reg] = size == 4 ? value : (cpu->gpr[reg] & ~mask) | value;
 }
@@ -125,7 +125,7 @@ static uint64_t bit_string_offset(const struct insn *insn, const struct mmio_cpu
 {
 	unsigned size = insn->memory_size;
 	uint64_t sign = BIT(8 * size - 1);
-	int64_t bit = (int64_t)((cpu_read_gpr(cpu, insn->reg, size, false) ^ sign) - sign);
+	int64_t bit = (int64_t)((cpu_read_gpr(cpu, insn->reg, size) ^ sign) - sign);
 
 	return (uint64_t)(bit >> (size == 8 ? 6 : size == 4 ? 5 : 4)) * size;
 }

@@ -36,6 +36,23 @@ static bool needs_descriptors(const struct insn *insn)
 	       insn->op >= INSN_VERR;
 }
 
+static bool is_table(const struct insn *insn)
+{
+	return insn->op == INSN_SGDT || insn->op == INSN_SIDT || insn->op == INSN_LGDT || insn->op == INSN_LIDT;
+}
+
+/* A limit of 2 bytes, then a base, each an access of its own and aligned as such. SDM vol. 3, 3.5.1. */
+static void split_table(struct mmio_operation *op)
+{
+	struct mmio_span *limit = &op->span[0], *base = &op->span[1];
+
+	*base = *limit;
+	base->linear += 2;
+	base->size = base->element = (uint8_t)(op->insn.memory_size - 2);
+	limit->size = limit->element = 2;
+	op->nr_spans = 2;
+}
+
 static unsigned stack_bytes(const struct mmio_cpu *cpu)
 {
 	if (cpu->code_bits == 64)
@@ -56,6 +73,8 @@ enum mmio_progress segment_plan(struct mmio_operation *op, const struct mmio_cpu
 	if (cpu->paging.cpl != 0 && (loads_system(insn) || (stores_tables(insn) && cpu->paging.cr4 & CR4_UMIP)))
 		return mmio_raise_error(op, SEGMENT_VECTOR_GP, 0);
 	progress = mmio_span_operand(op, 0, cpu);
+	if (is_table(insn))
+		split_table(op);
 	if (progress != MMIO_DONE || insn->op != INSN_CALL_FAR)
 		return progress;
 	op->nr_spans = 2;
@@ -74,15 +93,15 @@ static uint64_t number(const uint8_t *from, unsigned size)
 	return value;
 }
 
-static void store_table(const struct insn *insn, const struct tl_table *table, uint8_t *to)
+static void store_table(const struct insn *insn, const struct tl_table *table, struct mmio_buffers *buffers)
 {
-	__builtin_memcpy(to, &table->limit, 2);
-	__builtin_memcpy(to + 2, &table->base, insn->memory_size - 2u);
+	__builtin_memcpy(buffers->write[0], &table->limit, 2);
+	__builtin_memcpy(buffers->write[1], &table->base, insn->memory_size - 2u);
 }
 
 static enum mmio_progress load_table(struct mmio_operation *op, struct mmio_cpu *cpu, struct tl_table *table)
 {
-	uint64_t base = number(op->read[0] + 2, op->insn.memory_size - 2u);
+	uint64_t base = number(op->read[1], op->insn.memory_size - 2u);
 
 	/* A 16-bit operand size takes 24 bits of the base. SDM vol. 2, LGDT. */
 	if (op->insn.memory_size == 6 && op->insn.operand_size == 2)
@@ -165,25 +184,26 @@ static enum mmio_progress verify(struct mmio_operation *op, struct mmio_cpu *cpu
 	const struct insn *insn = &op->insn;
 	struct descriptor descriptor;
 	struct tl_segment segment;
-	enum mmio_progress progress = MMIO_FAULT;
+	enum mmio_progress progress;
 
 	cpu->rflags &= ~RFLAGS_ZF;
-	if (selector & ~3u)
-		progress = segment_descriptor(op, cpu, env, selector, 8, &descriptor);
 	/* A selector that names nothing is an answer, not a fault. */
+	if (!(selector & ~3u))
+		return MMIO_DONE;
+	progress = segment_descriptor(op, cpu, env, selector, 8, &descriptor);
 	if (progress == MMIO_FAULT && op->fault.vector != SEGMENT_VECTOR_PF)
 		return MMIO_DONE;
 	if (progress != MMIO_DONE)
-		return progress == MMIO_FAULT && !(selector & ~3u) ? MMIO_DONE : progress;
+		return progress;
 	if (!verifies(insn, cpu, selector, descriptor_rights(&descriptor)))
 		return MMIO_DONE;
 	cpu->rflags |= RFLAGS_ZF;
 	descriptor_unpack(&descriptor, selector, &segment);
 	/* Bits 19:16, which the SDM leaves undefined, are those of the limit in practice. */
 	if (insn->op == INSN_LAR)
-		cpu_write_gpr(cpu, insn->reg, insn->register_size, false, descriptor.low >> 32 & 0x00ffff00);
+		cpu_write_gpr(cpu, insn->reg, insn->register_size, descriptor.low >> 32 & 0x00ffff00);
 	else if (insn->op == INSN_LSL)
-		cpu_write_gpr(cpu, insn->reg, insn->register_size, false, segment.limit);
+		cpu_write_gpr(cpu, insn->reg, insn->register_size, segment.limit);
 	return MMIO_DONE;
 }
 
@@ -201,7 +221,7 @@ static enum mmio_progress transfer(struct mmio_operation *op, struct mmio_cpu *c
 	if (op->insn.op == INSN_CALL_FAR) {
 		__builtin_memcpy(buffers->write[1], &next, size);
 		__builtin_memcpy(buffers->write[1] + size, &old_cs, size);
-		cpu_write_gpr(cpu, TL_RSP, stack_bytes(cpu), false, cpu->gpr[TL_RSP] - 2u * size);
+		cpu_write_gpr(cpu, TL_RSP, stack_bytes(cpu), cpu->gpr[TL_RSP] - 2u * size);
 	}
 	cpu->rip = target;
 	return MMIO_DONE;
@@ -215,7 +235,7 @@ static enum mmio_progress load_far(struct mmio_operation *op, struct mmio_cpu *c
 		segment_load(op, cpu, env, (enum tl_segment_name)insn->detail, (uint16_t)number(op->read[0] + size, 2));
 
 	if (progress == MMIO_DONE)
-		cpu_write_gpr(cpu, insn->reg, size, false, number(op->read[0], size));
+		cpu_write_gpr(cpu, insn->reg, size, number(op->read[0], size));
 	return progress;
 }
 
@@ -249,7 +269,7 @@ enum mmio_progress segment_execute(struct mmio_operation *op, struct mmio_cpu *c
 		return transfer(op, cpu, env, buffers);
 	case INSN_SGDT:
 	case INSN_SIDT:
-		store_table(insn, insn->op == INSN_SGDT ? &cpu->gdtr : &cpu->idtr, buffers->write[0]);
+		store_table(insn, insn->op == INSN_SGDT ? &cpu->gdtr : &cpu->idtr, buffers);
 		return MMIO_DONE;
 	case INSN_LGDT:
 	case INSN_LIDT:

@@ -28,7 +28,7 @@ static void set_stack(struct mmio_cpu *cpu, unsigned reg, uint64_t value)
 	unsigned size = stack_size(cpu);
 
 	/* Outside 64-bit mode the upper half does not exist; a 16-bit stack leaves the upper half of ESP. */
-	cpu_write_gpr(cpu, reg, size, false, value);
+	cpu_write_gpr(cpu, reg, size, value);
 }
 
 /* `size` bytes of the stack at `offset` as span i, in items of the operand size. */
@@ -238,7 +238,7 @@ static void pop_all(const struct mmio_operation *op, struct mmio_cpu *cpu)
 {
 	for (unsigned reg = 0; reg < 8; reg++)
 		if (reg != TL_RSP)
-			cpu_write_gpr(cpu, reg, op->insn.operand_size, false, read_value(op, 0, 7 - reg));
+			cpu_write_gpr(cpu, reg, op->insn.operand_size, read_value(op, 0, 7 - reg));
 }
 
 static enum mmio_progress pop_one(struct mmio_operation *op, struct mmio_cpu *cpu, const struct mmio_environment *env,
@@ -251,7 +251,7 @@ static enum mmio_progress pop_one(struct mmio_operation *op, struct mmio_cpu *cp
 		put_value(op, buffers, 1, 0, read_value(op, 0, 0));
 		return MMIO_DONE;
 	case SOURCE_REGISTER:
-		cpu_write_gpr(cpu, insn->reg, insn->operand_size, false, read_value(op, 0, 0));
+		cpu_write_gpr(cpu, insn->reg, insn->operand_size, read_value(op, 0, 0));
 		return MMIO_DONE;
 	default:
 		cpu->shadow = insn->reg == TL_SS;
@@ -277,7 +277,7 @@ static enum mmio_progress pop(struct mmio_operation *op, struct mmio_cpu *cpu, c
 	case INSN_RET:
 		return branch(op, cpu, read_value(op, 0, 0));
 	case INSN_LEAVE:
-		cpu_write_gpr(cpu, TL_RBP, insn->operand_size, false, read_value(op, 0, 0));
+		cpu_write_gpr(cpu, TL_RBP, insn->operand_size, read_value(op, 0, 0));
 		return MMIO_DONE;
 	default:
 		return pop_one(op, cpu, env, buffers);
@@ -315,7 +315,7 @@ static void enter(struct mmio_operation *op, struct mmio_cpu *cpu, struct mmio_b
 	if (level)
 		put_value(op, buffers, 1, 0, frame & insn_mask[stack_size(cpu)]);
 	set_stack(cpu, TL_RSP, cpu->gpr[TL_RSP] - items * size - (op->insn.imm & 0xffff));
-	cpu_write_gpr(cpu, TL_RBP, size, false, frame);
+	cpu_write_gpr(cpu, TL_RBP, size, frame);
 }
 
 enum mmio_progress stack_execute(struct mmio_operation *op, struct mmio_cpu *cpu, const struct mmio_environment *env,

@@ -23,7 +23,7 @@ static uint64_t count_left(const struct insn *insn, const struct mmio_cpu *cpu)
 /* Adds to rSI, rDI or rCX, as wide as an address. */
 static void advance(const struct insn *insn, struct mmio_cpu *cpu, unsigned reg, uint64_t by)
 {
-	cpu_write_gpr(cpu, reg, insn->address_size, false, cpu->gpr[reg] + by);
+	cpu_write_gpr(cpu, reg, insn->address_size, cpu->gpr[reg] + by);
 }
 
 static bool has_source(const struct insn *insn)
@@ -96,8 +96,7 @@ static void compare(const struct mmio_operation *op, struct mmio_cpu *cpu)
 				 .imm = element(insn, op->read[op->nr_spans - 1])};
 	uint64_t memory[2] = {0};
 
-	memory[0] = insn->op == INSN_CMPS ? element(insn, op->read[0])
-					  : cpu_read_gpr(cpu, TL_RAX, insn->memory_size, false);
+	memory[0] = insn->op == INSN_CMPS ? element(insn, op->read[0]) : cpu_read_gpr(cpu, TL_RAX, insn->memory_size);
 	(void)alu_execute(&cmp, cpu->gpr, &cpu->rflags, memory);
 }
 
@@ -116,7 +115,7 @@ static void execute(const struct mmio_operation *op, struct mmio_cpu *cpu, uint8
 		__builtin_memcpy(destination, &cpu->gpr[TL_RAX], 8);
 		break;
 	case INSN_LODS:
-		cpu_write_gpr(cpu, TL_RAX, insn->memory_size, false, element(insn, op->read[0]));
+		cpu_write_gpr(cpu, TL_RAX, insn->memory_size, element(insn, op->read[0]));
 		break;
 	case INSN_CMPS:
 	case INSN_SCAS:
@@ -231,7 +230,7 @@ enum mmio_progress string_run(struct mmio_operation *op, struct mmio_cpu *cpu, c
 			cpu->rip = mmio_next_rip(cpu, insn);
 			return MMIO_DONE;
 		}
-		if (op->limit == 0 || wants_attention(env))
+		if (wants_attention(env))
 			return MMIO_AGAIN;
 	}
 }

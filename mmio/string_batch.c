@@ -18,7 +18,7 @@ struct side {
 /* How many elements there are in first to last, from the one at `at` on in the direction. */
 static uint64_t room(uint64_t first, uint64_t last, uint64_t at, unsigned size, bool down)
 {
-	if (at < first || at > last || last - at < size - 1)
+	if (last - at < size - 1)
 		return 0;
 	return (down ? at - first : last - at - (size - 1)) / size + 1;
 }
@@ -172,6 +172,6 @@ enum mmio_progress string_batch(struct mmio_operation *op, struct mmio_cpu *cpu,
 	progress = run_elements(size, &batch);
 	*done = batch.done;
 	if (batch.done && insn->op == INSN_LODS)
-		cpu_write_gpr(cpu, TL_RAX, size, false, batch.value);
+		cpu_write_gpr(cpu, TL_RAX, size, batch.value);
 	return progress;
 }

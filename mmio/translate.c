@@ -4,7 +4,7 @@
 #include "mmio/unit.h"
 #include "mmio/vector.h"
 
-enum { VECTOR_SS = 12, VECTOR_GP = 13, VECTOR_PF = 14, VECTOR_AC = 17 };
+enum { VECTOR_PF = 14, VECTOR_AC = 17 };
 
 #define CR0_AM BIT(18)
 
@@ -17,19 +17,17 @@ static unsigned first_byte(uint64_t mask, unsigned at, unsigned end)
 }
 
 static enum mmio_progress walk_failed(struct mmio_operation *op, enum guest_walk_status status,
-				      const struct guest_walk *walk, const struct mmio_span *span, gva_t linear)
+				      const struct guest_walk *walk, gva_t linear)
 {
 	switch (status) {
 	case GUEST_WALK_FAULT:
 		mmio_raise_error(op, VECTOR_PF, walk->error_code);
 		op->fault.linear = linear;
 		return MMIO_FAULT;
-	case GUEST_WALK_NON_CANONICAL:
-		return mmio_raise_error(op, span->segment == TL_SS ? VECTOR_SS : VECTOR_GP, 0);
 	case GUEST_WALK_TABLE_NOT_RAM:
 		op->gpa = walk->gpa;
 		return MMIO_TABLE_NOT_RAM;
-	default:
+	default: /* non-canonical it is not: mmio_span_set() looked */
 		return MMIO_RACED;
 	}
 }
@@ -39,8 +37,7 @@ static enum mmio_progress translate_page(struct mmio_operation *op, const struct
 					 const struct mmio_environment *env, struct mmio_span *span, uint64_t mask,
 					 unsigned begin, unsigned end)
 {
-	unsigned access = (span->access & INSN_WRITE ? GUEST_WRITE : GUEST_READ) |
-			  (span->implicit ? (unsigned)GUEST_IMPLICIT : 0);
+	unsigned access = span->access & INSN_WRITE ? GUEST_WRITE : GUEST_READ;
 	unsigned first = first_byte(mask, begin, end);
 	gva_t linear = span->linear + first;
 	enum guest_walk_status status;
@@ -52,15 +49,9 @@ static enum mmio_progress translate_page(struct mmio_operation *op, const struct
 		linear = (uint32_t)linear;
 	status = guest_walk(env->map, &cpu->paging, linear, access, &walk);
 	if (status != GUEST_WALK_OK)
-		return walk_failed(op, status, &walk, span, linear);
+		return walk_failed(op, status, &walk, linear);
 	span->gpa[begin != 0] = walk.gpa - (first - begin);
 	return MMIO_DONE;
-}
-
-/* What #AC asks for: a span's items are of a power of 2, or pointers and table registers. SDM vol. 3, table 6-7. */
-static unsigned alignment(const struct mmio_span *span)
-{
-	return span->element & (span->element - 1u) ? 4 : span->element;
 }
 
 static enum mmio_progress translate_span(struct mmio_operation *op, const struct mmio_cpu *cpu,
@@ -76,9 +67,9 @@ static enum mmio_progress translate_span(struct mmio_operation *op, const struct
 		progress = translate_page(op, cpu, env, span, mask, span->first, span->size);
 	if (progress != MMIO_DONE)
 		return progress;
-	/* After the page faults. SDM vol. 3, table 6-2. */
-	if (cpu->paging.cpl == 3 && !span->implicit && cpu->paging.cr0 & CR0_AM && cpu->paging.rflags_ac &&
-	    span->size && span->linear & (alignment(span) - 1u))
+	/* After the page faults, and for each item by its size. SDM vol. 3, tables 6-2 and 6-7. */
+	if (cpu->paging.cpl == 3 && cpu->paging.cr0 & CR0_AM && cpu->paging.rflags_ac && span->size &&
+	    span->linear & (span->element - 1u))
 		return mmio_raise_error(op, VECTOR_AC, 0);
 	return MMIO_DONE;
 }

@@ -74,8 +74,8 @@ enum mmio_progress mmio_span_operand(struct mmio_operation *op, unsigned i, cons
 /* Whether CR4.LA57 allows the linear address. SDM vol. 1, 3.3.7.1. */
 bool cpu_is_canonical(const struct mmio_cpu *cpu, gva_t linear);
 
-/* A general register as the instruction's operand: by size 1 (with high_byte), 2, 4 (zero-extends), 8. */
-uint64_t cpu_read_gpr(const struct mmio_cpu *cpu, unsigned reg, unsigned size, bool high_byte);
-void cpu_write_gpr(struct mmio_cpu *cpu, unsigned reg, unsigned size, bool high_byte, uint64_t value);
+/* The lower part of a general register: by size 1, 2, 4 (a write zero-extends), 8. */
+uint64_t cpu_read_gpr(const struct mmio_cpu *cpu, unsigned reg, unsigned size);
+void cpu_write_gpr(struct mmio_cpu *cpu, unsigned reg, unsigned size, uint64_t value);
 
 #endif

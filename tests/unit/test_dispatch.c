@@ -12,6 +12,7 @@ enum {
 	COUNTED_AT = 0x503000,
 	DECODED_AT = 0x504000,
 	DECODED_ALONE_AT = 0x505000,
+	FLAGGED_AT = 0x506000,
 	SIZED_AT = 0x508000,
 	ODD_AT = 0x50a003, /* a range of 5 bytes */
 	PAGE = 0x1000,
@@ -38,6 +39,8 @@ static enum tl_status device(struct tl_mmio *access)
 static struct tl_doorbell_count counts[TL_MAX_CPUS];
 static const struct tl_doorbell_match match = {.offset = 0x10, .value = 5, .mask = 0xff, .size = 4};
 static const struct tl_doorbell counted = {.signal = TL_SIGNAL_COUNT, .counts = counts};
+static uint8_t flags[PAGE >> 2];
+static const struct tl_doorbell flagged = {.signal = TL_SIGNAL_FLAG, .flags = flags, .stride_shift = 2};
 static const struct tl_doorbell decoded = {
 	.signal = TL_SIGNAL_COUNT, .counts = counts, .matches = &match, .nr_matches = 1};
 static struct tl_mmio_options with_sizes;
@@ -65,6 +68,7 @@ static int start(void **context)
 	add(TL_RANGE_EXECUTE_ONLY, SHADOWED_AT, PAGE, true, NULL);
 	add(TL_RANGE_EXECUTE_ONLY, SHADOWED_ALONE_AT, PAGE, false, NULL);
 	add(TL_RANGE_DOORBELL, COUNTED_AT, PAGE, false, &(struct tl_range){.doorbell = &counted});
+	add(TL_RANGE_DOORBELL, FLAGGED_AT, PAGE, false, &(struct tl_range){.doorbell = &flagged});
 	add(TL_RANGE_DOORBELL, DECODED_AT, PAGE, true, &(struct tl_range){.doorbell = &decoded});
 	add(TL_RANGE_DOORBELL, DECODED_ALONE_AT, PAGE, false, &(struct tl_range){.doorbell = &decoded});
 	add(TL_RANGE_MMIO, SIZED_AT, PAGE, true, &(struct tl_range){.options = &with_sizes});
@@ -303,6 +307,8 @@ static void a_doorbell_is_rung_by_any_access(void **context)
 	assert_int_equal(dispatch_read(COUNTED_AT + 4, 2), 0xffff);
 	assert_int_equal(counts[0].count, 2);
 	assert_int_equal(calls, 0);
+	dispatch_write(FLAGGED_AT + 5, 1, 0);
+	assert_memory_equal(flags, "\0\1", 2);
 }
 
 static void a_decoded_doorbell_is_a_device_to_what_does_not_match(void **context)

@@ -2,7 +2,9 @@
 /* Instruction fetch through the guest's page tables, up to and over a page boundary. */
 #include "mmio/fetch.h"
 #include "tests/unit/guest_memory.h"
+#include "tests/unit/stepping.h"
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <string.h>
 #include <trapline.h>
@@ -193,6 +195,33 @@ static void passes_on_what_decode_says(void **context)
 	assert_memory_equal(fetch.code.bytes, fxsave, sizeof(fxsave));
 }
 
+static volatile unsigned changes;
+
+/* Another CPU changes the entry after each instruction of the walk: its available bits 58:52 count. */
+static void change_entry(int signal)
+{
+	(void)signal;
+	poke(PT + 8 * 16, CODE_1 | ALL | (uint64_t)(changes++ & 127) << 52);
+}
+
+static void a_race_for_a_page_table(void **context)
+{
+	struct sigaction action = {.sa_handler = change_entry};
+	enum fetch_status status;
+	uint64_t at;
+
+	(void)context;
+	make_tables();
+	at = place(load, sizeof(load), sizeof(load));
+	assert_int_equal(sigaction(SIGTRAP, &action, NULL), 0);
+	STEPPING_BEGIN();
+	status = fetch_at(at, NO_LIMIT);
+	STEPPING_END();
+	assert_int_equal(status, FETCH_RETRY);
+	assert_true(changes > 10);
+	assert_int_equal(fetch_at(at, NO_LIMIT), FETCH_OK);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -201,6 +230,7 @@ int main(void)
 		cmocka_unit_test(honours_the_limit),
 		cmocka_unit_test(ends_where_addresses_end),
 		cmocka_unit_test(passes_on_what_decode_says),
+		cmocka_unit_test(a_race_for_a_page_table),
 	};
 
 	return cmocka_run_group_tests(tests, guest_memory_start, guest_memory_stop);

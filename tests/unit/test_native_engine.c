@@ -74,6 +74,8 @@ static const char *cannot_run(const struct native_form *form)
 	}
 	if ((near || far) && insn->operand_size == 2)
 		return "no code lies below 64 KiB";
+	if (near && insn->source == SOURCE_REGISTER && insn->reg == TL_RSP)
+		return "no code lies on the stack";
 	if (near && form->code_bits == 64 && has_prefix(form, 0x66) && !native_is_intel())
 		return "66 before a near transfer: only Intel's CPUs ignore it";
 	if ((far || insn->op == INSN_LOAD_FAR) && insn->operand_size == 8 && !native_is_intel())
@@ -120,6 +122,8 @@ static void refine_transfer(struct native_case *c)
 
 	if (insn->op == INSN_RET)
 		native_set_memory(stack_pointer(c), &pad, 8);
+	else if (insn->source == SOURCE_REGISTER)
+		c->gpr[insn->reg] = pad;
 	else if (insn->source == SOURCE_IMMEDIATE)
 		native_case_set_immediate(c, pad - (c->rip + insn->length), 4);
 	else

@@ -47,6 +47,9 @@ static void segments_in_64_bit_code(void **context)
 	at(8);
 	expect_done(BYTES(0x65, 0x8b, 0x03));
 	expect_call(1, DEVICE_AT + 8, 4, false, 0);
+	guest.cpu.segment[TL_FS] = (struct tl_segment){.base = DEVICE_AT + 8, .access = UNUSABLE};
+	expect_done(BYTES(0x64, 0x8b, 0x03));
+	expect_call(2, DEVICE_AT + 16, 4, false, 0);
 	guest.cpu.segment[TL_GS].base = NON_CANONICAL - 8;
 	expect_fault(BYTES(0x65, 0x8b, 0x03), GP, 0);
 }
@@ -133,6 +136,49 @@ static void addresses_wrap(void **context)
 	assert_int_equal(guest.stats.hole_reads, 1);
 }
 
+/* SDM vol. 2: these ask for an aligned operand whatever RFLAGS.AC says. */
+static void aligned_operands(void **context)
+{
+	static const uint8_t movaps[15] = {0x0f, 0x28, 0x0b}, cmpxchg16b[15] = {0x48, 0x0f, 0xc7, 0x0b};
+
+	(void)context;
+	for (unsigned offset = 1; offset < 16; offset++) {
+		at(DEVICE_AT + offset);
+		expect_fault(movaps, GP, 0);
+		expect_fault(cmpxchg16b, GP, 0);
+	}
+	at(DEVICE_AT + 16);
+	expect_done(movaps);
+	expect_done(cmpxchg16b);
+}
+
+/* What vmx/ has to read of the VMCS before. */
+static void parts_of_the_cpu(void **context)
+{
+	static const struct {
+		uint8_t bytes[INSN_MAX_LENGTH];
+		unsigned parts;
+	} cases[] = {
+		{{0x8b, 0x03}, 0},                               /* MOV EAX, [RBX] */
+		{{0x01, 0x03}, 0},                               /* ADD [RBX], EAX */
+		{{0xa5}, 0},                                     /* MOVSD */
+		{{0x66, 0x0f, 0x38, 0xf8, 0x0b}, 0},             /* MOVDIR64B */
+		{{0xff, 0x33}, 0},                               /* PUSH [RBX] */
+		{{0x0f, 0xa1}, CPU_SEGMENTS | CPU_TABLES},       /* POP FS */
+		{{0x8e, 0x1b}, CPU_SEGMENTS | CPU_TABLES},       /* MOV DS, [RBX] */
+		{{0x0f, 0x01, 0x03}, CPU_SEGMENTS | CPU_TABLES}, /* SGDT */
+		{{0x0f, 0x10, 0x0b}, CPU_XSTATE},                /* MOVUPS */
+		{{0xdd, 0x03}, CPU_XSTATE},                      /* FLD */
+	};
+
+	(void)context;
+	for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct insn insn = engine_decode(cases[i].bytes);
+
+		assert_int_equal(mmio_cpu_parts(&insn), cases[i].parts);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -141,6 +187,8 @@ int main(void)
 		cmocka_unit_test_setup(limits, engine_reset),
 		cmocka_unit_test_setup(types, engine_reset),
 		cmocka_unit_test_setup(addresses_wrap, engine_reset),
+		cmocka_unit_test_setup(aligned_operands, engine_reset),
+		cmocka_unit_test_setup(parts_of_the_cpu, engine_reset),
 	};
 
 	return cmocka_run_group_tests(tests, engine_guest_start, engine_guest_stop);

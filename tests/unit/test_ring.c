@@ -201,6 +201,48 @@ static void writes_that_come_during_a_drain_keep_their_order(void **context)
 	assert_true(put_at > 100 && met > 20);
 }
 
+/* Stamped before the other CPU's write, but only now in its lane. */
+static void step_late(int signal, siginfo_t *info, void *context)
+{
+	(void)signal;
+	(void)info;
+	if (steps++ != put_at)
+		return;
+	ring_put(ring, 0, 0, 0, 2);
+	ring->lanes[0].entries[(atomic_load(&ring->lanes[0].head) - 1) & ring->mask].tsc = 1;
+	((ucontext_t *)context)->uc_mcontext.gregs[REG_EFL] &= ~FLAG_TF;
+}
+
+/* A drain serves what was there when it began, each once, whatever else comes. */
+static void a_drain_meets_an_older_write(void **context)
+{
+	const struct map_range *range = map_find(map_now(), WITH_CALLBACK_AT);
+	struct sigaction action = {.sa_sigaction = step_late, .sa_flags = SA_SIGINFO};
+	unsigned older_first = 0;
+
+	(void)context;
+	assert_int_equal(sigaction(SIGTRAP, &action, NULL), 0);
+	for (put_at = 0;; put_at += EVERY) {
+		struct tl_mmio access = {0};
+		enum tl_status status;
+
+		steps = calls = 0;
+		assert_true(ring_put(ring, 1, 8, 0, 2));
+		STEPPING_BEGIN();
+		status = ring_drain(ring, range, &access);
+		STEPPING_END();
+		assert_int_equal(status, TL_OK);
+		if (steps <= put_at)
+			break;
+		assert_int_equal(calls == 2 || asked[0].offset == 8, true);
+		older_first += calls == 2;
+		assert_int_equal(ring_drain(ring, range, &access), TL_OK);
+		assert_int_equal(calls, 2);
+		assert_int_equal(asked[0].offset + asked[1].offset, 8);
+	}
+	assert_true(older_first > 10);
+}
+
 /* What a drainer holds is another's to take only when it is done. */
 static void one_drainer_at_a_time(void **context)
 {
@@ -300,6 +342,7 @@ int main(void)
 		cmocka_unit_test_setup(a_lane_takes_so_many_and_no_more, reset),
 		cmocka_unit_test_setup(what_was_first_comes_first, reset),
 		cmocka_unit_test_setup(writes_that_come_during_a_drain_keep_their_order, reset),
+		cmocka_unit_test_setup(a_drain_meets_an_older_write, reset),
 		cmocka_unit_test_setup(one_drainer_at_a_time, reset),
 		cmocka_unit_test_setup(a_read_comes_after_the_writes, reset),
 		cmocka_unit_test_setup(a_write_that_does_not_fit_comes_after_the_others, reset),

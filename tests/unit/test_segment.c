@@ -34,7 +34,7 @@ static void select(uint16_t selector, uint32_t rights)
 }
 
 static const uint8_t mov[TL_NR_SEGMENTS][INSN_MAX_LENGTH] = {
-	[TL_SS] = {0x8e, 0x13}, [TL_DS] = {0x8e, 0x1b}, [TL_GS] = {0x8e, 0x2b}};
+	[TL_SS] = {0x8e, 0x13}, [TL_DS] = {0x8e, 0x1b}, [TL_FS] = {0x8e, 0x23}, [TL_GS] = {0x8e, 0x2b}};
 
 /* Whether a segment of this type, DPL and presence may be loaded; else *vector. In the order of the SDM's words. */
 static bool may_load(enum tl_segment_name name, unsigned type, unsigned dpl, unsigned rpl, unsigned cpl, bool present,
@@ -113,6 +113,9 @@ static void null_selectors(void **context)
 			assert_int_equal(guest.cpu.segment[TL_GS].selector, rpl);
 			/* Intel's CPUs clear the base. */
 			assert_int_equal(guest.cpu.segment[TL_GS].base, 0);
+			guest.cpu.segment[TL_FS].base = BASE;
+			expect_done(mov[TL_FS]);
+			assert_int_equal(guest.cpu.segment[TL_FS].base, 0);
 		}
 	}
 	engine_in_32();

@@ -54,6 +54,58 @@ static void tables_are_stored(void **context)
 	assert_int_equal(engine_get(DATA_AT, 8), 0xffff876543210017);
 }
 
+/* Two accesses, each aligned as its size says: SDM vol. 3, 3.5.1. */
+static void tables_are_two_accesses(void **context)
+{
+	(void)context;
+	guest.cpu.gdtr = (struct tl_table){.base = 0x1122334455667788, .limit = 0x99aa};
+	guest.cpu.gpr[TL_RBX] = DEVICE_AT + 5;
+	expect_done(sgdt);
+	assert_int_equal(guest.calls, 2);
+	expect_call(0, DEVICE_AT + 5, 2, true, 0x99aa);
+	expect_call(1, DEVICE_AT + 7, 8, true, 0x1122334455667788);
+	guest.cpu.gpr[TL_RBX] = EMBEDDER_AT;
+	assert_int_equal(engine_run(lgdt), MMIO_EMBEDDER);
+	expect_access(EMBEDDER_AT, 2, false, 0);
+	assert_int_equal(engine_resume(0x17), MMIO_EMBEDDER);
+	expect_access(EMBEDDER_AT + 2, 8, false, 0);
+	assert_int_equal(guest.cpu.gdtr.limit, 0x99aa);
+	assert_int_equal(engine_resume(0x8000), MMIO_DONE);
+	assert_int_equal(guest.cpu.gdtr.limit, 0x17);
+	assert_int_equal(guest.cpu.gdtr.base, 0x8000);
+	for (unsigned bits = 32; bits <= 64; bits += 32)
+		for (unsigned offset = 0; offset < 8; offset++) {
+			if (bits == 64)
+				in_64(3);
+			else
+				in_32(3);
+			guest.cpu.paging.cr0 |= 1 << 18;
+			guest.cpu.paging.rflags_ac = true;
+			guest.cpu.gpr[TL_RBX] = DATA_AT + offset;
+			if (offset % (bits / 8) == bits / 8 - 2)
+				expect_done(sidt);
+			else
+				expect_fault(sidt, AC, 0);
+		}
+}
+
+/* The operand is looked at like any other. */
+static void operands_that_cannot_be(void **context)
+{
+	static const uint8_t *const insns[] = {sgdt, lgdt, smsw, lmsw, sldt, lldt, verr, lar};
+
+	(void)context;
+	guest.cpu.gpr[TL_RBX] = NON_CANONICAL;
+	for (unsigned i = 0; i < 8; i++)
+		expect_fault(insns[i], GP, 0);
+	/* The last byte of it. */
+	guest.cpu.gpr[TL_RBX] = NON_CANONICAL - 9;
+	expect_fault(sgdt, GP, 0);
+	engine_unmap_page(LINEAR_AT);
+	guest.cpu.gpr[TL_RBX] = LINEAR_AT - 2;
+	expect_page_fault(sgdt, 2, LINEAR_AT);
+}
+
 static void tables_are_loaded(void **context)
 {
 	(void)context;
@@ -306,6 +358,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(tables_are_stored, reset),
+		cmocka_unit_test_setup(tables_are_two_accesses, reset),
+		cmocka_unit_test_setup(operands_that_cannot_be, reset),
 		cmocka_unit_test_setup(tables_are_loaded, reset),
 		cmocka_unit_test_setup(what_only_the_kernel_may, reset),
 		cmocka_unit_test_setup(what_needs_descriptors, reset),

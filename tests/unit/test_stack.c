@@ -15,7 +15,7 @@ static const uint8_t push_memory[15] = {0xff, 0x33}, pop_memory[15] = {0x8f, 0x0
 		     push_rcx[15] = {0x51}, pop_rcx[15] = {0x59}, pop_rsp[15] = {0x5c}, push_fs[15] = {0x0f, 0xa0},
 		     pop_sp_relative[15] = {0x8f, 0x44, 0x24, 0x08}, /* POP [RSP+8] */
 	pusha[15] = {0x60}, popa[15] = {0x61}, enter_4_0[15] = {0xc8, 4, 0, 0}, enter_31[15] = {0xc8, 0, 0, 31},
-		     call_near[15] = {0xe8, 0x10, 0, 0, 0};
+		     call_rcx[15] = {0xff, 0xd1}, call_near[15] = {0xe8, 0x10, 0, 0, 0};
 
 static void at(gva_t linear)
 {
@@ -82,6 +82,30 @@ static void pops(void **context)
 	expect_fault(pop_memory, SS, 0);
 }
 
+/* ModRM may name a register where it mostly names memory. */
+static void registers_in_the_place_of_memory(void **context)
+{
+	static const uint8_t push_r9[15] = {0x41, 0xff, 0xf1}, pop_r9[15] = {0x41, 0x8f, 0xc1},
+			     call_r9[15] = {0x41, 0xff, 0xd1}, push_cx[15] = {0x66, 0xff, 0xf1};
+
+	(void)context;
+	stack_at(DEVICE_AT + 0x40);
+	guest.cpu.gpr[TL_R9] = 0x1122334455667788;
+	guest.cpu.gpr[TL_RCX] = 0xaabbccdd;
+	expect_done(push_r9);
+	expect_call(0, DEVICE_AT + 0x38, 8, true, 0x1122334455667788);
+	expect_done(push_cx);
+	expect_call(1, DEVICE_AT + 0x36, 2, true, 0xccdd);
+	stack_at(DEVICE_AT + 0x38);
+	guest.cpu.gpr[TL_R9] = 0;
+	expect_done(pop_r9);
+	assert_int_equal(guest.cpu.gpr[TL_R9], 0x1122334455667788);
+	guest.cpu.gpr[TL_R9] = 0x4000;
+	guest.cpu.rip = RIP;
+	expect_branch(call_r9, 0x4000, DEVICE_AT + 0x38);
+	expect_call(3, DEVICE_AT + 0x38, 8, true, RIP + 3);
+}
+
 static void transfers(void **context)
 {
 	(void)context;
@@ -94,6 +118,10 @@ static void transfers(void **context)
 	guest.cpu.rip = RIP;
 	stack_at(DEVICE_AT + 0x20);
 	expect_branch(call_near, RIP + 5 + 0x10, DEVICE_AT + 0x18);
+	guest.cpu.rip = RIP + 3;
+	stack_at(DEVICE_AT + 0x20);
+	guest.cpu.gpr[TL_RCX] = 0x4000;
+	expect_branch(call_rcx, 0x4000, DEVICE_AT + 0x18);
 	expect_branch(ret, RIP + 5, DEVICE_AT + 0x20);
 	stack_at(DEVICE_AT + 0x18);
 	expect_branch(ret_8, RIP + 5, DEVICE_AT + 0x28);
@@ -124,6 +152,9 @@ static void transfers_that_are_refused(void **context)
 	expect_branch(ret, 0x8000, DATA_AT + 4);
 	/* A stack that cannot be written. */
 	engine_in_64(0);
+	at(NON_CANONICAL);
+	expect_fault(push_memory, GP, 0);
+	expect_fault(jmp_memory, GP, 0);
 	at(DEVICE_AT);
 	engine_unmap_page(LINEAR_AT);
 	stack_at(LINEAR_AT + 8);
@@ -289,6 +320,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(pushes, engine_reset),
 		cmocka_unit_test_setup(pops, engine_reset),
+		cmocka_unit_test_setup(registers_in_the_place_of_memory, engine_reset),
 		cmocka_unit_test_setup(transfers, engine_reset),
 		cmocka_unit_test_setup(transfers_that_are_refused, engine_reset),
 		cmocka_unit_test_setup(flags_are_popped, engine_reset),
