@@ -61,14 +61,15 @@ struct mmio_operation {
 
 #define MMIO_ANY_GPA (~0ull)
 
+/* Whatever ends a string instruction, the iterations before count, and cpu has them. */
 enum mmio_progress {
 	MMIO_DONE,          /* completed; cpu is the state after it, its RIP behind the instruction */
 	MMIO_AGAIN,         /* some iterations done: cpu is the state after them, its RIP on the instruction */
 	MMIO_EMBEDDER,      /* *env->access is for the embedder: mmio_complete(), then run on */
 	MMIO_PORT,          /* *env->port is for the embedder: mmio_complete(), then run on */
 	MMIO_DRAIN,         /* *env->access names a range whose ring the embedder has to drain; nothing was done */
-	MMIO_DEVICE_ERROR,  /* the callback for *env->access returned an error. Of a string instruction as below */
-	MMIO_FAULT,         /* op->fault. Of a string instruction the iterations before count: cpu has them */
+	MMIO_DEVICE_ERROR,  /* the callback for *env->access returned an error */
+	MMIO_FAULT,         /* op->fault */
 	MMIO_RACED,         /* another CPU changed the page tables meanwhile: let the guest try again */
 	MMIO_TABLE_NOT_RAM, /* a page table, or a descriptor table, lies in MMIO or in the hole, at op->gpa */
 	MMIO_ELSEWHERE,     /* no operand contains op->exit_gpa */

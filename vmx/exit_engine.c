@@ -57,12 +57,9 @@ static enum vcpu_action complete(struct tl_vcpu *vcpu, const struct mmio_cpu *cp
 	return action;
 }
 
-/* The embedder has to do something first; the registers are those after what is done. */
-static enum vcpu_action leave(struct tl_vcpu *vcpu, const struct mmio_cpu *cpu, enum vcpu_pending pending,
-			      enum tl_exit_reason reason)
+/* The embedder has to do something first. */
+static enum vcpu_action leave(struct tl_vcpu *vcpu, enum vcpu_pending pending, enum tl_exit_reason reason)
 {
-	if (insn_unit(&vcpu->operation.insn) == UNIT_STRING)
-		cpu_state_store(vcpu, cpu);
 	vcpu->pending = pending;
 	if (pending == PENDING_PORT)
 		vcpu->exit->io = vcpu->io;
@@ -81,28 +78,28 @@ static enum vcpu_action run(struct tl_vcpu *vcpu, const struct map *map, uint64_
 					     .access = &vcpu->access,
 					     .port = &vcpu->io,
 					     .stats = &vcpu->reader.stats};
+	enum mmio_progress progress;
 	struct mmio_cpu cpu;
 
 	cpu_state_load(vcpu, vcpu->operation_rip, cs_access, mmio_cpu_parts(&op->insn), &cpu);
-	switch (mmio_run(op, &cpu, &env)) {
+	progress = mmio_run(op, &cpu, &env);
+	/* What was done of a string instruction counts, whatever ended it: no device is asked for it again. */
+	if (progress != MMIO_DONE && insn_unit(&op->insn) == UNIT_STRING)
+		cpu_state_store(vcpu, &cpu);
+	switch (progress) {
 	case MMIO_DONE:
 		return complete(vcpu, &cpu);
 	case MMIO_AGAIN:
-		cpu_state_store(vcpu, &cpu);
 		return exit_skip(vcpu, vcpu->operation_rip, 0);
 	case MMIO_EMBEDDER:
-		return leave(vcpu, &cpu, PENDING_MMIO, TL_EXIT_MMIO);
+		return leave(vcpu, PENDING_MMIO, TL_EXIT_MMIO);
 	case MMIO_DRAIN:
-		return leave(vcpu, &cpu, PENDING_MMIO, TL_EXIT_DRAIN);
+		return leave(vcpu, PENDING_MMIO, TL_EXIT_DRAIN);
 	case MMIO_PORT:
-		return leave(vcpu, &cpu, PENDING_PORT, TL_EXIT_IO);
+		return leave(vcpu, PENDING_PORT, TL_EXIT_IO);
 	case MMIO_DEVICE_ERROR:
-		if (insn_unit(&op->insn) == UNIT_STRING)
-			cpu_state_store(vcpu, &cpu);
 		return exit_stop(vcpu, TL_STOP_DEVICE, 0);
 	case MMIO_FAULT:
-		if (insn_unit(&op->insn) == UNIT_STRING)
-			cpu_state_store(vcpu, &cpu);
 		return raise_fault(vcpu, &op->fault);
 	case MMIO_TABLE_NOT_RAM:
 		vcpu->exit_gpa = op->gpa;
