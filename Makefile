@@ -135,8 +135,9 @@ $(B)/trapline.elf: $(image_parts) $(symbols)
 	$(call say,LD,$@)
 	$(Q)$(link)
 
-# The image of the system tests, which can damage EPT entries.
-$(B)/test-image/trapline.elf: $(image_parts) $(symbols) $(B)/obj/tests/system/corrupt_ept.o
+# The image of the system tests, which can damage EPT entries and believes in a processor that is not there.
+$(B)/test-image/trapline.elf: $(image_parts) $(symbols) \
+	$(patsubst %.c,$(B)/obj/%.o,$(wildcard tests/system/*.c))
 	$(call say,LD,$@)
 	@mkdir -p $(@D)
 	$(Q)$(link)

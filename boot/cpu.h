@@ -90,6 +90,12 @@ static inline void cpu_relax(void)
 	__asm__ volatile("pause" : : : "memory");
 }
 
+/* Waits for an interrupt, and takes it. Interrupts are off before and after; STI holds them off until the HLT. */
+static inline void cpu_wait(void)
+{
+	__asm__ volatile("sti; hlt; cli" : : : "memory");
+}
+
 static inline _Noreturn void cpu_stop(void)
 {
 	for (;;)

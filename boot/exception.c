@@ -7,6 +7,7 @@
 #include "boot/console.h"
 #include "boot/cpu.h"
 #include "boot/halt.h"
+#include "boot/host_cpu.h"
 #include "boot/idt.h"
 #include "boot/print.h"
 #include "boot/stack.h"
@@ -114,7 +115,7 @@ static void print_report(const struct exception_frame *frame, const char *detail
 	host_print("\nexception %llu: %s, error code 0x%llx%s\n", (unsigned long long)frame->vector,
 		   exception_name(frame->vector), (unsigned long long)frame->error, detail);
 	print_registers(frame);
-	host_print("  %llu NMIs and %llu interrupts so far\n", (unsigned long long)idt_nmis,
+	host_print("  CPU %u, %llu NMIs and %llu interrupts so far\n", host_cpu_index(), (unsigned long long)idt_nmis,
 		   (unsigned long long)idt_interrupts);
 	backtrace_print(frame->rip, frame->rsp);
 }
@@ -124,6 +125,7 @@ _Noreturn void exception_handle(const struct exception_frame *frame)
 	static unsigned depth;
 	char detail[128], place[96];
 
+	host_claim_end();
 	/* The report itself may fault: then it is cut short, and a third fault is not even worth a word. */
 	if (++depth > 2)
 		cpu_stop();

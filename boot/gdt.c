@@ -1,53 +1,40 @@
 /* SPDX-License-Identifier: MIT */
 #include "boot/gdt.h"
 
-#include <stddef.h>
-#include <stdint.h>
-
-#include "boot/stack.h"
-
-/* SDM vol. 3, 8.7, figure 8-11. */
-struct tss {
-	uint32_t reserved0;
-	uint64_t rsp[3];
-	uint64_t reserved1;
-	uint64_t ist[7];
-	uint64_t reserved2;
-	uint16_t reserved3;
-	uint16_t io_map_base;
-} __attribute__((packed));
-
-_Static_assert(sizeof(struct tss) == 104 && offsetof(struct tss, ist) == 36, "the TSS as SDM figure 8-11 has it");
+#include "boot/cpu.h"
 
 struct table_register {
 	uint16_t limit;
 	uint64_t base;
 } __attribute__((packed));
 
-static struct tss tss;
-static uint64_t gdt[5] __attribute__((aligned(16))) = {
-	[GDT_CODE / 8] = 0x00AF9B000000FFFF, /* 64-bit, execute and read, accessed */
-	[GDT_DATA / 8] = 0x00CF93000000FFFF, /* read and write, accessed */
-};
+enum { MSR_GS_BASE = 0xC0000101 };
 
-static void gdt_set_tss(void)
+static void fill_tss(struct host_cpu *cpu)
 {
-	uint64_t base = (uintptr_t)&tss;
-	uint64_t limit = sizeof(tss) - 1;
-
-	/* Present, type 9: an available 64-bit TSS. SDM vol. 3, figure 8-4. */
-	gdt[GDT_TSS / 8] = limit | (base & 0xFFFFFF) << 16 | 0x89ull << 40 | (base >> 24 & 0xFF) << 56;
-	gdt[GDT_TSS / 8 + 1] = base >> 32;
+	for (unsigned i = HOST_STACK_DOUBLE_FAULT; i < HOST_STACKS; i++)
+		cpu->tss.ist[i - HOST_STACK_DOUBLE_FAULT] = (uintptr_t)cpu->stacks[i].end;
+	cpu->tss.io_map_base = sizeof(cpu->tss);
 }
 
-void gdt_init(void)
+static void fill_gdt(struct host_cpu *cpu)
 {
-	struct table_register gdtr = {sizeof(gdt) - 1, (uintptr_t)gdt};
+	uint64_t base = (uintptr_t)&cpu->tss;
+	uint64_t limit = sizeof(cpu->tss) - 1;
 
-	for (unsigned i = HOST_STACK_DOUBLE_FAULT; i < HOST_STACKS; i++)
-		tss.ist[i - HOST_STACK_DOUBLE_FAULT] = (uintptr_t)host_stacks[i].end;
-	tss.io_map_base = sizeof(tss);
-	gdt_set_tss();
+	cpu->gdt[GDT_CODE / 8] = 0x00AF9B000000FFFF; /* 64-bit, execute and read, accessed */
+	cpu->gdt[GDT_DATA / 8] = 0x00CF93000000FFFF; /* read and write, accessed */
+	/* Present, type 9: an available 64-bit TSS. SDM vol. 3, figure 8-4. */
+	cpu->gdt[GDT_TSS / 8] = limit | (base & 0xFFFFFF) << 16 | 0x89ull << 40 | (base >> 24 & 0xFF) << 56;
+	cpu->gdt[GDT_TSS / 8 + 1] = base >> 32;
+}
+
+void gdt_init(struct host_cpu *cpu)
+{
+	struct table_register gdtr = {sizeof(cpu->gdt) - 1, (uintptr_t)cpu->gdt};
+
+	fill_tss(cpu);
+	fill_gdt(cpu);
 	__asm__ volatile("lgdt %0\n\t"
 			 "pushq %q1\n\t"
 			 "leaq 1f(%%rip), %%rax\n\t"
@@ -61,4 +48,6 @@ void gdt_init(void)
 			 :
 			 : "m"(gdtr), "r"((uint64_t)GDT_CODE), "r"(GDT_DATA), "r"(GDT_TSS)
 			 : "rax", "memory");
+	/* The selector is null and stays so: loading one would clear the base. */
+	msr_write(MSR_GS_BASE, (uintptr_t)cpu);
 }

@@ -3,9 +3,14 @@
 #ifndef BOOT_GDT_H
 #define BOOT_GDT_H
 
+#include "boot/host_cpu.h"
+
 enum { GDT_CODE = 0x08, GDT_DATA = 0x10, GDT_TSS = 0x18 };
 
-/* Loads the table, its selectors and TR, which VMX wants nonzero (SDM vol. 3, 27.2.3). Context: host, one CPU. */
-void gdt_init(void);
+/*
+ * Loads the CPU's own table, its selectors, TR, which VMX wants nonzero (SDM vol. 3, 27.2.3), and GS's base. `cpu` is
+ * the calling one. Precondition: its stacks are known. Context: host.
+ */
+void gdt_init(struct host_cpu *cpu);
 
 #endif

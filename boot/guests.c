@@ -172,7 +172,7 @@ void guests_run(const struct boot_options *options, unsigned *passed, unsigned *
 		.first_generation = options->generation,
 		.trace = options->trace,
 		.quiet = options->quiet,
-		.tsc_hz = tsc_measure(),
+		.tsc_hz = tsc_hz(),
 		.corrupt_ept = test_corrupt_ept,
 	};
 

@@ -20,4 +20,10 @@ enum host_status {
 _Noreturn void host_exit(enum host_status status, const char *format, ...) __attribute__((format(printf, 2, 3)));
 _Noreturn void host_exit_v(enum host_status status, const char *format, va_list arguments);
 
+/*
+ * Makes the calling CPU the one that ends the run: it returns for the first that calls it, however often, and stops
+ * every other. For who has something to print before host_exit(), which calls it as well. Context: any.
+ */
+void host_claim_end(void);
+
 #endif

@@ -4,7 +4,9 @@
 #include "boot/backtrace.h"
 #include "boot/console.h"
 #include "boot/halt.h"
+#include "boot/host_cpu.h"
 #include "boot/memory.h"
+#include "boot/smp.h"
 
 static bool hooks_quiet;
 
@@ -24,26 +26,18 @@ static void log_line(enum tl_log_level level, const char *format, va_list argume
 {
 	if (level == TL_LOG_INFO && hooks_quiet)
 		return;
+	console_lock();
 	host_print_v(format, arguments);
 	host_print("\n");
+	console_unlock();
 }
 
 static _Noreturn void panic(const char *format, va_list arguments)
 {
+	host_claim_end();
 	host_print("\nthe library found a broken rule of its own\n");
 	backtrace_print(0, (uintptr_t)__builtin_frame_address(0));
 	host_exit_v(HOST_CANNOT_RUN, format, arguments);
-}
-
-static unsigned cpu_index(void)
-{
-	return 0;
-}
-
-/* This embedder brings up one CPU, and a CPU that calls kick() is not in a guest: there is nothing to interrupt. */
-static void kick(unsigned cpu)
-{
-	(void)cpu;
 }
 
 const struct tl_hooks host_hooks = {
@@ -52,6 +46,6 @@ const struct tl_hooks host_hooks = {
 	.direct_offset = 0, /* boot/paging.c maps memory one to one */
 	.log = log_line,
 	.panic = panic,
-	.cpu_index = cpu_index,
-	.kick = kick,
+	.cpu_index = host_cpu_index,
+	.kick = smp_kick,
 };

@@ -28,6 +28,7 @@ struct table_register {
 extern const uint64_t idt_exceptions[EXCEPTIONS];
 void idt_nmi(void);
 void idt_interrupt(void);
+void idt_kick(void);
 
 uint64_t idt_nmis, idt_interrupts;
 
@@ -58,8 +59,6 @@ static void pic_silence(void)
 
 void idt_init(void)
 {
-	struct table_register idtr = {sizeof(idt) - 1, (uintptr_t)idt};
-
 	for (unsigned vector = 0; vector < VECTORS; vector++)
 		idt_set(vector, vector < EXCEPTIONS ? idt_exceptions[vector] : (uintptr_t)idt_interrupt,
 			HOST_STACK_BOOT);
@@ -67,7 +66,15 @@ void idt_init(void)
 	idt_set(VECTOR_NMI, (uintptr_t)idt_nmi, HOST_STACK_NMI);
 	idt_set(VECTOR_DOUBLE_FAULT, idt_exceptions[VECTOR_DOUBLE_FAULT], HOST_STACK_DOUBLE_FAULT);
 	idt_set(VECTOR_MACHINE_CHECK, idt_exceptions[VECTOR_MACHINE_CHECK], HOST_STACK_MACHINE_CHECK);
+	idt_set(IDT_VECTOR_KICK, (uintptr_t)idt_kick, HOST_STACK_BOOT);
 	pic_silence();
+	idt_load();
+}
+
+void idt_load(void)
+{
+	struct table_register idtr = {sizeof(idt) - 1, (uintptr_t)idt};
+
 	__asm__ volatile("lidt %0" : : "m"(idtr));
 	/* Without it a machine check resets the machine instead of being reported. Every 64-bit CPU has it. */
 	cr4_write(cr4_read() | CR4_MCE);

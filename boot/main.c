@@ -5,23 +5,30 @@
  */
 #include <trapline.h>
 
+#include "boot/acpi.h"
 #include "boot/cmdline.h"
 #include "boot/console.h"
 #include "boot/gdt.h"
 #include "boot/guests.h"
 #include "boot/halt.h"
 #include "boot/hooks.h"
+#include "boot/host_cpu.h"
 #include "boot/idt.h"
 #include "boot/memory.h"
 #include "boot/multiboot.h"
 #include "boot/paging.h"
 #include "boot/selfcheck.h"
+#include "boot/smp.h"
 
 _Noreturn void boot_main(uint32_t magic, uint32_t address);
 
 extern char image_start[], image_end[];
 
+/* Only the image of the system tests has it (tests/system/phantom_cpu.c). */
+extern void test_phantom_cpu(struct acpi_cpus *cpus) __attribute__((weak));
+
 static struct boot_info boot_info;
+static struct acpi_cpus acpi_cpus;
 static struct boot_options boot_options;
 static char refusal[1024];
 
@@ -29,6 +36,14 @@ static char refusal[1024];
 static const void *early_memory(uint64_t physical, uint64_t size)
 {
 	if (physical < HOST_PAGE || size > PAGING_EARLY_REACH || physical > PAGING_EARLY_REACH - size)
+		return NULL;
+	return (const void *)physical;
+}
+
+/* Firmware's areas, too: the BIOS data area lies in page 0, and ACPI's tables where they like. */
+static const void *early_firmware(uint64_t physical, uint64_t size)
+{
+	if (size > PAGING_EARLY_REACH || physical > PAGING_EARLY_REACH - size)
 		return NULL;
 	return (const void *)physical;
 }
@@ -66,6 +81,17 @@ static void print_banner(void)
 		   (unsigned long long)(boot_info.memory_size >> 20), boot_info.nr_memory, boot_info.nr_modules);
 }
 
+/* While the early tables map firmware's own memory. A machine that says nothing of itself has one processor. */
+static void read_firmware(void)
+{
+	if (!acpi_find_cpus(early_firmware, boot_info.rsdp, boot_info.rsdp_size, &acpi_cpus, refusal,
+			    sizeof(refusal)) &&
+	    !boot_options.quiet)
+		host_print("SMP: one processor is used: %s\n", refusal);
+	if (test_phantom_cpu)
+		test_phantom_cpu(&acpi_cpus);
+}
+
 static void start_memory(void)
 {
 	if (!memory_init(&boot_info, PAGING_EARLY_REACH))
@@ -85,11 +111,13 @@ _Noreturn void boot_main(uint32_t magic, uint32_t address)
 	unsigned passed, failed;
 
 	console_init();
-	gdt_init();
+	host_stacks_first(&host_cpus[0]);
+	gdt_init(&host_cpus[0]);
 	idt_init();
 	read_loader(magic, address);
 	read_command_line();
 	print_banner();
+	read_firmware();
 	start_memory();
 	selfcheck_crash((enum boot_crash)boot_options.crash);
 	if (!guests_init(&boot_info, &boot_options, refusal, sizeof(refusal)))
@@ -99,8 +127,11 @@ _Noreturn void boot_main(uint32_t magic, uint32_t address)
 	require(tl_init(&host_hooks));
 	require(tl_features_off((uint32_t)boot_options.features_off));
 	require(tl_cpu_up());
-	if (!boot_options.quiet)
+	smp_init(&boot_info, &acpi_cpus);
+	if (!boot_options.quiet) {
 		tl_cpu_describe();
+		smp_describe();
+	}
 	guests_run(&boot_options, &passed, &failed);
 	tl_cpu_down();
 	host_exit(failed ? HOST_FAILED : HOST_PASSED, "%u guests passed, %u failed", passed, failed);

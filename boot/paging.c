@@ -4,9 +4,9 @@
 #include <stddef.h>
 
 #include "boot/cpu.h"
+#include "boot/host_cpu.h"
 #include "boot/memory.h"
 #include "boot/print.h"
-#include "boot/stack.h"
 
 /* SDM vol. 3, 4.5.5. */
 #define PTE_PRESENT       (1ull << 0)
@@ -122,7 +122,7 @@ static bool map_all(const struct boot_info *info)
 	    !set_between(image_data_start, image_end, PAGE_DATA))
 		return false;
 	for (unsigned i = 0; i < HOST_STACKS; i++)
-		if (!set_between(host_stacks[i].guard, host_stacks[i].start, PAGE_NONE))
+		if (!set_between(host_cpus[0].stacks[i].guard, host_cpus[0].stacks[i].start, PAGE_NONE))
 			return false;
 	return true;
 }
@@ -145,6 +145,19 @@ bool paging_init(const struct boot_info *info, char *reason, size_t size)
 	msr_write(MSR_EFER, msr_read(MSR_EFER) | EFER_NXE);
 	cr3_write((uintptr_t)paging_root);
 	return true;
+}
+
+uint64_t paging_tables(void)
+{
+	return (uintptr_t)paging_root;
+}
+
+bool paging_unmap(uint64_t start, uint64_t end)
+{
+	bool done = set(start, end, PAGE_NONE);
+
+	cr3_write((uintptr_t)paging_root); /* drops what this CPU has cached of it */
+	return done;
 }
 
 volatile void *paging_map_device(uint64_t physical, uint64_t size)

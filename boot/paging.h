@@ -20,6 +20,15 @@ uint64_t paging_limit(void);
  */
 bool paging_init(const struct boot_info *info, char *reason, size_t size);
 
+/* The physical address of the tables, for the CR3 of another CPU. Precondition: paging_init(). */
+uint64_t paging_tables(void);
+
+/*
+ * Takes whole pages out of the tables and this CPU's TLB. false: memory for tables ran out. Context: host, while no
+ * other CPU runs.
+ */
+bool paging_unmap(uint64_t start, uint64_t end);
+
 /*
  * Maps the registers of a device at a physical address uncached and returns their address; NULL: they lie in usable
  * memory or out of reach, or memory for tables ran out. Context: host, one CPU at a time.

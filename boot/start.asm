@@ -93,6 +93,7 @@ STACK double_fault_stack, IST_STACK_SIZE
 STACK nmi_stack, IST_STACK_SIZE
 STACK machine_check_stack, IST_STACK_SIZE
 
+global early_pml4
 early_pml4:	resb 4096
 early_pdpt:	resb 4096
 early_pd:	resb 4 * 4096
@@ -316,17 +317,42 @@ exception_ %+ vector:
 %assign vector vector + 1
 %endrep
 
-global idt_nmi, idt_interrupt
-extern idt_nmis, idt_interrupts
+global idt_nmi, idt_interrupt, idt_kick
+extern idt_nmis, idt_interrupts, apic_end_interrupt
 
-; An NMI is a kick or somebody's watchdog: having left the guest is all that it had to do.
+; An NMI is somebody's watchdog: having left the guest is all that it had to do.
 idt_nmi:
-	inc qword [idt_nmis]
+	lock inc qword [idt_nmis]
+	iretq
+
+; Another CPU's kick: likewise, but the local APIC has to be told.
+idt_kick:
+	push rax
+	push rcx
+	push rdx
+	push rsi
+	push rdi
+	push r8
+	push r9
+	push r10
+	push r11
+	cld
+	; The processor has aligned the stack by 16 and pushed 5 words (SDM vol. 3, 6.14.2), and these are 9.
+	call apic_end_interrupt
+	pop r11
+	pop r10
+	pop r9
+	pop r8
+	pop rdi
+	pop rsi
+	pop rdx
+	pop rcx
+	pop rax
 	iretq
 
 ; The PIC is masked and nothing else is programmed to interrupt: what comes is spurious.
 idt_interrupt:
-	inc qword [idt_interrupts]
+	lock inc qword [idt_interrupts]
 	iretq
 
 section .rodata

@@ -9,6 +9,9 @@ enum { PIT_CHANNEL2 = 0x42, PIT_COMMAND = 0x43, PIT_CHANNEL2_ONE_SHOT = 0xB0 /* 
 enum { PORT_B = 0x61, PORT_B_GATE2 = 1, PORT_B_SPEAKER = 2, PORT_B_OUT2 = 0x20 };
 enum { PIT_HZ = 1193182, MEASURES_PER_SECOND = 100, POLLS_MAX = 10000000 };
 
+/* Of a TSC whose frequency is unknown: a delay is rather too long than too short. */
+#define FASTEST_HZ 5000000000ull
+
 static uint64_t rdtsc(void)
 {
 	uint32_t low, high;
@@ -17,7 +20,7 @@ static uint64_t rdtsc(void)
 	return (uint64_t)high << 32 | low;
 }
 
-uint64_t tsc_measure(void)
+static uint64_t measure(void)
 {
 	const uint16_t count = PIT_HZ / MEASURES_PER_SECOND;
 	uint8_t port_b = io_read8(PORT_B) & (uint8_t) ~(PORT_B_SPEAKER | PORT_B_GATE2);
@@ -36,4 +39,24 @@ uint64_t tsc_measure(void)
 	for (unsigned i = 0; i < POLLS_MAX && !done; i++)
 		done = io_read8(PORT_B) & PORT_B_OUT2;
 	return done ? (rdtsc() - start) * MEASURES_PER_SECOND : 0;
+}
+
+uint64_t tsc_hz(void)
+{
+	static uint64_t hz;
+	static bool measured;
+
+	if (!measured)
+		hz = measure();
+	measured = true;
+	return hz;
+}
+
+void tsc_delay(unsigned microseconds)
+{
+	uint64_t hz = tsc_hz() ? tsc_hz() : FASTEST_HZ;
+	uint64_t begin = rdtsc(), ticks = hz / 1000000 * microseconds;
+
+	while (rdtsc() - begin < ticks)
+		cpu_relax();
 }

@@ -4,7 +4,11 @@
 
 #include <stdint.h>
 
-/* Ticks of the TSC in a second, measured for 10 ms against the PIT; 0 where no PIT answers. Context: one CPU. */
-uint64_t tsc_measure(void);
+/* Ticks of the TSC in a second, measured for 10 ms against the PIT by the first call; 0 where no PIT answers. Context:
+ * the first CPU. */
+uint64_t tsc_hz(void);
+
+/* Waits at least so long. Context: the first CPU. */
+void tsc_delay(unsigned microseconds);
 
 #endif

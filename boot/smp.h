@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: MIT */
+/* The machine's processors: found in ACPI's tables, started, and given work. */
+#ifndef BOOT_SMP_H
+#define BOOT_SMP_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "boot/acpi.h"
+#include "boot/multiboot.h"
+
+/*
+ * Starts every processor that ACPI lists, up to TL_MAX_CPUS, and calls tl_cpu_up() on each. One that does not answer,
+ * or that the library refuses, is named on the console, and the run goes on without it. `cpus` may be empty: the first
+ * CPU is alone then. Preconditions: tl_init() and tl_cpu_up() on the calling CPU, which is the first. Context: once.
+ */
+void smp_init(const struct boot_info *info, const struct acpi_cpus *cpus);
+
+/* One line about the processors. */
+void smp_describe(void);
+
+/* How many CPUs run, the first one included. */
+unsigned smp_nr_cpus(void);
+
+/*
+ * Has a CPU call function(context), interrupts off, and returns at once. `cpu` counts from 1 to smp_nr_cpus() - 1: the
+ * calling CPU is 0 and works by itself. Precondition: it has nothing to do. Context: the first CPU.
+ */
+void smp_start(unsigned cpu, void (*function)(void *context), void *context);
+
+/* Waits until it has done so. What it wrote is seen. Context: the first CPU. */
+void smp_wait(unsigned cpu);
+
+/* An interrupt that makes a CPU leave its guest, or look for work. `index` is the library's number. Context: any. */
+void smp_kick(unsigned index);
+
+#endif
