@@ -9,6 +9,7 @@
 /* What an interrupt command does to the CPU that gets it, SDM vol. 3, 11.6.1. Start-up: the page's number is added. */
 enum {
 	APIC_FIXED = 0x4000,
+	APIC_NMI = 0x4400,
 	APIC_INIT = 0x4500,
 	APIC_STARTUP = 0x4600,
 };

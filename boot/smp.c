@@ -47,6 +47,7 @@ static _Noreturn void work_for_ever(struct host_cpu *cpu)
 			atomic_store_explicit(&cpu->work, NULL, memory_order_release);
 			continue;
 		}
+		tl_cpu_poll();
 		/* A kick between the look and the halt ends the halt: interrupts are off until it. */
 		cpu_wait();
 	}
@@ -220,11 +221,19 @@ void smp_start(unsigned cpu, void (*function)(void *context), void *context)
 void smp_wait(unsigned cpu)
 {
 	/* acquire: what the job wrote. */
-	while (atomic_load_explicit(&host_cpus[running[cpu]].work, memory_order_acquire))
+	while (atomic_load_explicit(&host_cpus[running[cpu]].work, memory_order_acquire)) {
+		tl_cpu_poll();
 		cpu_relax();
+	}
 }
 
 void smp_kick(unsigned index)
 {
 	apic_send(host_cpus[index].apic_id, APIC_FIXED | IDT_VECTOR_KICK);
+	/*
+	 * The interrupt is the kick: it stays pending where the CPU is about to enter a guest, and ends the guest at
+	 * once. But Bochs 2.7 computes at an entry whether interrupts are masked as if the guest were not entered yet,
+	 * and so keeps them from a guest whose IF is 0, whatever external-interrupt exiting says. An NMI gets through.
+	 */
+	apic_send(host_cpus[index].apic_id, APIC_NMI);
 }

@@ -320,7 +320,7 @@ exception_ %+ vector:
 global idt_nmi, idt_interrupt, idt_kick
 extern idt_nmis, idt_interrupts, apic_end_interrupt
 
-; An NMI is somebody's watchdog: having left the guest is all that it had to do.
+; An NMI is a part of a kick (boot/smp.c) or somebody's watchdog: having left the guest is all that it had to do.
 idt_nmi:
 	lock inc qword [idt_nmis]
 	iretq

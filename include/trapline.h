@@ -115,8 +115,15 @@ enum tl_status tl_features_off(uint32_t features);
  */
 enum tl_status tl_cpu_up(void);
 
-/* Turns VMX off again; no vCPU may have state on this CPU that is still wanted. Context: host. */
+/* Turns VMX off again, after writing back what this CPU holds of vCPUs. Context: host. */
 void tl_cpu_down(void);
+
+/*
+ * Lets go of the vCPUs that other CPUs ask this one for, see tl_vcpu_unload(). A CPU that runs a guest does so by
+ * itself when it is kicked; one that runs none must call this after each kick, or while it waits. Context: host,
+ * interrupts off. Cheap: one load where nobody asks.
+ */
+void tl_cpu_poll(void);
 
 /* Writes a few lines about the CPU and the VMX features in use through the log hook. Context: host, CPU up. */
 void tl_cpu_describe(void);
@@ -323,9 +330,21 @@ enum tl_status tl_vcpu_destroy(struct tl_vcpu *vcpu);
  * Runs the guest on the calling CPU until something is for the embedder. `exit` is also an input: what the embedder
  * completed in it (mmio.data, io.data, vmcall.result) is taken over first, so it must be the same object as before.
  * Preconditions: interrupts off, tl_cpu_up() done on this CPU. Errors: TL_CPU_DOWN, TL_INVALID_ARGUMENT.
- * Context: host. Concurrency: one CPU at a time per vCPU; it may be another one each time.
+ * Context: host. Concurrency: one CPU at a time per vCPU; it may be another one each time (tl_vcpu_unload()).
  */
 enum tl_status tl_vcpu_run(struct tl_vcpu *vcpu, struct tl_exit *exit);
+
+/*
+ * Takes the vCPU's state, which stays in the CPU that ran it so that it can go on at once, back into memory. Not needed
+ * before another CPU runs, reads, changes or destroys the vCPU: that CPU kicks the old one and waits until it has let
+ * go (tl_cpu_poll()). But who knows that a vCPU leaves its CPU saves it that wait. Nothing happens if its state is
+ * elsewhere. Context: host, interrupts off, not running.
+ */
+void tl_vcpu_unload(struct tl_vcpu *vcpu);
+
+/* A pointer of the embedder's, NULL at first: what the vCPU of an exit or of an access is to it. Context: any. */
+void tl_vcpu_set_context(struct tl_vcpu *vcpu, void *context);
+void *tl_vcpu_context(const struct tl_vcpu *vcpu);
 
 /* The guest time, in TSC ticks, after which tl_vcpu_run() returns TL_EXIT_BUDGET; counted from this call on, spent in
  * the guest only. 0: none. TL_UNSUPPORTED without a preemption timer. Context: host, not running. */
@@ -348,7 +367,7 @@ struct tl_event {
 enum tl_status tl_vcpu_inject(struct tl_vcpu *vcpu, const struct tl_event *event);
 
 /*
- * The whole architectural state. Precondition: not running; its CPU is the calling one or the vCPU never ran.
+ * The whole architectural state. Preconditions: not running, interrupts off.
  * tl_vcpu_set() takes it as it is: what VM entry refuses stops the guest with TL_STOP_ENTRY. It abandons the
  * instruction that the vCPU stood at: what was to be completed, an exception on its way, the shadow of STI and MOV SS.
  * Events queued by tl_vcpu_inject() stay. Context: host.

@@ -57,6 +57,8 @@ static enum tl_status baseline_fill(void)
 		status = capability_check(&vmx_capability);
 	if (!status)
 		status = controls_compute(&vmx_capability, &vmx_controls);
+	if (!status)
+		status = vmcs_bitmaps_create();
 	if (status)
 		return status;
 
@@ -223,11 +225,14 @@ void tl_cpu_down(void)
 
 	if (!cpu->up)
 		return;
+	while (cpu->residents)
+		vcpu_unload(cpu->residents);
 	if (vmx_off())
 		tl_panic("VMXOFF failed on CPU %u.", hooks->cpu_index());
 	restore_cr4(cpu);
 	page_free(cpu->vmxon_region, 1);
-	*cpu = (struct vmx_cpu){0};
+	cpu->vmxon_region = NULL;
+	cpu->up = false;
 }
 
 /* ---- What the CPU is --------------------------------------------------------------------------------------------- */

@@ -5,6 +5,7 @@
 
 #include "mmu/hooks.h"
 #include "vmx/controls.h"
+#include <stdatomic.h>
 
 struct vmx_cpu {
 	void *vmxon_region;
@@ -12,6 +13,8 @@ struct vmx_cpu {
 	bool had_vmxe;             /* CR4.VMXE was set before us: tl_cpu_down() leaves it */
 	struct tl_vcpu *loaded;    /* whose VMCS is the current one, or NULL: its FPU state is in the registers, too */
 	struct tl_vcpu *fpu_owner; /* whose FPU state is in the registers, NULL: the host's */
+	struct tl_vcpu *residents; /* whose VMCS is active here; only this CPU touches the list */
+	_Atomic uint32_t asked;    /* another CPU wants one of them */
 } __attribute__((aligned(64)));    /* no two CPUs share a cache line */
 
 extern struct vmx_cpu vmx_cpu[TL_MAX_CPUS];

@@ -85,6 +85,7 @@ static enum vcpu_action exit_external_interrupt(struct tl_vcpu *vcpu)
 {
 	/* Not acknowledged at the exit: the host's own handler takes it here, while we hold no map. A kick is one. */
 	interrupt_window();
+	tl_cpu_poll();
 	return vcpu_attention(vcpu);
 }
 

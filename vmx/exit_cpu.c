@@ -220,6 +220,7 @@ enum vcpu_action exit_exception(struct tl_vcpu *vcpu)
 
 	if ((information & EVENT_INFO_TYPE) >> 8 == TL_EVENT_NMI) {
 		raise_nmi();
+		tl_cpu_poll();
 		return vcpu_attention(vcpu);
 	}
 	if (vector == VECTOR_DB) {

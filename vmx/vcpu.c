@@ -92,55 +92,6 @@ void vcpu_paging(const struct tl_vcpu *vcpu, struct guest_paging *paging)
 	}
 }
 
-/* Makes the VMCS current and, on a CPU that it was not on, its own. */
-enum tl_status vcpu_load(struct tl_vcpu *vcpu)
-{
-	unsigned index = hooks->cpu_index();
-	struct vmx_cpu *cpu = &vmx_cpu[index];
-
-	if (!cpu->up)
-		return TL_CPU_DOWN;
-	if (cpu->loaded == vcpu) {
-		extended_state_load(vcpu);
-		return TL_OK;
-	}
-	/* Part of a VMCS may live in the CPU that it was active on; only that CPU can write it back. */
-	if (vcpu->active && vcpu->on_cpu != index)
-		return TL_WOULD_WAIT;
-	if (vmcs_load(vcpu->vmcs) != VMX_SUCCEED)
-		tl_panic("VMPTRLD failed for the VMCS at %lx", (unsigned long)vcpu->vmcs);
-	cpu->loaded = vcpu;
-	if (!vcpu->active) {
-		vcpu->active = true;
-		vcpu->on_cpu = index;
-		vmcs_set_host_state();
-		/* Another vCPU of this number may have been here, or this one, long ago. */
-		vcpu_flush_guest_tlb(vcpu);
-	}
-	extended_state_load(vcpu);
-	return TL_OK;
-}
-
-/* Writes the VMCS back to memory and makes it inactive; also the first thing done with a new one. */
-static void clear_vmcs(const struct tl_vcpu *vcpu)
-{
-	if (vmcs_clear(vcpu->vmcs) != VMX_SUCCEED)
-		tl_panic("VMCLEAR failed for the VMCS at %lx", (unsigned long)vcpu->vmcs);
-}
-
-static void unload(struct tl_vcpu *vcpu)
-{
-	struct vmx_cpu *cpu = cpu_this();
-
-	extended_state_evict(vcpu);
-	clear_vmcs(vcpu);
-	vcpu->active = false;
-	vcpu->launched = 0;
-	vcpu->host_rsp = 0;
-	if (cpu->loaded == vcpu)
-		cpu->loaded = NULL;
-}
-
 static void free_vcpu(struct tl_vcpu *vcpu)
 {
 	page_free(vcpu->fpu, extended_state_pages());
@@ -177,15 +128,15 @@ struct tl_vcpu *tl_vcpu_create(struct tl_vm *vm, enum tl_status *status)
 	struct tl_vcpu *vcpu;
 	struct tl_state state;
 
-	*status = cpu_this()->up ? vmcs_bitmaps_create() : TL_CPU_DOWN;
-	if (*status != TL_OK)
+	*status = TL_CPU_DOWN;
+	if (!cpu_this()->up)
 		return NULL;
 	vcpu = alloc_vcpu(vm);
 	if (!vcpu) {
 		*status = TL_NO_MEMORY;
 		return NULL;
 	}
-	clear_vmcs(vcpu);
+	vcpu_clear_vmcs(vcpu);
 	*status = vcpu_load(vcpu);
 	if (*status != TL_OK) {
 		free_vcpu(vcpu);
@@ -216,7 +167,17 @@ enum tl_status tl_vcpu_destroy(struct tl_vcpu *vcpu)
 	}
 	grace_reader_remove(&vcpu->reader);
 	vm_keep_stats(vcpu->vm, &vcpu->reader.stats);
-	unload(vcpu);
+	vcpu_unload(vcpu);
 	free_vcpu(vcpu);
 	return TL_OK;
+}
+
+void tl_vcpu_set_context(struct tl_vcpu *vcpu, void *context)
+{
+	vcpu->context = context;
+}
+
+void *tl_vcpu_context(const struct tl_vcpu *vcpu)
+{
+	return vcpu->context;
 }

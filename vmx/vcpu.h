@@ -49,6 +49,9 @@ struct walk_check {
  */
 enum decoded_plain { PLAIN_NOT, PLAIN_LOAD, PLAIN_LOAD_RELOAD, PLAIN_STORE, PLAIN_STORE_IMM };
 
+/* tl_vcpu.home */
+enum { VCPU_NOWHERE = 0 };
+
 /* The CR3 of what is forgotten: VM entry refuses it. */
 #define NO_CR3 (~0ull)
 
@@ -166,8 +169,11 @@ struct tl_vcpu {
 	void *vmcs_region;
 	uint64_t eptp;
 	uint16_t vpid;
-	bool active; /* its VMCS is on cpu `on_cpu`, perhaps in that CPU only */
-	unsigned on_cpu;
+	/* The number of the CPU that holds its state, and 1; VCPU_NOWHERE: all of it is in memory. */
+	_Atomic unsigned home;
+	_Atomic bool wanted; /* by another CPU: its home lets go of it */
+	struct tl_vcpu *next_resident, **link_to_it;
+	void *context;
 	uint64_t dr[4];
 	uint64_t dr6, cr2;
 	uint64_t cr8;
@@ -193,8 +199,15 @@ _Static_assert(offsetof(struct tl_vcpu, gpr) == 0 && offsetof(struct tl_vcpu, ho
 enum vcpu_action vmx_run(struct tl_vcpu *vcpu);
 void vmx_exit_entry(void); /* HOST_RIP */
 
-/* Makes the vCPU's VMCS current on this CPU, with this CPU's host state; loads its FPU and debug registers. */
-enum tl_status vcpu_load(struct tl_vcpu *vcpu);
+/*
+ * vmx/residence.c: makes the vCPU's VMCS current on this CPU, with this CPU's host state; loads its FPU and debug
+ * registers. Waits until the CPU that holds its state has let go of it.
+ */
+COLD enum tl_status vcpu_load(struct tl_vcpu *vcpu);
+/* Writes a VMCS back to memory and makes it inactive; also the first thing done with a new one. */
+void vcpu_clear_vmcs(const struct tl_vcpu *vcpu);
+/* The same and all else of a vCPU that is this CPU's resident. */
+void vcpu_unload(struct tl_vcpu *vcpu);
 
 /* Writes everything of the VMCS that does not change while the vCPU lives. Precondition: loaded for the first time. */
 void vmcs_init(struct tl_vcpu *vcpu);

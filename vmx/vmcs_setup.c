@@ -20,6 +20,7 @@ static void let_msr_pass(uint32_t msr)
 	write[bit / 8] &= (uint8_t) ~(1u << bit % 8);
 }
 
+/* Called by the first CPU while the others wait for it. */
 enum tl_status vmcs_bitmaps_create(void)
 {
 	static const uint32_t passed[] = {MSR_IA32_FS_BASE, MSR_IA32_GS_BASE, MSR_IA32_SYSENTER_CS,

@@ -123,6 +123,7 @@ static void start_cpu(void)
 	vmx_capability.msr.cr4_fixed1 = UINT32_MAX;
 	probe_length_is_right = true;
 	memset(&mock_cpu, 0, sizeof(mock_cpu));
+	assert_int_equal(vmcs_bitmaps_create(), TL_OK);
 }
 
 int vcpu_start(void **context)
