@@ -49,6 +49,7 @@ static const char *const feature_choices[] = {
 static const struct word words[] = {
 	{"guest", WORD_NAMES, 0, 0, 0, NULL, "run only these guests"},
 	{"quiet", WORD_FLAG, FIELD(quiet), 0, 0, NULL, "print only the table and what went wrong"},
+	{"together", WORD_FLAG, FIELD(together), 0, 0, NULL, "run the guests at once, one on each CPU"},
 	{"trace", WORD_FLAG, FIELD(trace), 0, 0, NULL, "print the trace events of each guest"},
 	{"mmio-level", WORD_NUMBER, FIELD(mmio_level), 1, 3, NULL, "largest MMIO entry: 4 KiB, 2 MiB or 1 GiB"},
 	{"tag-bits", WORD_NUMBER, FIELD(tag_bits), 1, 19, NULL, "width of the tag in an MMIO entry"},

@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 #include "boot/guests.h"
 
+#include <stdatomic.h>
+
 #include "boot/console.h"
 #include "boot/hooks.h"
 #include "boot/libc.h"
 #include "boot/memory.h"
 #include "boot/print.h"
+#include "boot/smp.h"
 #include "boot/tsc.h"
 #include "guest/guest.h"
 
@@ -123,6 +126,10 @@ bool guests_init(const struct boot_info *info, const struct boot_options *option
 {
 	size_t selected = 0;
 
+	if (options->together && options->trace) {
+		print_to_buffer(reason, size, "trace shows one guest after the other; leave out trace or together.");
+		return false;
+	}
 	if (!info->nr_modules) {
 		print_to_buffer(reason, size,
 				"the loader gave no modules, so there is no guest; add them to its entry.");
@@ -150,6 +157,7 @@ static void print_row(const char *name, const struct guest_report *report)
 {
 	const struct tl_stats *s = &report->stats;
 
+	console_lock();
 	host_print("%-18s %9llu %9llu %8llu %8llu %8llu %8llu %6llu %12llu  ", name,
 		   (unsigned long long)report->accesses, (unsigned long long)s->fresh, (unsigned long long)s->stale,
 		   (unsigned long long)s->retried, (unsigned long long)s->zapped, (unsigned long long)s->commits,
@@ -159,35 +167,73 @@ static void print_row(const char *name, const struct guest_report *report)
 		host_print("pass\n");
 	else
 		host_print("FAIL: %s\n", report->reason);
+	console_unlock();
+}
+
+/* A run, as all CPUs that have a part in it see it. */
+struct run {
+	const struct boot_options *options;
+	struct guest_services services;
+	_Atomic size_t next;
+	_Atomic unsigned passed, failed;
+};
+
+/* Takes one guest after the other until there are no more. */
+static void run_share(void *context)
+{
+	struct run *run = context;
+	size_t i;
+
+	/* relaxed: the guests were listed before any CPU was given its share. */
+	while ((i = atomic_fetch_add_explicit(&run->next, 1, memory_order_relaxed)) < nr_guests) {
+		struct guest_report report = {0};
+
+		if (!guest_selected(&guests[i], run->options))
+			continue;
+		guest_run(&guests[i], &run->services, &report);
+		print_row(guests[i].name, &report);
+		atomic_fetch_add_explicit(report.passed ? &run->passed : &run->failed, 1, memory_order_relaxed);
+	}
+}
+
+/* Each CPU runs guests of its own, several virtual machines at once, instead of all CPUs the vCPUs of one. */
+static void run_together(struct run *run)
+{
+	run->services.nr_cpus = 1;
+	for (unsigned cpu = 1; cpu < smp_nr_cpus(); cpu++)
+		smp_start(cpu, run_share, run);
+	run_share(run);
+	for (unsigned cpu = 1; cpu < smp_nr_cpus(); cpu++)
+		smp_wait(cpu);
 }
 
 void guests_run(const struct boot_options *options, unsigned *passed, unsigned *failed)
 {
-	const struct guest_services services = {
-		.alloc_pages = host_hooks.alloc_pages,
-		.free_pages = host_hooks.free_pages,
-		.print = host_print,
-		.tag_bits = (unsigned)options->tag_bits,
-		.mmio_level = (unsigned)options->mmio_level,
-		.first_generation = options->generation,
-		.trace = options->trace,
-		.quiet = options->quiet,
-		.tsc_hz = tsc_hz(),
-		.corrupt_ept = test_corrupt_ept,
+	struct run run = {
+		.options = options,
+		.services =
+			{
+				.alloc_pages = host_hooks.alloc_pages,
+				.free_pages = host_hooks.free_pages,
+				.print = host_print,
+				.tag_bits = (unsigned)options->tag_bits,
+				.mmio_level = (unsigned)options->mmio_level,
+				.first_generation = options->generation,
+				.nr_cpus = smp_nr_cpus(),
+				.start_cpu = smp_start,
+				.wait_cpu = smp_wait,
+				.trace = options->trace,
+				.quiet = options->quiet,
+				.tsc_hz = tsc_hz(),
+				.corrupt_ept = test_corrupt_ept,
+			},
 	};
 
-	*passed = *failed = 0;
 	print_head();
-	for (size_t i = 0; i < nr_guests; i++) {
-		struct guest_report report = {0};
-
-		if (!guest_selected(&guests[i], options))
-			continue;
-		guest_run(&guests[i], &services, &report);
-		print_row(guests[i].name, &report);
-		if (report.passed)
-			++*passed;
-		else
-			++*failed;
-	}
+	if (options->together)
+		run_together(&run);
+	else
+		run_share(&run);
+	*passed = run.passed;
+	*failed = run.failed;
 }

@@ -12,7 +12,8 @@
  */
 bool guests_init(const struct boot_info *info, const struct boot_options *options, char *reason, size_t size);
 
-/* Runs the guests that the options select and prints a row for each. Preconditions: guests_init(), tl_cpu_up(). */
+/* Runs the guests that the options select, one after the other or `together`, and prints a row for each. Preconditions:
+ * guests_init(), tl_cpu_up(). */
 void guests_run(const struct boot_options *options, unsigned *passed, unsigned *failed);
 
 #endif

@@ -36,8 +36,44 @@ enum abi_call {
 	HC_SAMPLES,
 	/* enum abi_edit, device, operand. HC_EDIT's ADD, REMOVE, MOVE or INVALIDATE, now; returns the ticks it took. */
 	HC_TIME_EDIT,
+	/* index, RIP, RSP, RDI. Starts another vCPU in the caller's state but for these; also one that has halted. 0,
+	   HC_NOT_YET while it still runs, or HC_FAILED. */
+	HC_START,
+	/* enum abi_yield. The caller's turn is over; returns the number of the CPU that it leaves. */
+	HC_YIELD,
+	/* The number of the guest's vCPUs, and of the CPUs that they run on << 32. */
+	HC_VCPUS,
+	/* enum abi_edit (ADD, REMOVE, MOVE or INVALIDATE), rider, address. Commits now, outside of any callback;
+	   returns the commit's enum tl_status. */
+	HC_RIDE,
+	/* rider, struct abi_rider *. */
+	HC_RIDER,
 	/* address, struct abi_corruption *. Damages an EPT entry; only the image of the system tests can. */
 	HC_CORRUPT,
+};
+
+enum abi_yield {
+	YIELD_TURN,         /* another vCPU's turn */
+	YIELD_LEAVE,        /* the same, and to go on on another CPU; the old one writes the vCPU back at once */
+	YIELD_LEAVE_LOADED, /* the same, but it does so only when the new one asks for it */
+};
+
+/*
+ * Riders are devices apart from the others: ranges of ABI_RIDER_SIZE bytes that come, move and go by HC_RIDE or by a
+ * write of 8 bytes to the device CONTROL, at offset 8 * rider: the edit << 56 | the address. The callback of that write
+ * commits, and a read of CONTROL gives the status of the reading vCPU's last one. One vCPU at a time edits a rider.
+ *
+ * A rider takes aligned accesses of 8 bytes. Each value that a vCPU writes is a number greater than any that it wrote
+ * to that rider before, with its own index and the register's number in the bits below; a read gives it back the last
+ * one.
+ */
+enum { ABI_VCPUS = 8, ABI_RIDERS = ABI_VCPUS + 1, ABI_RIDER_SIZE = 0x1000 };
+enum { ABI_RIDE_VCPU_SHIFT = 56, ABI_RIDE_PLACE_SHIFT = 48 };
+#define ABI_RIDE_NUMBER ((1ull << ABI_RIDE_PLACE_SHIFT) - 1)
+
+struct abi_rider {
+	uint64_t reads, writes; /* of all vCPUs */
+	uint64_t live, releases;
 };
 
 /* HC_CORRUPT: the entry at `level` on the way to an address becomes (entry & keep) | set. */
@@ -74,7 +110,7 @@ enum abi_edit {
  * of ABI_MATCH_VALUE at offset ABI_MATCH_AT, and is a bank for everything else. A SHADOW keeps what is written, as a
  * bank does, and counts it as rings. A COALESCED device is a bank that gets its writes late, and a LATE one without a
  * callback. A SIZED bank takes aligned accesses of 4 bytes only. A FLASH is read directly; a write clears the bits that
- * are 0 in it. CODE may only be executed; its reads and writes are those of a bank.
+ * are 0 in it. CODE may only be executed; its reads and writes are those of a bank. CONTROL moves riders.
  */
 #define ABI_DEVICES(DEVICE)                                                                             \
 	DEVICE(BANK0, BANK, 0xd0000000, 0x1000)                                                         \
@@ -103,7 +139,8 @@ enum abi_edit {
 	DEVICE(LATE, LATE, 0xd0091000, 0x1000)                                                          \
 	DEVICE(SIZED, SIZED, 0xd0092000, 0x1000)                                                        \
 	DEVICE(FLASH, FLASH, 0xd0093000, 0x1000)                                                        \
-	DEVICE(CODE, CODE, 0xd0094000, 0x1000)
+	DEVICE(CODE, CODE, 0xd0094000, 0x1000)                                                          \
+	DEVICE(CONTROL, CONTROL, 0xd00a0000, 0x1000)
 
 enum abi_device_id {
 #define DEVICE(name, kind, address, size) DEVICE_##name,

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #include "guest/calls.h"
 #include "guest/bench.h"
+#include "guest/schedule.h"
 
-static uint64_t calls_print(struct platform *platform, uint64_t text, uint64_t length)
+static uint64_t calls_print(struct platform_vcpu *vcpu, uint64_t text, uint64_t length)
 {
-	char *line = platform->last_line;
+	struct platform *platform = vcpu->platform;
+	char *line = vcpu->last_line;
 
 	if (length > ABI_TEXT)
 		length = ABI_TEXT;
@@ -78,14 +80,53 @@ static uint64_t calls_corrupt(struct platform *platform, uint64_t address, uint6
 	return 0;
 }
 
-void calls_serve(struct platform *platform, struct tl_exit_vmcall *call)
+static uint64_t calls_rider(struct platform *platform, uint64_t number, uint64_t gpa)
+{
+	struct abi_rider report;
+
+	if (number >= ABI_RIDERS)
+		return HC_FAILED;
+	report = rider_report(&platform->rider[number]);
+	return tl_mem_write(platform->vm, gpa, &report, sizeof(report)) ? 0 : HC_FAILED;
+}
+
+/* What every vCPU may ask for. False: it is none of these. */
+static bool calls_serve_any(struct platform_vcpu *vcpu, struct tl_exit_vmcall *call)
 {
 	const uint64_t *argument = call->argument;
 
 	switch (call->number) {
 	case HC_PRINT:
-		call->result = calls_print(platform, argument[0], argument[1]);
-		break;
+		call->result = calls_print(vcpu, argument[0], argument[1]);
+		return true;
+	case HC_START:
+		call->result = schedule_start(vcpu, argument[0], argument[1], argument[2], argument[3]);
+		return true;
+	case HC_YIELD:
+		call->result = schedule_yield(vcpu, argument[0]);
+		return true;
+	case HC_VCPUS:
+		call->result = vcpu->platform->nr_vcpus | (uint64_t)vcpu->platform->nr_cpus << 32;
+		return true;
+	case HC_RIDE:
+		call->result = rider_edit(vcpu, argument[0], argument[1], argument[2]);
+		return true;
+	case HC_RIDER:
+		call->result = calls_rider(vcpu->platform, argument[0], argument[1]);
+		return true;
+	default:
+		return false;
+	}
+}
+
+void calls_serve(struct platform_vcpu *vcpu, struct tl_exit_vmcall *call)
+{
+	struct platform *platform = vcpu->platform;
+	const uint64_t *argument = call->argument;
+
+	if (calls_serve_any(vcpu, call))
+		return;
+	switch (vcpu->index ? 0 : call->number) {
 	case HC_STATS:
 		call->result = calls_stats(platform, argument[0]);
 		break;

@@ -8,8 +8,9 @@
 
 /*
  * Serves one hypercall but HC_EXIT and sets call->result; a number that is none gets HC_FAILED. Addresses are
- * guest-physical; what lies outside RAM gets HC_FAILED. Context: host.
+ * guest-physical; what lies outside RAM gets HC_FAILED. Only the first vCPU may use those that edit the devices, or
+ * measure: they are one at a time. Context: host, several vCPUs at once.
  */
-void calls_serve(struct platform *platform, struct tl_exit_vmcall *call);
+void calls_serve(struct platform_vcpu *vcpu, struct tl_exit_vmcall *call);
 
 #endif

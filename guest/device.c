@@ -33,6 +33,14 @@ static __attribute__((noinline)) enum tl_status device_improper(const struct dev
 	return TL_DEVICE_ERROR;
 }
 
+/* By the vCPU that makes it, so that the sum over all of them is exact without a lock. */
+static inline void device_count_one(const struct device *device, const struct tl_mmio *access, unsigned size)
+{
+	struct platform_vcpu *vcpu = tl_vcpu_context(access->vcpu);
+
+	vcpu->accesses[device->number][access->write][size]++;
+}
+
 /* Halves of split accesses have odd sizes. */
 static __attribute__((noinline)) enum tl_status device_odd(struct device *device, struct tl_mmio *access)
 {
@@ -41,7 +49,7 @@ static __attribute__((noinline)) enum tl_status device_odd(struct device *device
 
 	if (access->size - 1 > 7 || (access->write && access->data >> bits))
 		return device_improper(device, access);
-	device->accesses[access->write][access->size]++;
+	device_count_one(device, access, access->size);
 	if (!access->write)
 		access->data = 0;
 	for (unsigned i = 0; i < access->size; i++)
@@ -72,7 +80,7 @@ static __attribute__((noinline)) enum tl_status device_watched(struct device *de
 			*at = (type)access->data;                        \
 		else                                                     \
 			return device_improper(device, access);          \
-		device->accesses[access->write][sizeof(type)]++;         \
+		device_count_one(device, access, sizeof(type));          \
 	} while (0)
 
 enum tl_status device_bank(struct tl_mmio *access)
@@ -108,7 +116,7 @@ enum tl_status device_pattern(struct tl_mmio *access)
 		access->data = data;
 	else if ((access->data ^ data) != mask)
 		device_fault(device, access, "does not carry the complement of the pattern");
-	device->accesses[access->write][access->size]++;
+	device_count_one(device, access, access->size);
 	return device->watched ? device_watched(device, access) : TL_OK;
 }
 
@@ -121,7 +129,7 @@ enum tl_status device_flash(struct tl_mmio *access)
 		return device_improper(device, access);
 	for (unsigned i = 0; i < access->size; i++)
 		device->registers[access->offset + i] &= (uint8_t)(access->data >> (8 * i));
-	device->accesses[true][access->size]++;
+	device_count_one(device, access, access->size);
 	return TL_OK;
 }
 
@@ -135,8 +143,9 @@ uint64_t device_count(const struct device *device, bool writes)
 {
 	uint64_t sum = 0;
 
-	for (unsigned size = 1; size <= 8; size++)
-		sum += device->accesses[writes][size];
+	for (unsigned i = 0; i < device->platform->nr_vcpus; i++)
+		for (unsigned size = 1; size <= 8; size++)
+			sum += device->platform->vcpu[i].accesses[device->number][writes][size];
 	return sum;
 }
 
@@ -144,7 +153,8 @@ uint64_t device_bytes(const struct device *device, bool writes)
 {
 	uint64_t sum = 0;
 
-	for (unsigned size = 1; size <= 8; size++)
-		sum += device->accesses[writes][size] * size;
+	for (unsigned i = 0; i < device->platform->nr_vcpus; i++)
+		for (unsigned size = 1; size <= 8; size++)
+			sum += device->platform->vcpu[i].accesses[device->number][writes][size] * size;
 	return sum;
 }

@@ -4,6 +4,7 @@
 #define GUEST_DEVICE_H
 
 #include "guest/abi.h"
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <trapline.h>
 
@@ -23,7 +24,8 @@ enum device_kind {
 	DEVICE_KIND_LATE,
 	DEVICE_KIND_SIZED,
 	DEVICE_KIND_FLASH,
-	DEVICE_KIND_CODE
+	DEVICE_KIND_CODE,
+	DEVICE_KIND_CONTROL
 };
 
 /* Of a ring of coalesced writes: small, so that tests fill it. */
@@ -34,16 +36,16 @@ struct platform;
 struct device {
 	struct platform *platform;
 	const char *name;
+	unsigned number; /* enum abi_device_id; the filler is behind them */
 	enum device_kind kind;
 	uint64_t address, size; /* its range, as last committed */
 	tl_range_id id;
-	unsigned live_ranges; /* added and not released yet */
-	bool watched;         /* its accesses count down to a planned commit, or none should come at all */
-	uint64_t releases;
+	_Atomic unsigned live_ranges; /* added and not released yet */
+	_Atomic bool watched;         /* its accesses count down to a planned commit, or none should come at all */
+	_Atomic uint64_t releases;
 	struct tl_mmio_options options;
 	struct tl_doorbell bell;
-	uint64_t rings;                                                  /* of a doorbell that calls */
-	uint64_t accesses[2][9];                                         /* reads and writes, by size */
+	_Atomic uint64_t rings;                                          /* of a doorbell that calls */
 	uint8_t registers[ABI_BANK_SIZE] __attribute__((aligned(4096))); /* of a BELL: its counts */
 };
 
@@ -61,7 +63,7 @@ enum tl_status device_complete(struct tl_mmio *access);
 /* Takes what is in the ring of the device of TL_EXIT_DRAIN, in order. Context: host. */
 enum tl_status device_drain(const struct tl_mmio *access);
 
-/* All its reads, or all its writes, and their bytes. */
+/* All its reads, or all its writes, and their bytes, by all vCPUs. */
 uint64_t device_count(const struct device *device, bool writes);
 uint64_t device_bytes(const struct device *device, bool writes);
 

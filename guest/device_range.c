@@ -31,6 +31,8 @@ static tl_mmio_fn device_callback(enum device_kind kind)
 		return bench_register;
 	case DEVICE_KIND_FLASH:
 		return device_flash;
+	case DEVICE_KIND_CONTROL:
+		return rider_control;
 	default:
 		return device_bank;
 	}

@@ -4,7 +4,7 @@
  *
  * A module's words, in any order (options.h has their meanings):
  *   mem=SIZE tag-bits=N generation=N mmio-level=N timeout=MILLIONS-OF-TICKS expect=ENDING flat=ADDRESS
- *   mode=real|protected|long exact decode-doorbells manual -- WORDS-FOR-THE-GUEST
+ *   mode=real|protected|long exact decode-doorbells vcpus=N roam slice=TICKS manual -- WORDS-FOR-THE-GUEST
  * `manual` says that the guest runs only when it is asked for by name; whoever chooses the modules reads it.
  */
 #ifndef GUEST_GUEST_H
@@ -33,6 +33,11 @@ struct guest_services {
 	/* What every guest's VM starts from, as in struct tl_vm_config; a module's own words come first. */
 	unsigned tag_bits, mmio_level;
 	uint64_t first_generation;
+	/* The CPUs that guests run on; the calling one is number 0. Each of the others has nothing to do when it is
+	 * started, calls function(context) with interrupts off, and polls (tl_cpu_poll()) while it has no work. */
+	unsigned nr_cpus;
+	void (*start_cpu)(unsigned cpu, void (*function)(void *context), void *context);
+	void (*wait_cpu)(unsigned cpu);
 	bool trace;      /* record the library's trace events and print them after the guest */
 	bool quiet;      /* print nothing of what a guest has to say unless it fails */
 	uint64_t tsc_hz; /* 0: unknown */

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #include "guest/options.h"
+#include "guest/abi.h"
 #include "guest/text.h"
 #include <trapline.h>
 
 enum {
 	OPTIONS_WORD = 80,
+	OPTIONS_DEFAULT_SLICE = 20000,
 	OPTIONS_DEFAULT_TIMEOUT = 4000, /* millions of ticks: a hundred times what the longest bundled guest needs */
 };
 
@@ -103,6 +105,14 @@ static const char *options_word(const char *word, struct guest_options *options)
 		return options_timeout(value, &options->timeout) ? NULL : "a number of million ticks";
 	if ((value = text_after(word, "expect=")))
 		return options_ending(value, &options->expect) ? NULL : "an ending, such as shutdown or fetch";
+	if ((value = text_after(word, "vcpus=")))
+		return options_between(value, 1, ABI_VCPUS, &options->vcpus) ? NULL : "a number from 1 to 8";
+	if ((value = text_after(word, "slice=")))
+		return text_number(value, &options->slice) && options->slice ? NULL : "a number of ticks";
+	if (text_equal(word, "roam")) {
+		options->roam = true;
+		return NULL;
+	}
 	if (text_equal(word, "exact")) {
 		options->exact = true;
 		return NULL;
@@ -127,6 +137,9 @@ bool options_parse(const char *words, struct guest_options *options, char *why, 
 	options->expect = GUEST_EXIT;
 	options->exact = false;
 	options->decode_doorbells = false;
+	options->vcpus = 1;
+	options->roam = false;
+	options->slice = OPTIONS_DEFAULT_SLICE;
 	options->command_line = "";
 	while (text_next_word(&words, word, sizeof(word))) {
 		if (text_equal(word, "--")) {

@@ -28,6 +28,9 @@ struct guest_options {
 	uint64_t timeout;              /* timeout=: ticks of guest time; given in millions, 0 for no limit */
 	unsigned expect;               /* expect=: enum guest_ending */
 	bool exact;                    /* exact: no access is split, fresh + stale must be what the devices counted */
+	unsigned vcpus;                /* vcpus=: how many it has; only the first starts by itself */
+	bool roam;                     /* roam: its vCPUs take turns on all of the host's CPUs, however few they are */
+	uint64_t slice;                /* slice=: ticks of guest time that a turn has, where vCPUs share CPUs */
 	bool decode_doorbells;         /* decode-doorbells: the exit's instruction length is not trusted */
 	const char *command_line;      /* behind `--`: the guest's own words */
 };

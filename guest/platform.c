@@ -58,6 +58,7 @@ static enum tl_status platform_add_ranges(struct platform *platform, struct tl_e
 		struct tl_range range;
 
 		device->platform = platform;
+		device->number = i;
 		device->name = place->name;
 		device->kind = place->kind;
 		device->address = place->address;
@@ -86,6 +87,38 @@ static enum tl_status platform_build_map(struct platform *platform)
 	return status;
 }
 
+/* As many CPUs as there are vCPUs, or all of them for vCPUs that roam; turns where they are too few. */
+static void platform_spread(struct platform *platform, const struct guest_options *options)
+{
+	unsigned cpus = platform->services->nr_cpus;
+
+	platform->nr_vcpus = options->vcpus;
+	platform->nr_cpus = options->roam || options->vcpus > cpus ? cpus : options->vcpus;
+	platform->slice = options->roam || options->vcpus > cpus ? options->slice : 0;
+}
+
+static enum tl_status platform_create_vcpu(struct platform *platform, unsigned index,
+					   const struct guest_options *options)
+{
+	struct platform_vcpu *vcpu = &platform->vcpu[index];
+	enum tl_status status;
+
+	vcpu->platform = platform;
+	vcpu->index = index;
+	vcpu->exit.reason = TL_EXIT_KICKED;
+	vcpu->left = options->timeout;
+	vcpu->limited = options->timeout;
+	vcpu->vcpu = tl_vcpu_create(platform->vm, &status);
+	if (!vcpu->vcpu)
+		return status;
+	tl_vcpu_set_context(vcpu->vcpu, vcpu);
+	if (!options->timeout)
+		return TL_OK;
+	status = tl_vcpu_set_budget(vcpu->vcpu, options->timeout);
+	/* Without a preemption timer a guest that hangs is not ended; all else works. */
+	return status == TL_UNSUPPORTED ? TL_OK : status;
+}
+
 bool platform_create(struct platform *platform, const struct guest_services *services,
 		     const struct guest_options *options, char *why, size_t size)
 {
@@ -97,6 +130,7 @@ bool platform_create(struct platform *platform, const struct guest_services *ser
 
 	platform->services = services;
 	platform->plan_status = HC_NOT_YET;
+	riders_init(platform);
 	if (!platform_allocate_ram(platform, options->memory)) {
 		text_format(why, size, "the host has no %lu KiB of contiguous memory for the guest: lower mem=",
 			    options->memory >> 10);
@@ -105,13 +139,9 @@ bool platform_create(struct platform *platform, const struct guest_services *ser
 	platform->vm = tl_vm_create(&config, &status);
 	if (platform->vm)
 		status = platform_build_map(platform);
-	if (status == TL_OK)
-		platform->vcpu = tl_vcpu_create(platform->vm, &status);
-	if (status == TL_OK && options->timeout)
-		status = tl_vcpu_set_budget(platform->vcpu, options->timeout);
-	/* Without a preemption timer a guest that hangs is not ended; all else works. */
-	if (status == TL_UNSUPPORTED && platform->vcpu)
-		status = TL_OK;
+	platform_spread(platform, options);
+	for (unsigned i = 0; i < platform->nr_vcpus && status == TL_OK; i++)
+		status = platform_create_vcpu(platform, i, options);
 	if (status == TL_OK)
 		return true;
 	text_format(why, size, "%s", tl_status_text(status));
@@ -121,8 +151,9 @@ bool platform_create(struct platform *platform, const struct guest_services *ser
 
 void platform_destroy(struct platform *platform)
 {
-	if (platform->vcpu)
-		tl_vcpu_destroy(platform->vcpu);
+	for (unsigned i = 0; i < platform->nr_vcpus; i++)
+		if (platform->vcpu[i].vcpu)
+			tl_vcpu_destroy(platform->vcpu[i].vcpu);
 	if (platform->vm)
 		tl_vm_destroy(platform->vm);
 	if (platform->block)
@@ -132,6 +163,9 @@ void platform_destroy(struct platform *platform)
 			platform_fault(platform, "device %s was not released with its VM", platform->device[i].name);
 		else
 			device_destroy(&platform->device[i]);
+	for (unsigned i = 0; i < ABI_RIDERS; i++)
+		if (platform->rider[i].live)
+			platform_fault(platform, "rider %u was not released with its VM", i);
 }
 
 uint64_t platform_accesses(const struct platform *platform)
@@ -140,5 +174,5 @@ uint64_t platform_accesses(const struct platform *platform)
 
 	for (unsigned i = 0; i <= PLATFORM_FILLER; i++)
 		sum += device_count(&platform->device[i], false) + device_count(&platform->device[i], true);
-	return sum;
+	return sum + riders_accesses(platform);
 }

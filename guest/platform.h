@@ -7,34 +7,81 @@
 #include "guest/guest.h"
 #include "guest/load.h"
 #include "guest/options.h"
+#include "guest/rider.h"
 #include "guest/scenario.h"
 #include "guest/text.h"
+#include <stdatomic.h>
 
 enum {
 	PLATFORM_FAULT = 160,
 	PLATFORM_FILLER = ABI_NR_DEVICES, /* one more device, which all ranges of HC_GROW share */
 };
 
+struct platform_vcpu;
+
+/* How a run ended. */
+struct guest_end {
+	struct platform_vcpu *vcpu; /* that ended it; NULL: it did not start */
+	unsigned ending;            /* enum guest_ending */
+	uint64_t code;              /* of GUEST_EXIT */
+	char how[160];
+};
+
+/* In this order: above HALTED a CPU has it or may take it. */
+enum platform_vcpu_state { PLATFORM_VCPU_OFF, PLATFORM_VCPU_HALTED, PLATFORM_VCPU_READY, PLATFORM_VCPU_RUNNING };
+
+/* A vCPU and what belongs to it alone: only the CPU that runs it writes here. */
+struct platform_vcpu {
+	struct platform *platform;
+	struct tl_vcpu *vcpu;
+	unsigned index;
+	struct tl_exit exit;
+	_Atomic enum platform_vcpu_state state; /* who takes it from READY to RUNNING owns all that is here */
+	bool halted, yields;
+	enum abi_yield yield;
+	bool limited;            /* its time is */
+	unsigned ran_on;         /* the number of a CPU */
+	unsigned leaves;         /* the CPU that it must not run on next, and 1; 0: any will do */
+	uint64_t left, slice;    /* ticks: of all its time, of its turn */
+	struct rider *unsettled; /* a rider that a callback of it has moved, and where to */
+	uint64_t unsettled_at, ride_status;
+	char last_line[ABI_TEXT + 1];                /* of HC_PRINT */
+	uint64_t accesses[ABI_NR_DEVICES + 1][2][9]; /* of each device: reads and writes, by size */
+} __attribute__((aligned(64)));
+
+/* One of the host's CPUs in a run of this guest. */
+struct platform_cpu {
+	struct platform *platform;
+	unsigned number, turn;
+};
+
 struct platform {
 	const struct guest_services *services;
 	const char *name; /* the guest's */
 	struct tl_vm *vm;
-	struct tl_vcpu *vcpu;
+	unsigned nr_vcpus, nr_cpus; /* its own, and the host's that run them */
+	uint64_t slice;             /* ticks of a turn; 0: each vCPU has a CPU to itself */
 	struct load_memory memory;
 	uint8_t *ram; /* within the block that was allocated */
 	void *block;
 	size_t block_pages;
-	unsigned nr_ranges; /* in the map, without the hole */
-	uint64_t plan_countdown;
+	unsigned nr_ranges; /* in the map, without the hole and riders */
+	_Atomic uint64_t plan_countdown;
 	struct scenario_edit plan;
-	uint64_t plan_status;
-	char last_line[ABI_TEXT + 1]; /* of HC_PRINT */
-	char fault[PLATFORM_FAULT];   /* the first thing that a host-side check found wrong; "" if none */
+	_Atomic uint64_t plan_status;
+	atomic_flag faulted, end_claimed;
+	char fault[PLATFORM_FAULT]; /* the first thing that a host-side check found wrong; "" if none */
+	struct guest_end end;
+	_Atomic bool ended;
+	_Atomic unsigned nr_awake; /* vCPUs that were started and have not halted */
+	struct platform_vcpu vcpu[ABI_VCPUS];
+	struct platform_cpu cpu[TL_MAX_CPUS];
+	struct rider rider[ABI_RIDERS];
 	struct device device[ABI_NR_DEVICES + 1];
 };
 
 /*
- * Builds the VM and one vCPU. *platform is zeroed memory. False, with nothing left allocated and one sentence in
+ * Builds the VM and its vCPUs. *platform is zeroed memory. False, with nothing left allocated and one sentence in
  * `why`, if it cannot be had. Context: host.
  */
 bool platform_create(struct platform *platform, const struct guest_services *services,
@@ -49,7 +96,7 @@ uint64_t platform_accesses(const struct platform *platform);
 /* Notes what a host-side check found wrong; the guest fails. The first one is kept. Context: host or callback. */
 #define platform_fault(platform, ...)                                                \
 	do {                                                                         \
-		if (!(platform)->fault[0])                                           \
+		if (!atomic_flag_test_and_set(&(platform)->faulted))                 \
 			text_format((platform)->fault, PLATFORM_FAULT, __VA_ARGS__); \
 	} while (0)
 

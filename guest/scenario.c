@@ -146,7 +146,8 @@ uint64_t scenario_edit(struct platform *platform, const uint64_t argument[4])
 
 void scenario_count(struct platform *platform)
 {
-	if (--platform->plan_countdown)
+	/* Only the access that counts it down to 0 commits, whatever other vCPUs count meanwhile. */
+	if (atomic_fetch_sub_explicit(&platform->plan_countdown, 1, memory_order_relaxed) != 1)
 		return;
 	scenario_watch(platform);
 	platform->plan_status = (uint64_t)(int64_t)scenario_commit(platform, &platform->plan);

@@ -42,7 +42,7 @@ display_library: rfb, options="timeout=0"
 romimage: file=/usr/share/bochs/BIOS-bochs-latest
 vgaromimage: file=/usr/share/bochs/VGABIOS-lgpl-latest
 memory: guest={memory}, host={host_memory}
-cpu: model={model}, count={cpus}, ips=20000000, reset_on_triple_fault=0
+cpu: model={model}, count={cpus}, quantum={quantum}, ips=20000000, reset_on_triple_fault=0
 clock: sync=none, time0=1700000000
 ata0-master: type=cdrom, path="{iso}", status=inserted
 boot: cdrom
@@ -74,6 +74,7 @@ class Settings:
     timeout: float = 300.0
     log: bool = False
     machine: str = "q35"  # QEMU's
+    quantum: int = 16  # Bochs runs so many instructions of one CPU before it goes to the next
     debugger: str = ""  # commands for Bochs' debugger; magic breakpoints (XCHG BX, BX) are on with them
 
 

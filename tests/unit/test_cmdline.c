@@ -40,10 +40,11 @@ static void reads_nothing(void **context)
 static void reads_every_word(void **context)
 {
 	(void)context;
-	assert_true(
-		parse("quiet trace  mmio-level=2\ttag-bits=0x6 generation=0xffffffffffffffff guest=wrap crash=text"));
+	assert_true(parse("quiet trace together  mmio-level=2\ttag-bits=0x6 generation=0xffffffffffffffff guest=wrap "
+			  "crash=text"));
 	assert_true(options.quiet);
 	assert_true(options.trace);
+	assert_true(options.together);
 	assert_int_equal(options.mmio_level, 2);
 	assert_int_equal(options.tag_bits, 6);
 	assert_true(options.generation == UINT64_MAX);
@@ -112,7 +113,7 @@ static void refuses_unknown_words(void **context)
 {
 	(void)context;
 	assert_refused("quiet gest=hammer", "unknown word \"gest=hammer\"");
-	assert_refused("gest=hammer", "guest=NAME[,NAME], quiet, trace, mmio-level=1..3, tag-bits=1..19");
+	assert_refused("gest=hammer", "guest=NAME[,NAME], quiet, together, trace, mmio-level=1..3, tag-bits=1..19");
 	assert_refused("Quiet", "\"Quiet\"");
 	assert_refused("quie", "\"quie\"");
 	assert_refused("quiett", "\"quiett\"");
@@ -196,7 +197,7 @@ static void describes_every_word(void **context)
 		crash |= strncmp(row, "crash=ud|null|text|data|stack ", 30) == 0;
 		off |= strncmp(row, "off=FEATURE", 11) == 0 && strstr(row, ": vpid, ") && strstr(row, ", xsave");
 	}
-	assert_int_equal(rows, 8);
+	assert_int_equal(rows, 9);
 	assert_true(crash && off);
 }
 
