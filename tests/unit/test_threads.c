@@ -28,6 +28,7 @@ struct device {
 };
 
 static _Atomic bool writer_done;
+static _Atomic unsigned nr_running;
 static _Atomic unsigned nr_freed, nr_made;
 
 static void free_device(void *context)
@@ -155,6 +156,7 @@ static void *run_vcpu(void *context)
 	struct vcpu_thread *t = context;
 
 	hosted_cpu = t->cpu;
+	atomic_fetch_add(&nr_running, 1);
 	while (!atomic_load(&writer_done)) {
 		grace_enter(&t->reader, hooks->cpu_index());
 		for (unsigned i = 0; i < 200; i++) {
@@ -199,6 +201,7 @@ static void threads(void **context)
 	(void)context;
 	mmu_cpu.large_executable = false;
 	atomic_store(&writer_done, false);
+	atomic_store(&nr_running, 0);
 	random_seed(77);
 	hosted.on_flush = empty_tlb;
 	ram = range_add(memory_at(0, MIB2));
@@ -207,6 +210,9 @@ static void threads(void **context)
 		grace_reader_add(&vcpus[n].reader, vm);
 		assert_int_equal(pthread_create(&ids[n], NULL, run_vcpu, &vcpus[n]), 0);
 	}
+	/* However the host schedules: nobody is raced by a thread that has not begun. */
+	while (atomic_load(&nr_running) < 2)
+		sched_yield();
 	/* Spinning threads on a machine that is busy otherwise get ahead slowly: it is time that ends it. */
 	for (; i < LEAST_ROUNDS || (i < MOST_ROUNDS && seconds() < end); i++) {
 		toggle_device((unsigned)random_below(NR_DEVICES));
@@ -219,8 +225,10 @@ static void threads(void **context)
 		for (unsigned wait = (unsigned)random_below(2000); wait; wait--)
 			__asm__ volatile("" : : : "memory");
 		assert_int_equal(range_resize(ram, MIB2 / 2), TL_OK);
-		if (i % 16 == 0)
+		if (i % 16 == 0) {
 			assert_int_equal(tl_vm_invalidate_mmio(vm), TL_OK);
+			sched_yield();
+		}
 	}
 	atomic_store(&writer_done, true);
 	for (unsigned n = 0; n < 2; n++) {
