@@ -56,7 +56,10 @@ unit_lib_src := $(filter-out $(unit_src),$(sort $(wildcard tests/unit/*.c)))
 hosted_src := $(sort $(wildcard vmx/*.c mmio/*.c mmu/*.c guest/*.c boot/acpi.c boot/multiboot.c boot/cmdline.c boot/print.c))
 hosted = $(addprefix $(B)/hosted/,$(1:.c=.o))
 unit_libs_test_decode_zydis := -lZydis
+unit_libs_test_stress := -Wl,--wrap=vm_unlock
 unit_tests := $(patsubst tests/unit/%.c,$(B)/unit/%,$(unit_src))
+# Those with threads are built for the thread sanitizer, too.
+tsan_tests := $(patsubst tests/unit/%.c,$(B)/tsan/unit/%,$(shell grep -l '<pthread.h>' $(unit_src)))
 
 # ---- Flags -----------------------------------------------------------------------------------------------------------
 
@@ -73,20 +76,23 @@ std_boot := -std=gnu11 -fno-omit-frame-pointer
 std_guest := -std=gnu11 -fno-omit-frame-pointer
 folder = $(firstword $(subst /, ,$(patsubst $(B)/obj/%,%,$@)))
 cflags = $(std_$(folder)) $(common) $(freestanding) $(EXTRA_CFLAGS)
-hosted_cflags := -std=gnu11 -g -Itests/unit/mock $(filter-out -O2,$(common)) -O1 -fno-omit-frame-pointer \
-	-fsanitize=address,undefined -fno-sanitize-recover=all $(EXTRA_CFLAGS)
+comma := ,
+hosted_cflags = -std=gnu11 -g -Itests/unit/mock $(filter-out -O2,$(common)) -O1 -fno-omit-frame-pointer \
+	$(if $(filter $(B)/tsan/%,$@),-fsanitize=thread,-fsanitize=address$(comma)undefined -fno-sanitize-recover=all) \
+	$(EXTRA_CFLAGS)
 nasm_flags := -f elf64 -g -F dwarf -Werror -Iinclude/ -I./
 ld_flags := -m elf_x86_64 -nostdlib -static -z noexecstack -z max-page-size=4096 --build-id=none
 
 # ---- Images ----------------------------------------------------------------------------------------------------------
 
-.PHONY: all run bench test test-unit test-system test-fresh lint format clean help run-image run-console tools FORCE
+.PHONY: all run bench test test-unit test-tsan test-model test-system test-fresh lint format clean \
+	help run-image run-console tools FORCE
 all: $(B)/libtrapline.a $(if $(host_src),$(B)/trapline.elf $(B)/trapline32.elf $(B)/trapline.iso)
 
 # Programs that are missing are installed before the first compilation. Order-only: it makes nothing out of date.
 tools:
 	$(Q)CC='$(CC)' tools/setup build $(if $(filter run run-image bench,$(MAKECMDGOALS)),run) \
-		$(if $(filter test test-unit test-system,$(MAKECMDGOALS)),test) \
+		$(if $(filter test test-unit test-tsan test-model test-system,$(MAKECMDGOALS)),test) \
 		$(if $(filter test test-system,$(MAKECMDGOALS)),nested) $(if $(filter lint format,$(MAKECMDGOALS)),lint)
 
 # Objects are made again when the compiler or its flags change.
@@ -197,12 +203,27 @@ $(B)/unit/%: $(B)/hosted/tests/unit/%.o $(B)/hosted/hosted.a
 	$(call say,HOSTLD,$@)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(hosted_cflags) -o $@ $^ -lcmocka $(unit_libs_$*)
+
+$(B)/tsan/hosted/%.o: %.c $(rebuild)
+	$(call say,TSANCC,$<)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(hosted_cflags) -MMD -MP -c -o $@ $<
+$(B)/tsan/hosted/hosted.a: $(patsubst $(B)/%,$(B)/tsan/%,$(call hosted,$(unit_lib_src) $(hosted_src)))
+	$(Q)rm -f $@ && $(AR) rcsD $@ $^
+$(B)/tsan/unit/%: $(B)/tsan/hosted/tests/unit/%.o $(B)/tsan/hosted/hosted.a
+	$(call say,TSANLD,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(hosted_cflags) -o $@ $^ -lcmocka $(unit_libs_$*)
 .SECONDARY:
 
-test: $(unit_tests) all $(guests) $(B)/test-image/trapline.elf
-	@tools/test unit system
+test: $(unit_tests) $(tsan_tests) all $(guests) $(B)/test-image/trapline.elf
+	@tools/test unit tsan model system
 test-unit: $(unit_tests)
 	@tools/test unit
+test-tsan: $(tsan_tests)
+	@tools/test tsan
+test-model: | tools
+	@tools/test model
 test-system: all $(guests) $(B)/test-image/trapline.elf
 	@tools/test system
 test-fresh:
@@ -226,8 +247,10 @@ help:
 #: Targets
 #:   all          the library, the image (64-bit ELF, its 32-bit twin) and the bootable ISO; the default
 #:   run          boots the ISO and shows its console; exit status 0 passed, 1 a guest failed, 2 could not run
-#:   test         unit tests, then system tests; ends with `N passed, N failed`
+#:   test         unit tests, the model, then system tests; ends with `N passed, N failed`
 #:   test-unit    the hosted unit tests alone (cmocka, address and undefined-behaviour sanitizers)
+#:   test-tsan    the unit tests that have threads, under the thread sanitizer; STRESS=n: n times as long
+#:   test-model   spin searches the model of the orderings, tests/model, exhaustively
 #:   test-system  the system tests alone (the image in Bochs and in QEMU)
 #:   bench        measures exits in Bochs: a table, $(B)/bench.json and bench.md
 #:   test-fresh   `make run` and `make test` from a fresh clone in a minimal Debian below build/; needs root
@@ -244,4 +267,4 @@ help:
 #:   B=folder     build there instead of build/
 
 -include $(patsubst %.o,%.d,$(lib_obj) $(host_obj)) $(wildcard $(B)/obj/guest/stubs/*.d) \
-	$(wildcard $(B)/hosted/*/*.d $(B)/hosted/*/*/*.d)
+	$(wildcard $(addprefix $(B)/,hosted/*/*.d hosted/*/*/*.d tsan/hosted/*/*.d tsan/hosted/*/*/*.d))

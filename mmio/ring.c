@@ -41,9 +41,10 @@ bool ring_is_empty(const struct tl_ring *ring)
 	for (unsigned i = 0; i < ring->nr_lanes; i++) {
 		const struct ring_lane *lane = &ring->lanes[i];
 
-		/* acquire, relaxed: a drainer may empty it meanwhile, which is no harm. */
+		/* acquire: what was put in; and what the drainer has done with it, who counts a write as taken when
+		 * it has been served. */
 		if (atomic_load_explicit(&lane->head, memory_order_acquire) !=
-		    atomic_load_explicit(&lane->tail, memory_order_relaxed))
+		    atomic_load_explicit(&lane->tail, memory_order_acquire))
 			return false;
 	}
 	return true;
@@ -121,15 +122,6 @@ size_t tl_ring_take(struct tl_ring *ring, struct tl_coalesced *writes, size_t co
 	return taken;
 }
 
-/* Whether everything below `heads` has been taken. */
-static bool is_drained(const struct tl_ring *ring, const uint64_t heads[TL_MAX_CPUS])
-{
-	for (unsigned i = 0; i < ring->nr_lanes; i++)
-		if (atomic_load_explicit(&ring->lanes[i].tail, memory_order_relaxed) < heads[i])
-			return false;
-	return true;
-}
-
 static enum tl_status serve(const struct map_range *range, const struct tl_coalesced *write, struct tl_mmio *access)
 {
 	access->gpa = range->start + write->offset;
@@ -141,19 +133,43 @@ static enum tl_status serve(const struct map_range *range, const struct tl_coale
 	return range->access(access);
 }
 
+/* Serves the next write, and only then counts it as taken: who finds the ring empty relies on that. */
+static enum tl_status serve_next(struct tl_ring *ring, const struct map_range *range, struct tl_mmio *access)
+{
+	enum tl_status status;
+	struct look look;
+	unsigned lane;
+
+	look_at_lanes(ring, &look);
+	lane = next_lane(ring, &look);
+	if (lane == ring->nr_lanes)
+		return TL_OK;
+	status = serve(range, entry_at(ring, lane, look.tail[lane]), access);
+	/* release: the entry was read, and the callback has returned. */
+	atomic_store_explicit(&ring->lanes[lane].tail, look.tail[lane] + 1, memory_order_release);
+	return status;
+}
+
+/* Whether everything below `heads` has been taken. */
+static bool is_drained(const struct tl_ring *ring, const uint64_t heads[TL_MAX_CPUS])
+{
+	for (unsigned i = 0; i < ring->nr_lanes; i++)
+		if (atomic_load_explicit(&ring->lanes[i].tail, memory_order_relaxed) < heads[i])
+			return false;
+	return true;
+}
+
 enum tl_status ring_drain(struct tl_ring *ring, const struct map_range *range, struct tl_mmio *access)
 {
 	enum tl_status status = TL_OK;
 	uint64_t heads[TL_MAX_CPUS];
-	struct tl_coalesced write;
 
 	look_at_heads(ring, heads);
 	while (atomic_flag_test_and_set_explicit(&ring->draining, memory_order_acquire))
 		__builtin_ia32_pause();
 	while (status == TL_OK && !is_drained(ring, heads))
 		/* One at a time: a callback's error leaves the others where they are. */
-		if (take(ring, &write, 1) == 1)
-			status = serve(range, &write, access);
+		status = serve_next(ring, range, access);
 	atomic_flag_clear_explicit(&ring->draining, memory_order_release);
 	return status;
 }

@@ -33,8 +33,9 @@ static pthread_mutex_t guest_lock = PTHREAD_MUTEX_INITIALIZER;
 static uint64_t next_ticket; /* under guest_lock */
 static _Atomic unsigned running;
 
-/* Of what was served. Only who drains touches it, and there is one at a time. */
-static uint64_t served, per_cpu[PRODUCERS], out_of_order;
+/* Of what was served. A write that finds its lane full is served beside those that others drain. */
+static _Atomic uint64_t served, out_of_order;
+static uint64_t per_cpu[PRODUCERS];
 
 /* Data: the number of the write; offset: 8 for each CPU. */
 static void serve(uint64_t number, uint64_t offset, bool one_order)
