@@ -30,6 +30,8 @@ Q := @
 say = @printf '  %-7s %s\n' $(1) $(2)
 endif
 
+comma := ,
+
 # ---- Sources ---------------------------------------------------------------------------------------------------------
 
 lib_src := $(sort $(wildcard vmx/*.c vmx/*.asm mmio/*.c mmu/*.c))
@@ -57,6 +59,7 @@ hosted_src := $(sort $(wildcard vmx/*.c mmio/*.c mmu/*.c guest/*.c boot/acpi.c b
 hosted = $(addprefix $(B)/hosted/,$(1:.c=.o))
 unit_libs_test_decode_zydis := -lZydis
 unit_libs_test_stress := -Wl,--wrap=vm_unlock
+unit_libs_test_tlb := $(addprefix -Wl$(comma)--wrap=,grace_wait ept_zap_present ept_collect)
 unit_tests := $(patsubst tests/unit/%.c,$(B)/unit/%,$(unit_src))
 # Those with threads are built for the thread sanitizer, too.
 tsan_tests := $(patsubst tests/unit/%.c,$(B)/tsan/unit/%,$(shell grep -l '<pthread.h>' $(unit_src)))
@@ -76,7 +79,6 @@ std_boot := -std=gnu11 -fno-omit-frame-pointer
 std_guest := -std=gnu11 -fno-omit-frame-pointer
 folder = $(firstword $(subst /, ,$(patsubst $(B)/obj/%,%,$@)))
 cflags = $(std_$(folder)) $(common) $(freestanding) $(EXTRA_CFLAGS)
-comma := ,
 hosted_cflags = -std=gnu11 -g -Itests/unit/mock $(filter-out -O2,$(common)) -O1 -fno-omit-frame-pointer \
 	$(if $(filter $(B)/tsan/%,$@),-fsanitize=thread,-fsanitize=address$(comma)undefined -fno-sanitize-recover=all) \
 	$(EXTRA_CFLAGS)

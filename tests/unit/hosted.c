@@ -153,6 +153,11 @@ void hosted_fail_at(size_t count)
 	hosted.fail_at = count;
 }
 
+bool hosted_is_out(const void *page)
+{
+	return used[(size_t)((const uint8_t *)page - arena) / PAGE_SIZE];
+}
+
 uint8_t *hosted_memory(uint64_t offset)
 {
 	return arena + MEMORY_START + offset;

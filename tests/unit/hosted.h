@@ -45,6 +45,9 @@ void hosted_start(void);
 /* From now on the `count`-th allocation fails, once; 0: none does. */
 void hosted_fail_at(size_t count);
 
+/* Whether the page is handed out now. */
+bool hosted_is_out(const void *page);
+
 /* The page at `offset` of the memory behind RAM ranges. `offset` 0 has a host-physical address that is a multiple of 1
  * GiB. */
 uint8_t *hosted_memory(uint64_t offset);
