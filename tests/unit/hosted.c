@@ -53,7 +53,8 @@ static void *alloc_pages(size_t count)
 	if (hosted.on_alloc)
 		hosted.on_alloc();
 	pthread_mutex_lock(&lock);
-	fails = ++hosted.allocations == hosted.fail_at;
+	fails = ++hosted.allocations == hosted.fail_at ||
+		(hosted.fails_from_there_on && hosted.fail_at && hosted.allocations > hosted.fail_at);
 	hosted.failed += fails;
 	if (!fails) {
 		size_t first = find_pages(count);

@@ -20,6 +20,7 @@ struct hosted {
 	size_t allocations;
 	/* The allocation with this number, counted from 1 at hosted_fail_at(), fails; 0: none. */
 	size_t fail_at;
+	bool fails_from_there_on;
 	size_t failed;
 	/* The CPUs kicked, in order, as many as fit; and how often. */
 	unsigned kicked[HOSTED_MAX_KICKS];
