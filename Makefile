@@ -232,7 +232,10 @@ test-fresh:
 	@tools/setup fresh
 	@tools/fresh
 
-bench: $(B)/trapline.iso
+$(B)/scaling: tests/bench/scaling.c tests/unit/hosted.c $(wildcard mmu/*.[ch] include/*.h) $(rebuild)
+	$(call say,HOSTCC,$<)
+	$(Q)$(CC) -std=gnu11 $(common) -o $@ $(filter %.c,$^) -pthread
+bench: $(B)/trapline.iso $(B)/scaling
 	@tools/bench
 
 lint: | tools

@@ -99,7 +99,8 @@ static pthread_t threads[PRODUCERS];
 
 static void begin(gpa_t gpa, bool locks)
 {
-	next_ticket = served = out_of_order = 0;
+	next_ticket = 0;
+	served = out_of_order = 0;
 	running = PRODUCERS;
 	one_order_now = locks;
 	for (unsigned i = 0; i < PRODUCERS; i++) {
