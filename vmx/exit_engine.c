@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Accesses in the general way: the engine of mmio/ does them, and what it ends in becomes the guest's or embedder's. */
-#include "mmio/engine.h"
+#include "mmio/unit.h"
 #include "vmx/cpu_state.h"
 #include "vmx/exit.h"
 
@@ -40,20 +40,44 @@ static enum vcpu_action raise_fault(struct tl_vcpu *vcpu, const struct mmio_faul
 	return exit_raise(vcpu, fault->vector);
 }
 
-/* The instruction is complete. */
+/* A taken branch traps with BTF, too. */
+static void trap_after_branch(uint64_t rflags)
+{
+	if (rflags & RFLAGS_TF && vmcs_read(VMCS_GUEST_DEBUGCTL) & DEBUGCTL_BTF)
+		vmcs_write(VMCS_GUEST_PENDING_DEBUG_EXCEPTIONS,
+			   vmcs_read(VMCS_GUEST_PENDING_DEBUG_EXCEPTIONS) | PENDING_DEBUG_BS);
+}
+
+/* The instruction is complete. Whether it traps TF said before it: POPF changes TF. SDM vol. 3, 18.3.1.4. */
 static enum vcpu_action complete(struct tl_vcpu *vcpu, const struct mmio_cpu *cpu)
 {
-	uint64_t rip = vcpu->operation_rip, length = cpu->rip - rip;
+	uint64_t rip = vcpu->operation_rip, length = cpu->rip - rip, before = vmcs_read(VMCS_GUEST_RFLAGS);
+	const struct insn *insn = &vcpu->operation.insn;
+	bool changes_tf = (cpu->rflags ^ before) & RFLAGS_TF;
 	enum vcpu_action action;
 
 	if (!cpu_state_store(vcpu, cpu))
 		return exit_raise_error(vcpu, VECTOR_GP, 0);
 	vcpu->operand_retried = false;
-	action = length == vcpu->operation.insn.length ? exit_skip(vcpu, rip, length)
-						       : exit_skip_slow(vcpu, rip, length);
+	if (changes_tf)
+		vmcs_write(VMCS_GUEST_RFLAGS, cpu->rflags ^ RFLAGS_TF);
+	action = length == insn->length ? exit_skip(vcpu, rip, length) : exit_skip_slow(vcpu, rip, length);
+	if (changes_tf)
+		vmcs_write(VMCS_GUEST_RFLAGS, vmcs_read(VMCS_GUEST_RFLAGS) ^ RFLAGS_TF);
+	if (insn_branches(insn))
+		trap_after_branch(before);
 	if (cpu->shadow)
 		vmcs_write(VMCS_GUEST_INTERRUPTIBILITY,
 			   vmcs_read(VMCS_GUEST_INTERRUPTIBILITY) | INTERRUPTIBILITY_MOV_SS);
+	return action;
+}
+
+/* Between two elements of a REP. Its breakpoint has been met: RF is 1 there. SDM vol. 3, 18.3.1.1. */
+static enum vcpu_action stay(struct tl_vcpu *vcpu)
+{
+	enum vcpu_action action = exit_skip(vcpu, vcpu->operation_rip, 0);
+
+	vmcs_write(VMCS_GUEST_RFLAGS, vmcs_read(VMCS_GUEST_RFLAGS) | RFLAGS_RF);
 	return action;
 }
 
@@ -90,7 +114,7 @@ static enum vcpu_action run(struct tl_vcpu *vcpu, const struct map *map, uint64_
 	case MMIO_DONE:
 		return complete(vcpu, &cpu);
 	case MMIO_AGAIN:
-		return exit_skip(vcpu, vcpu->operation_rip, 0);
+		return stay(vcpu);
 	case MMIO_EMBEDDER:
 		return leave(vcpu, PENDING_MMIO, TL_EXIT_MMIO);
 	case MMIO_DRAIN:

@@ -19,7 +19,7 @@ enum { PAGE = 4096 };
 #define PTE_ACCESSED (1ull << 5)
 
 static const uint8_t rep_stosb[] = {0xf3, 0xaa}, add[] = {0x01, 0x07}, jmp[] = {0xff, 0x27}, mov_ss[] = {0x8e, 0x17},
-		     rep_insb[] = {0xf3, 0x6c}, call_far[] = {0xff, 0x1f};
+		     rep_insb[] = {0xf3, 0x6c}, call_far[] = {0xff, 0x1f}, popf[] = {0x9d};
 
 static void begin(const uint8_t *code, size_t length, gva_t rdi, uint64_t rcx)
 {
@@ -87,7 +87,7 @@ static void a_rep_that_a_device_fails_keeps_what_it_did(void **context)
 	expect_at(CODE, DEVICE_LINEAR, 8);
 }
 
-/* A stepped REP traps after each element, its RIP still on the instruction: SDM vol. 3, 17.3.1.4. */
+/* A stepped REP traps after each element, its RIP still on the instruction: SDM vol. 3, 18.3.1.4. */
 static void a_stepped_rep_traps_after_each_element(void **context)
 {
 	(void)context;
@@ -99,6 +99,8 @@ static void a_stepped_rep_traps_after_each_element(void **context)
 		assert_int_equal(device_log.count, i);
 		expect_at(i == 3 ? CODE + 2 : CODE, DEVICE_LINEAR + i, 3 - i);
 		assert_int_equal(field(VMCS_GUEST_PENDING_DEBUG_EXCEPTIONS), PENDING_DEBUG_BS);
+		/* A breakpoint on it was met before the first one. */
+		assert_int_equal(field(VMCS_GUEST_RFLAGS), 2 | RFLAGS_TF | (i == 3 ? 0 : RFLAGS_RF));
 	}
 }
 
@@ -165,6 +167,42 @@ static void branches_set_rip(void **context)
 	}
 }
 
+/* With BTF a branch alone traps. SDM vol. 3, 18.4.3. */
+static void branches_trap_with_btf(void **context)
+{
+	(void)context;
+	set_field(VMCS_GUEST_DEBUGCTL, DEBUGCTL_BTF);
+	set_field(VMCS_GUEST_RFLAGS, 2 | RFLAGS_TF);
+	begin(add, sizeof(add), DEVICE_LINEAR, 0);
+	expect_served(CODE, DEVICE_LINEAR, CODE + 2);
+	assert_int_equal(field(VMCS_GUEST_PENDING_DEBUG_EXCEPTIONS), 0);
+	begin(jmp, sizeof(jmp), DEVICE_LINEAR, 0);
+	device_log.answer = CODE;
+	expect_served(CODE, DEVICE_LINEAR, CODE);
+	assert_int_equal(field(VMCS_GUEST_PENDING_DEBUG_EXCEPTIONS), PENDING_DEBUG_BS);
+	set_field(VMCS_GUEST_PENDING_DEBUG_EXCEPTIONS, 0);
+	set_field(VMCS_GUEST_RFLAGS, 2);
+	expect_served(CODE, DEVICE_LINEAR, CODE);
+	assert_int_equal(field(VMCS_GUEST_PENDING_DEBUG_EXCEPTIONS), 0);
+}
+
+/* An instruction traps by the TF that it began with: SDM vol. 3, 18.3.1.4. */
+static void popf_traps_by_the_flags_before_it(void **context)
+{
+	(void)context;
+	begin(popf, sizeof(popf), 0, 0);
+	set_field(VMCS_GUEST_RSP, DEVICE_LINEAR);
+	device_log.answer = 2 | RFLAGS_TF;
+	expect_served(CODE, DEVICE_LINEAR, CODE + 1);
+	assert_int_equal(field(VMCS_GUEST_RFLAGS), 2 | RFLAGS_TF);
+	assert_int_equal(field(VMCS_GUEST_PENDING_DEBUG_EXCEPTIONS), 0);
+	assert_int_equal(field(VMCS_GUEST_RSP), DEVICE_LINEAR + 8);
+	device_log.answer = 2;
+	expect_served(CODE, DEVICE_LINEAR + 8, CODE + 1);
+	assert_int_equal(field(VMCS_GUEST_RFLAGS), 2);
+	assert_int_equal(field(VMCS_GUEST_PENDING_DEBUG_EXCEPTIONS), PENDING_DEBUG_BS);
+}
+
 /* What an exception leaves: RIP, flags and stack as they were. */
 static void a_fault_leaves_the_guest_as_it_was(void **context)
 {
@@ -188,6 +226,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(completing_ends_the_shadow, vcpu_start, vcpu_stop),
 		cmocka_unit_test_setup_teardown(loading_ss_begins_a_shadow, vcpu_start, vcpu_stop),
 		cmocka_unit_test_setup_teardown(branches_set_rip, vcpu_start, vcpu_stop),
+		cmocka_unit_test_setup_teardown(branches_trap_with_btf, vcpu_start, vcpu_stop),
+		cmocka_unit_test_setup_teardown(popf_traps_by_the_flags_before_it, vcpu_start, vcpu_stop),
 		cmocka_unit_test_setup_teardown(a_fault_leaves_the_guest_as_it_was, vcpu_start, vcpu_stop),
 	};
 
