@@ -119,7 +119,6 @@ enum mmio_progress stack_plan(struct mmio_operation *op, const struct mmio_cpu *
 	struct mmio_cpu after;
 
 	(void)env;
-	op->nr_spans = 0;
 	if (flags_are_forbidden(insn, cpu))
 		return mmio_raise_error(op, VECTOR_GP, 0);
 	if (insn->op == INSN_ENTER)

@@ -152,6 +152,22 @@ static void aligned_operands(void **context)
 	expect_done(cmpxchg16b);
 }
 
+/* SDM vol. 2, XLAT: AL is added, as wide as an address. BT's bit is: see test_native_engine.c. */
+static void an_index_in_al(void **context)
+{
+	(void)context;
+	at(DEVICE_AT + 0x100);
+	guest.cpu.gpr[TL_RAX] = 0x1122334455667780;
+	guest.device[0x180] = 0x5a;
+	expect_done(BYTES(0xd7));
+	expect_call(0, DEVICE_AT + 0x180, 1, false, 0);
+	assert_int_equal(guest.cpu.gpr[TL_RAX], 0x112233445566775a);
+	guest.cpu.gpr[TL_RAX] = 0x80;
+	at(BIT(32) + DEVICE_AT - 0x80);
+	expect_done(BYTES(0x67, 0xd7));
+	expect_call(1, DEVICE_AT, 1, false, 0);
+}
+
 /* What vmx/ has to read of the VMCS before. */
 static void parts_of_the_cpu(void **context)
 {
@@ -188,6 +204,7 @@ int main(void)
 		cmocka_unit_test_setup(types, engine_reset),
 		cmocka_unit_test_setup(addresses_wrap, engine_reset),
 		cmocka_unit_test_setup(aligned_operands, engine_reset),
+		cmocka_unit_test_setup(an_index_in_al, engine_reset),
 		cmocka_unit_test_setup(parts_of_the_cpu, engine_reset),
 	};
 
