@@ -33,6 +33,7 @@ struct mmio_span {
 	uint8_t element; /* one access is at most this long, 1 to 8, and begins at a multiple of it from the start */
 	uint8_t access;  /* enum insn_access */
 	uint8_t segment; /* enum tl_segment_name: #SS for TL_SS, else #GP */
+	bool downward;   /* its elements are accessed from the last to the first */
 	bool only_tried; /* it faults where an access would, and there is none */
 };
 

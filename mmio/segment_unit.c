@@ -82,6 +82,7 @@ enum mmio_progress segment_plan(struct mmio_operation *op, const struct mmio_cpu
 				 (cpu->gpr[TL_RSP] - 2u * insn->operand_size) & insn_mask[stack_bytes(cpu)],
 				 2u * insn->operand_size, INSN_WRITE);
 	op->span[1].element = insn->operand_size;
+	op->span[1].downward = true;
 	return progress;
 }
 

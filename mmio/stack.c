@@ -38,7 +38,7 @@ static enum mmio_progress stack_span(struct mmio_operation *op, unsigned i, cons
 	enum mmio_progress progress =
 		mmio_span_set(op, i, cpu, TL_SS, offset & insn_mask[stack_size(cpu)], size, access);
 
-	op->span[i].element = op->insn.operand_size;
+	op->span[i].element = size < op->insn.operand_size ? (uint8_t)size : op->insn.operand_size;
 	return progress;
 }
 
@@ -63,7 +63,8 @@ static unsigned enter_pushed(const struct insn *insn)
 	return insn->operand_size * (enter_level(insn) ? enter_level(insn) + 1 : 1);
 }
 
-/* Span 0 is what it copies, span 1 what it pushes, and where the stack then ends it tries to write. */
+/* Span 0 is what it pushes, span 1 what it copies, from the last to the first of each, and where the stack then ends it
+ * tries to write. */
 static enum mmio_progress plan_enter(struct mmio_operation *op, const struct mmio_cpu *cpu)
 {
 	const struct insn *insn = &op->insn;
@@ -72,13 +73,25 @@ static enum mmio_progress plan_enter(struct mmio_operation *op, const struct mmi
 	enum mmio_progress progress;
 
 	op->nr_spans = 3;
-	progress = stack_span(op, 0, cpu, cpu->gpr[TL_RBP] - copied, copied, INSN_READ);
+	progress = stack_span(op, 0, cpu, top, pushed, INSN_WRITE);
 	if (progress == MMIO_DONE)
-		progress = stack_span(op, 1, cpu, top, pushed, INSN_WRITE);
+		progress = stack_span(op, 1, cpu, cpu->gpr[TL_RBP] - copied, copied, INSN_READ);
+	op->span[0].downward = op->span[1].downward = true;
 	if (progress == MMIO_DONE)
 		progress = stack_span(op, 2, cpu, top - (insn->imm & 0xffff), insn->operand_size, INSN_WRITE);
 	op->span[2].only_tried = true;
 	return progress;
+}
+
+/*
+ * A segment register is popped as a selector, whatever the operand size, and pushed as one if that is 32 bits, as
+ * recent CPUs do (SDM vol. 2, PUSH): what is beyond is not accessed.
+ */
+static unsigned accessed(const struct insn *insn, unsigned size)
+{
+	bool selector = insn->source == SOURCE_SEGMENT && (insn->op == INSN_POP || size == 4);
+
+	return selector ? 2 : size;
 }
 
 /* The bytes on the stack that an instruction pops; 0: it pushes, or does neither. */
@@ -124,7 +137,7 @@ enum mmio_progress stack_plan(struct mmio_operation *op, const struct mmio_cpu *
 	if (insn->op == INSN_ENTER)
 		return plan_enter(op, cpu);
 	if (popped(insn)) {
-		progress = stack_span(op, op->nr_spans++, cpu, from, popped(insn), INSN_READ);
+		progress = stack_span(op, op->nr_spans++, cpu, from, accessed(insn, popped(insn)), INSN_READ);
 		if (progress != MMIO_DONE || insn->source != SOURCE_MEMORY)
 			return progress;
 		/* POP computes an address by rSP after it has popped. */
@@ -135,8 +148,9 @@ enum mmio_progress stack_plan(struct mmio_operation *op, const struct mmio_cpu *
 	if (insn->source == SOURCE_MEMORY)
 		progress = mmio_span_operand(op, op->nr_spans++, cpu);
 	if (progress == MMIO_DONE && pushed(insn))
-		progress = stack_span(op, op->nr_spans++, cpu, stack_pointer(cpu) - pushed(insn), pushed(insn),
-				      INSN_WRITE);
+		progress = stack_span(op, op->nr_spans++, cpu, stack_pointer(cpu) - pushed(insn),
+				      accessed(insn, pushed(insn)), INSN_WRITE);
+	op->span[op->nr_spans - 1u].downward = insn->op == INSN_PUSHA;
 	return progress;
 }
 
@@ -298,7 +312,7 @@ static uint64_t copied_frame(const struct mmio_operation *op, const struct mmio_
 		uint64_t at = (from + i - top) & insn_mask[stack_size(cpu)];
 		bool is_pushed = at < pushed && at >= pushed - level * size;
 
-		value |= (uint64_t)(is_pushed ? buffers->write[1][at] : op->read[0][first + i]) << (8 * i);
+		value |= (uint64_t)(is_pushed ? buffers->write[0][at] : op->read[1][first + i]) << (8 * i);
 	}
 	return value;
 }
@@ -308,11 +322,11 @@ static void enter(struct mmio_operation *op, struct mmio_cpu *cpu, struct mmio_b
 	unsigned size = op->insn.operand_size, level = enter_level(&op->insn), items = level ? level + 1 : 1;
 	uint64_t frame = cpu->gpr[TL_RSP] - size;
 
-	put_value(op, buffers, 1, items - 1, cpu->gpr[TL_RBP]);
+	put_value(op, buffers, 0, items - 1, cpu->gpr[TL_RBP]);
 	for (unsigned i = 1; i < level; i++)
-		put_value(op, buffers, 1, items - 1 - i, copied_frame(op, cpu, buffers, i));
+		put_value(op, buffers, 0, items - 1 - i, copied_frame(op, cpu, buffers, i));
 	if (level)
-		put_value(op, buffers, 1, 0, frame & insn_mask[stack_size(cpu)]);
+		put_value(op, buffers, 0, 0, frame & insn_mask[stack_size(cpu)]);
 	set_stack(cpu, TL_RSP, cpu->gpr[TL_RSP] - items * size - (op->insn.imm & 0xffff));
 	cpu_write_gpr(cpu, TL_RBP, size, frame);
 }

@@ -16,6 +16,17 @@ static unsigned first_byte(uint64_t mask, unsigned at, unsigned end)
 	return at;
 }
 
+/* The byte from `begin` to end - 1 that is accessed first if the elements are from the last one on; end of none. */
+static unsigned first_downward(const struct mmio_span *span, unsigned begin, unsigned end)
+{
+	unsigned last;
+
+	if (begin == end)
+		return end;
+	last = end - 1 - (end - 1) % span->element;
+	return last > begin ? last : begin;
+}
+
 static enum mmio_progress walk_failed(struct mmio_operation *op, enum guest_walk_status status,
 				      const struct guest_walk *walk, gva_t linear)
 {
@@ -38,7 +49,7 @@ static enum mmio_progress translate_page(struct mmio_operation *op, const struct
 					 unsigned begin, unsigned end)
 {
 	unsigned access = span->access & INSN_WRITE ? GUEST_WRITE : GUEST_READ;
-	unsigned first = first_byte(mask, begin, end);
+	unsigned first = span->downward ? first_downward(span, begin, end) : first_byte(mask, begin, end);
 	gva_t linear = span->linear + first;
 	enum guest_walk_status status;
 	struct guest_walk walk;
@@ -59,12 +70,17 @@ static enum mmio_progress translate_span(struct mmio_operation *op, const struct
 {
 	unsigned left = (unsigned)(PAGE_SIZE - (span->linear & (PAGE_SIZE - 1)));
 	uint64_t mask = insn_unit(&op->insn) == UNIT_VECTOR ? vector_fault_mask(&op->insn, &cpu->xstate) : span->mask;
-	enum mmio_progress progress;
+	enum mmio_progress progress = MMIO_DONE;
+	unsigned middle;
 
 	span->first = (uint16_t)(left < span->size ? left : span->size);
-	progress = translate_page(op, cpu, env, span, mask, 0, span->first);
-	if (progress == MMIO_DONE && span->first < span->size)
-		progress = translate_page(op, cpu, env, span, mask, span->first, span->size);
+	middle = span->first;
+	if (span->downward && middle < span->size)
+		progress = translate_page(op, cpu, env, span, mask, middle, span->size);
+	if (progress == MMIO_DONE)
+		progress = translate_page(op, cpu, env, span, mask, 0, middle);
+	if (progress == MMIO_DONE && !span->downward && middle < span->size)
+		progress = translate_page(op, cpu, env, span, mask, middle, span->size);
 	if (progress != MMIO_DONE)
 		return progress;
 	/* After the page faults, and for each item by its size. SDM vol. 3, tables 6-2 and 6-7. */
@@ -79,6 +95,25 @@ static bool contains(const struct mmio_span *span, gpa_t gpa)
 	return gpa - span->gpa[0] < span->first || gpa - span->gpa[1] < (uint64_t)(span->size - span->first);
 }
 
+/*
+ * Bytes of a vector that are masked out are not accessed, but a CPU that accesses the whole and blends may exit for
+ * them: whether one of their pages is where it did.
+ */
+static bool masked_out_contains(const struct mmio_operation *op, const struct mmio_cpu *cpu,
+				const struct mmio_environment *env)
+{
+	const struct mmio_span *span = &op->span[0];
+	const gva_t page[2] = {span->linear, span->linear + span->first};
+	const unsigned size[2] = {span->first, (unsigned)(span->size - span->first)};
+	struct guest_walk walk;
+
+	for (unsigned i = 0; insn_unit(&op->insn) == UNIT_VECTOR && i < 2; i++)
+		if (size[i] && guest_walk(env->map, &cpu->paging, page[i], GUEST_READ, &walk) == GUEST_WALK_OK &&
+		    op->exit_gpa - walk.gpa < size[i])
+			return true;
+	return false;
+}
+
 enum mmio_progress mmio_translate(struct mmio_operation *op, const struct mmio_cpu *cpu,
 				  const struct mmio_environment *env)
 {
@@ -91,5 +126,5 @@ enum mmio_progress mmio_translate(struct mmio_operation *op, const struct mmio_c
 			return progress;
 		found |= contains(&op->span[i], op->exit_gpa);
 	}
-	return found ? MMIO_DONE : MMIO_ELSEWHERE;
+	return found || masked_out_contains(op, cpu, env) ? MMIO_DONE : MMIO_ELSEWHERE;
 }

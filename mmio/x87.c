@@ -76,7 +76,8 @@ static void finish(struct xstate *xstate, const struct x87_image *image, const s
 	area = xstate_modify(xstate, XSTATE_X87);
 	__builtin_memcpy(area + AT_OPCODE, &opcode, sizeof(opcode));
 	__builtin_memcpy(area + AT_IP, &pointers->ip, sizeof(pointers->ip));
-	__builtin_memcpy(area + AT_DP, &pointers->dp, sizeof(pointers->dp));
+	if (!xstate->dp_on_exceptions || image->fsw & X87_ES)
+		__builtin_memcpy(area + AT_DP, &pointers->dp, sizeof(pointers->dp));
 }
 
 static uint64_t take(const uint8_t *data, unsigned bytes)

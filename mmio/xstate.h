@@ -31,6 +31,9 @@ struct xstate {
 	/* From the area's beginning, by component; CPUID.(0DH, n):EBX. 0: the CPU does not have it. */
 	uint32_t offset[XSTATE_NR_COMPONENTS];
 	bool fxsave; /* no XSAVE header: everything counts as in use */
+	/* The x87 data pointer changes with exceptions that are not masked only: CPUID.(07H, 0):EBX[6],
+	 * FDP_EXCPTN_ONLY. */
+	bool dp_on_exceptions;
 };
 
 /*

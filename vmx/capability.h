@@ -75,6 +75,7 @@ struct vmx_capability_msrs {
 	X(xsave, leaf1.ecx, 26, "XSAVE")                                  \
 	X(pat, leaf1.edx, 16, "PAT")                                      \
 	X(fsgsbase, leaf7.ebx, 0, "FSGSBASE")                             \
+	X(fdp_on_exceptions, leaf7.ebx, 6, "FDP_EXCPTN_ONLY")             \
 	X(smep, leaf7.ebx, 7, "SMEP")                                     \
 	X(invpcid, leaf7.ebx, 10, "INVPCID")                              \
 	X(smap, leaf7.ebx, 20, "SMAP")                                    \

@@ -64,6 +64,9 @@ void event_deliver(struct tl_vcpu *vcpu)
 		information |= EVENT_INFO_ERROR_CODE;
 		vmcs_write(VMCS_ENTRY_EXCEPTION_ERROR_CODE, event->error_code);
 	}
+	/* As in exit_raise(). */
+	if (event->type == TL_EVENT_EXCEPTION && event->vector != VECTOR_DB)
+		vmcs_write(VMCS_GUEST_RFLAGS, vmcs_read(VMCS_GUEST_RFLAGS) | RFLAGS_RF);
 	vmcs_write(VMCS_ENTRY_INTERRUPTION_INFORMATION, information);
 	vcpu->event_queued = false;
 }

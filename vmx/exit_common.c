@@ -31,8 +31,14 @@ enum vcpu_action exit_stop(struct tl_vcpu *vcpu, enum tl_stop why, uint64_t code
 	return exit_leave(vcpu, TL_EXIT_STOPPED);
 }
 
+/*
+ * A fault pushes RF as 1, so that its handler returns past a breakpoint; an injected one pushes what stands in the VMCS
+ * (SDM vol. 3, 18.3.1.1 and 27.6.1.1). #DB alone is none of these.
+ */
 static enum vcpu_action raise(struct tl_vcpu *vcpu, unsigned vector, uint64_t extra)
 {
+	if (vector != VECTOR_DB)
+		vmcs_write(VMCS_GUEST_RFLAGS, vmcs_read(VMCS_GUEST_RFLAGS) | RFLAGS_RF);
 	vmcs_write(VMCS_ENTRY_INTERRUPTION_INFORMATION,
 		   EVENT_INFO_VALID | extra | (uint64_t)TL_EVENT_EXCEPTION << 8 | vector);
 	return vcpu_before_entry(vcpu);

@@ -86,7 +86,10 @@ static void restore(struct tl_vcpu *vcpu)
 
 void extended_state_borrow(struct tl_vcpu *vcpu, struct xstate *xstate)
 {
-	*xstate = (struct xstate){.area = vcpu->fpu, .enabled = 3, .fxsave = !vmx_capability.xsave};
+	*xstate = (struct xstate){.area = vcpu->fpu,
+				  .enabled = 3,
+				  .fxsave = !vmx_capability.xsave,
+				  .dp_on_exceptions = vmx_capability.fdp_on_exceptions};
 	if (!vmx_capability.xsave) {
 		fxsave(vcpu->fpu);
 		return;

@@ -69,6 +69,10 @@ static const char *cannot_run(const struct native_form *form)
 		if (insn->source == SOURCE_SEGMENT && (insn->reg == TL_FS || insn->reg == TL_GS))
 			return "FS and GS are this process' own";
 		break;
+	case INSN_PUSH:
+		if (insn->source == SOURCE_SEGMENT && insn->operand_size == 4 && !native_is_intel())
+			return "PUSH of a segment register: only Intel's CPUs leave the upper half";
+		break;
 	default:
 		break;
 	}
@@ -85,13 +89,14 @@ static const char *cannot_run(const struct native_form *form)
 
 /*
  * The CPUs differ in whether an unaligned access of a vector raises #AC. MOVSXD of 16 bits is left out because AMD's
- * reads 32.
+ * reads 32, and so is POP of a segment register.
  */
 static bool alignment_is_told(const struct insn *insn)
 {
 	bool movsxd = insn->op == INSN_LOAD_SX && insn->register_size == insn->memory_size;
+	bool pop_segment = insn->op == INSN_POP && insn->source == SOURCE_SEGMENT;
 
-	return insn_unit(insn) < UNIT_VECTOR && !movsxd;
+	return insn_unit(insn) < UNIT_VECTOR && !movsxd && !pop_segment;
 }
 
 /* Somewhere the guest may go on. */

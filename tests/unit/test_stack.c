@@ -297,11 +297,12 @@ static void frames_that_do_not_fit(void **context)
 	guest.cpu.gpr[TL_RBP] = NON_CANONICAL + 1;
 	expect_fault(enter_31, SS, 0);
 	guest.cpu.gpr[TL_RBP] = LINEAR_AT + PAGE + 8;
-	expect_page_fault(enter_31, 0, LINEAR_AT + PAGE + 8 - 30 * 8);
+	/* From the last to the first: the second frame pointer is the first one that is not there. */
+	expect_page_fault(enter_31, 0, LINEAR_AT + PAGE - 8);
 	/* The 32 items that it pushes cross a page more than 64 bytes from where they begin. */
 	guest.cpu.gpr[TL_RBP] = DATA_AT + PAGE;
 	stack_at(LINEAR_AT + PAGE + 0x20);
-	expect_page_fault(enter_31, 2, LINEAR_AT + PAGE + 0x20 - 32 * 8);
+	expect_page_fault(enter_31, 2, LINEAR_AT + PAGE - 8);
 	engine_map_page(LINEAR_AT, DATA_AT + 2 * PAGE, ALL | A | D);
 	for (unsigned i = 1; i < 31; i++)
 		engine_put(DATA_AT + PAGE - 8 * i, i, 8);

@@ -180,6 +180,20 @@ static void pointers_of_the_last_instruction(void **state)
 	assert_int_equal(get(area + AT_FIP, 8), 1);
 }
 
+/* CPUs of late keep the operand's address only where a handler will look for it. */
+static void data_pointer_of_exceptions_only(void **state)
+{
+	(void)state;
+	xstate.dp_on_exceptions = true;
+	load(FLD_M32, 0);
+	assert_int_equal(get(area + AT_FIP, 8), pointers.ip);
+	assert_int_equal(get(area + AT_FDP, 8), 0);
+	load(FLDCW, 0x37e);
+	load(FLD_M32, 0x7f800001); /* a signalling NaN, and not masked */
+	assert_int_equal(get(area + AT_FDP, 8), pointers.dp);
+	xstate.dp_on_exceptions = false;
+}
+
 static void unmasked_exceptions(void **state)
 {
 	uint64_t value;
@@ -246,6 +260,7 @@ int main(void)
 		cmocka_unit_test_setup(round_trips, reset),
 		cmocka_unit_test_setup(initial_configuration, reset),
 		cmocka_unit_test_setup(pointers_of_the_last_instruction, reset),
+		cmocka_unit_test_setup(data_pointer_of_exceptions_only, reset),
 		cmocka_unit_test_setup(unmasked_exceptions, reset),
 		cmocka_unit_test_setup(abandoned, reset),
 	};

@@ -214,5 +214,8 @@ void expect_injected(unsigned vector)
 
 	assert_true(information & EVENT_INFO_VALID);
 	assert_int_equal(information & 0xff, vector);
+	/* A fault pushes RF: the CPU takes it from the VMCS. */
+	if ((information & EVENT_INFO_TYPE) >> 8 == TL_EVENT_EXCEPTION && vector != VECTOR_DB)
+		assert_true(field(VMCS_GUEST_RFLAGS) & RFLAGS_RF);
 	set_field(VMCS_ENTRY_INTERRUPTION_INFORMATION, 0);
 }
