@@ -44,11 +44,14 @@ $(error A C file and an assembly file of one folder share their name: rename one
 endif
 
 # guest/stubs/NAME.c and start.asm and lib*.c, linked by stub.ld, make guests/NAME.elf; NAME.asm makes guests/NAME.bin.
+# So do the files of a folder guest/stubs/NAME/, all of them together.
 stub_lib := $(sort $(wildcard guest/stubs/lib*.c) $(wildcard guest/stubs/start.asm))
 stub_c := $(filter-out $(stub_lib),$(sort $(wildcard guest/stubs/*.c)))
 stub_asm := $(filter-out $(stub_lib),$(sort $(wildcard guest/stubs/*.asm)))
+stub_folders := $(sort $(patsubst %/,%,$(dir $(wildcard guest/stubs/*/*.c))))
 guests := $(patsubst guest/stubs/%.c,$(B)/guests/%.elf,$(stub_c)) \
-	$(patsubst guest/stubs/%.asm,$(B)/guests/%.bin,$(stub_asm))
+	$(patsubst guest/stubs/%.asm,$(B)/guests/%.bin,$(stub_asm)) \
+	$(patsubst guest/stubs/%,$(B)/guests/%.elf,$(stub_folders))
 -include guest/stubs/guests.mk
 
 # The hosted unit tests: every test_*.c is a program of its own. Of the code that compiles hosted it gets what it calls.
@@ -161,10 +164,21 @@ $(B)/trapline.iso: $(B)/trapline.elf $(guests) $(wildcard guest/stubs/modules) t
 
 # ---- Guests ----------------------------------------------------------------------------------------------------------
 
+stub_link = $(LD) $(ld_flags) -T guest/stubs/stub.ld -o $@ $(filter %.o,$^)
 $(B)/guests/%.elf: $(B)/obj/guest/stubs/%.o $(call obj,$(stub_lib)) guest/stubs/stub.ld $(rebuild)
 	$(call say,LD,$@)
 	@mkdir -p $(@D)
-	$(Q)$(LD) $(ld_flags) -T guest/stubs/stub.ld -o $@ $(filter %.o,$^)
+	$(Q)$(stub_link)
+
+define stub_folder
+$(patsubst guest/stubs/%,$(B)/guests/%.elf,$(1)): $(call obj,$(wildcard $(1)/*.c $(1)/*.asm) $(stub_lib)) \
+		guest/stubs/stub.ld $(rebuild)
+	$$(call say,LD,$$@)
+	@mkdir -p $$(@D)
+	$$(Q)$$(stub_link)
+$(call obj,$(wildcard $(1)/*.asm)): $(wildcard $(1)/*.inc)
+endef
+$(foreach folder,$(stub_folders),$(eval $(call stub_folder,$(folder))))
 
 $(B)/guests/%.bin: guest/stubs/%.asm $(rebuild)
 	$(call say,NASM,$<)
@@ -271,5 +285,5 @@ help:
 #:   V=1          show the commands              CC=clang       build with another compiler
 #:   B=folder     build there instead of build/
 
--include $(patsubst %.o,%.d,$(lib_obj) $(host_obj)) $(wildcard $(B)/obj/guest/stubs/*.d) \
+-include $(patsubst %.o,%.d,$(lib_obj) $(host_obj)) $(wildcard $(B)/obj/guest/stubs/*.d $(B)/obj/guest/stubs/*/*.d) \
 	$(wildcard $(addprefix $(B)/,hosted/*/*.d hosted/*/*/*.d tsan/hosted/*/*.d tsan/hosted/*/*/*.d))

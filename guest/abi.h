@@ -50,6 +50,8 @@ enum abi_call {
 	HC_RIDER,
 	/* address, struct abi_corruption *. Damages an EPT entry; only the image of the system tests can. */
 	HC_CORRUPT,
+	/* device, address. The guest's memory from there on is behind a BACKED device. */
+	HC_BACK,
 };
 
 enum abi_yield {
@@ -106,11 +108,12 @@ enum abi_edit {
  * byte's offset and wants the complement written. EMBEDDER is a bank without a callback: tl_vcpu_run() returns to the
  * platform, which serves it. BROKEN refuses every access. ABSENT is a bank that is not in the map until it is added,
  * and so are those below it. PLAIN is a bank that neither checks nor counts, for measurements, and PLAINEMB one without
- * a callback. A BELL counts its rings: the sum is its writes in struct abi_device. A MATCH rings for a write of 4 bytes
- * of ABI_MATCH_VALUE at offset ABI_MATCH_AT, and is a bank for everything else. A SHADOW keeps what is written, as a
- * bank does, and counts it as rings. A COALESCED device is a bank that gets its writes late, and a LATE one without a
- * callback. A SIZED bank takes aligned accesses of 4 bytes only. A FLASH is read directly; a write clears the bits that
- * are 0 in it. CODE may only be executed; its reads and writes are those of a bank. CONTROL moves riders.
+ * a callback. A BACKED device has guest memory for registers, and so has BACKEDEMB without a callback. A BELL counts
+ * its rings: the sum is its writes in struct abi_device. A MATCH rings for a write of 4 bytes of ABI_MATCH_VALUE at
+ * offset ABI_MATCH_AT, and is a bank for everything else. A SHADOW keeps what is written, as a bank does, and counts it
+ * as rings. A COALESCED device is a bank that gets its writes late, and a LATE one without a callback. A SIZED bank
+ * takes aligned accesses of 4 bytes only. A FLASH is read directly; a write clears the bits that are 0 in it. CODE may
+ * only be executed; its reads and writes are those of a bank. CONTROL moves riders.
  */
 #define ABI_DEVICES(DEVICE)                                                                             \
 	DEVICE(BANK0, BANK, 0xd0000000, 0x1000)                                                         \
@@ -140,7 +143,11 @@ enum abi_edit {
 	DEVICE(SIZED, SIZED, 0xd0092000, 0x1000)                                                        \
 	DEVICE(FLASH, FLASH, 0xd0093000, 0x1000)                                                        \
 	DEVICE(CODE, CODE, 0xd0094000, 0x1000)                                                          \
-	DEVICE(CONTROL, CONTROL, 0xd00a0000, 0x1000)
+	DEVICE(CONTROL, CONTROL, 0xd00a0000, 0x1000)                                                    \
+	DEVICE(WINDOW0, BACKED, 0xd00b0000, 0x1800) /* ends inside a page, where WINDOW1 begins */      \
+	DEVICE(WINDOW1, BACKED, 0xd00b1800, 0x1800)                                                     \
+	DEVICE(WINDOWEMB0, BACKEDEMB, 0xd00b4000, 0x1800)                                               \
+	DEVICE(WINDOWEMB1, BACKEDEMB, 0xd00b5800, 0x1800)
 
 enum abi_device_id {
 #define DEVICE(name, kind, address, size) DEVICE_##name,

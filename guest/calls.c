@@ -68,6 +68,14 @@ static uint64_t calls_device(struct platform *platform, uint64_t index, uint64_t
 	return tl_mem_write(platform->vm, gpa, &answer, sizeof(answer)) ? 0 : HC_FAILED;
 }
 
+static uint64_t calls_back(struct platform *platform, uint64_t index, uint64_t gpa)
+{
+	if (index >= ABI_NR_DEVICES)
+		return HC_FAILED;
+	platform->device[index].backing = gpa;
+	return 0;
+}
+
 static uint64_t calls_corrupt(struct platform *platform, uint64_t address, uint64_t gpa)
 {
 	struct abi_corruption how;
@@ -154,6 +162,9 @@ void calls_serve(struct platform_vcpu *vcpu, struct tl_exit_vmcall *call)
 		break;
 	case HC_CORRUPT:
 		call->result = calls_corrupt(platform, argument[0], argument[1]);
+		break;
+	case HC_BACK:
+		call->result = calls_back(platform, argument[0], argument[1]);
 		break;
 	default:
 		call->result = HC_FAILED;

@@ -133,6 +133,27 @@ enum tl_status device_flash(struct tl_mmio *access)
 	return TL_OK;
 }
 
+enum tl_status device_backed(struct tl_mmio *access)
+{
+	struct device *device = access->context;
+	struct tl_vm *vm = device->platform->vm;
+	uint64_t at = device->backing + access->offset, data = 0;
+	bool copied;
+
+	if (!device_proper(device, access) || access->size - 1 > 7)
+		return device_improper(device, access);
+	if (access->write && access->size < 8 && access->data >> (8 * access->size))
+		return device_improper(device, access);
+	copied = access->write ? tl_mem_write(vm, at, &access->data, access->size)
+			       : tl_mem_read(vm, at, &data, access->size);
+	if (!copied)
+		device_fault(device, access, "has no guest memory behind it: HC_BACK comes first");
+	if (!access->write)
+		access->data = data;
+	device_count_one(device, access, access->size);
+	return TL_OK;
+}
+
 enum tl_status device_broken(struct tl_mmio *access)
 {
 	(void)access;

@@ -25,7 +25,9 @@ enum device_kind {
 	DEVICE_KIND_SIZED,
 	DEVICE_KIND_FLASH,
 	DEVICE_KIND_CODE,
-	DEVICE_KIND_CONTROL
+	DEVICE_KIND_CONTROL,
+	DEVICE_KIND_BACKED,
+	DEVICE_KIND_BACKEDEMB
 };
 
 /* Of a ring of coalesced writes: small, so that tests fill it. */
@@ -43,6 +45,7 @@ struct device {
 	_Atomic unsigned live_ranges; /* added and not released yet */
 	_Atomic bool watched;         /* its accesses count down to a planned commit, or none should come at all */
 	_Atomic uint64_t releases;
+	uint64_t backing; /* guest memory behind a BACKED device */
 	struct tl_mmio_options options;
 	struct tl_doorbell bell;
 	_Atomic uint64_t rings;                                          /* of a doorbell that calls */
@@ -55,6 +58,7 @@ _Static_assert(TL_MAX_CPUS * sizeof(struct tl_doorbell_count) <= ABI_BANK_SIZE, 
 enum tl_status device_bank(struct tl_mmio *access);
 enum tl_status device_pattern(struct tl_mmio *access);
 enum tl_status device_flash(struct tl_mmio *access);
+enum tl_status device_backed(struct tl_mmio *access);
 enum tl_status device_broken(struct tl_mmio *access);
 
 /* The access that TL_EXIT_MMIO brings, to a device without a callback. Context: host. */

@@ -24,7 +24,10 @@ static tl_mmio_fn device_callback(enum device_kind kind)
 	case DEVICE_KIND_EMBEDDER:
 	case DEVICE_KIND_PLAINEMB:
 	case DEVICE_KIND_LATE:
+	case DEVICE_KIND_BACKEDEMB:
 		return NULL;
+	case DEVICE_KIND_BACKED:
+		return device_backed;
 	case DEVICE_KIND_BROKEN:
 		return device_broken;
 	case DEVICE_KIND_PLAIN:
@@ -42,7 +45,10 @@ enum tl_status device_complete(struct tl_mmio *access)
 {
 	const struct device *device = access->context;
 
-	return device->kind == DEVICE_KIND_PLAINEMB ? bench_register(access) : device_bank(access);
+	/* First: it is measured. */
+	if (device->kind == DEVICE_KIND_PLAINEMB)
+		return bench_register(access);
+	return device->kind == DEVICE_KIND_BACKEDEMB ? device_backed(access) : device_bank(access);
 }
 
 enum tl_status device_drain(const struct tl_mmio *access)

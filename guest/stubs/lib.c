@@ -1,18 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 #include "guest/stubs/lib.h"
 
-struct lib_line {
-	char text[ABI_TEXT];
-	size_t length;
-};
-
-static void line_put(struct lib_line *line, const char *text)
+void lib_line_text(struct lib_line *line, const char *text)
 {
 	for (; *text && line->length < ABI_TEXT; text++)
 		line->text[line->length++] = *text;
 }
 
-static void line_put_number(struct lib_line *line, uint64_t value, unsigned base)
+void lib_line_number(struct lib_line *line, uint64_t value, unsigned base)
 {
 	char digits[24], *at = digits + sizeof(digits) - 1;
 
@@ -21,20 +16,25 @@ static void line_put_number(struct lib_line *line, uint64_t value, unsigned base
 		*--at = "0123456789abcdef"[value % base];
 		value /= base;
 	} while (value);
-	line_put(line, at);
+	lib_line_text(line, at);
 }
 
 static void line_put_place(struct lib_line *line, const char *file, unsigned number)
 {
-	line_put(line, file);
-	line_put(line, ":");
-	line_put_number(line, number, 10);
-	line_put(line, ": ");
+	lib_line_text(line, file);
+	lib_line_text(line, ":");
+	lib_line_number(line, number, 10);
+	lib_line_text(line, ": ");
+}
+
+void lib_line_print(const struct lib_line *line)
+{
+	vmcall(HC_PRINT, (uint64_t)line->text, line->length, 0, 0);
 }
 
 static _Noreturn void line_end_guest(const struct lib_line *line)
 {
-	vmcall(HC_PRINT, (uint64_t)line->text, line->length, 0, 0);
+	lib_line_print(line);
 	for (;;)
 		vmcall(HC_EXIT, 1, 0, 0, 0);
 }
@@ -44,7 +44,7 @@ _Noreturn void lib_failed(const char *file, unsigned line, const char *condition
 	struct lib_line text = {.length = 0};
 
 	line_put_place(&text, file, line);
-	line_put(&text, condition);
+	lib_line_text(&text, condition);
 	line_end_guest(&text);
 }
 
@@ -53,11 +53,11 @@ _Noreturn void lib_differs(uint64_t value, uint64_t wanted, const char *file, un
 	struct lib_line text = {.length = 0};
 
 	line_put_place(&text, file, line);
-	line_put(&text, expression);
-	line_put(&text, " is 0x");
-	line_put_number(&text, value, 16);
-	line_put(&text, ", wanted 0x");
-	line_put_number(&text, wanted, 16);
+	lib_line_text(&text, expression);
+	lib_line_text(&text, " is 0x");
+	lib_line_number(&text, value, 16);
+	lib_line_text(&text, ", wanted 0x");
+	lib_line_number(&text, wanted, 16);
 	line_end_guest(&text);
 }
 
@@ -65,8 +65,8 @@ void lib_print(const char *text)
 {
 	struct lib_line line = {.length = 0};
 
-	line_put(&line, text);
-	vmcall(HC_PRINT, (uint64_t)line.text, line.length, 0, 0);
+	lib_line_text(&line, text);
+	lib_line_print(&line);
 }
 
 /* What follows `word` where it stands among the guest's words; NULL if it does not. */
@@ -158,10 +158,6 @@ void lib_poke(uint8_t *memory, uint64_t value, unsigned size)
 	value = (old & ~lib_mask(size)) | (value & lib_mask(size));
 	__builtin_memcpy(memory, &value, 8);
 }
-
-/* A compiler may call these by itself. */
-void *memset(void *to, int byte, size_t count);
-void *memcpy(void *restrict to, const void *restrict from, size_t count);
 
 void *memset(void *to, int byte, size_t count)
 {

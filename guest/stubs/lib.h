@@ -33,6 +33,15 @@ static inline void lib_check_equal(uint64_t value, uint64_t wanted, const char *
 /* One line for the console. */
 void lib_print(const char *text);
 
+/* The same in pieces: {.length = 0} is an empty one; what is too much is cut off. */
+struct lib_line {
+	char text[ABI_TEXT];
+	size_t length;
+};
+void lib_line_text(struct lib_line *line, const char *text);
+void lib_line_number(struct lib_line *line, uint64_t value, unsigned base);
+void lib_line_print(const struct lib_line *line);
+
 /* The number behind `name` (with its '=') among the guest's words, or `otherwise`. */
 uint64_t lib_number(const struct multiboot_info *info, const char *name, uint64_t otherwise);
 
@@ -106,5 +115,9 @@ static inline uint64_t lib_mask(unsigned size)
 /* `size` bytes of ordinary memory as a number, and back. */
 uint64_t lib_peek(const uint8_t *memory, unsigned size);
 void lib_poke(uint8_t *memory, uint64_t value, unsigned size);
+
+/* A compiler may call these by itself. */
+void *memset(void *to, int byte, size_t count);
+void *memcpy(void *restrict to, const void *restrict from, size_t count);
 
 #endif
