@@ -193,7 +193,7 @@ static inline uint64_t abi_digest(const uint8_t *registers)
 struct abi_stats {
 	uint64_t fresh, stale, retried, hole_reads, hole_writes;
 	uint64_t commits, invalidations, wraps, zapped, generation, live_mmio_entries;
-	uint64_t coalesced, clustered, refused_sizes;
+	uint64_t coalesced, clustered, refused_sizes, exits;
 	uint64_t ranges; /* in the map, without the hole */
 };
 

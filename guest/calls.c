@@ -44,6 +44,7 @@ static uint64_t calls_stats(struct platform *platform, uint64_t gpa)
 				    .coalesced = stats.coalesced,
 				    .clustered = stats.clustered,
 				    .refused_sizes = stats.refused_sizes,
+				    .exits = stats.exits,
 				    .ranges = platform->nr_ranges};
 	return tl_mem_write(platform->vm, gpa, &answer, sizeof(answer)) ? 0 : HC_FAILED;
 }

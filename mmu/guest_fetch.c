@@ -16,6 +16,8 @@ enum guest_walk_status guest_fetch(const struct map *map, const struct guest_pag
 		return status;
 	host = map_host(map, walk->gpa);
 	if (unlikely(!host))
+		host = map_host_execute_only(map, walk->gpa);
+	if (unlikely(!host))
 		return GUEST_WALK_NOT_RAM;
 	if (code->available == 0)
 		code->host = host;

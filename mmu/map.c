@@ -39,6 +39,13 @@ const struct map_range *map_find_extent(const struct map *map, gpa_t gpa, gpa_t 
 	return hole;
 }
 
+COLD const uint8_t *map_host_execute_only(const struct map *map, gpa_t gpa)
+{
+	const struct map_range *range = map_find(map, gpa);
+
+	return range->kind == MAP_EXECUTE_ONLY ? range->host + (gpa - range->start) : NULL;
+}
+
 COLD uint8_t *map_host_search(const struct map *map, gpa_t gpa)
 {
 	const struct map_range *range = map_find(map, gpa);

@@ -123,6 +123,9 @@ const struct map_range *map_find_extent(const struct map *map, gpa_t gpa, gpa_t 
 
 COLD uint8_t *map_host_search(const struct map *map, gpa_t gpa);
 
+/* The same of execute-only memory, for fetches alone. */
+COLD const uint8_t *map_host_execute_only(const struct map *map, gpa_t gpa);
+
 /* The byte of host memory behind `gpa` in RAM or ROM; NULL elsewhere. Good for all of its page. */
 ALWAYS_INLINE uint8_t *map_host(const struct map *map, gpa_t gpa)
 {

@@ -75,7 +75,10 @@ static enum tl_status check_rights(enum tl_range_kind kind, tl_mmio_fn access)
 {
 	if (access && (kind == TL_RANGE_RAM || kind == TL_RANGE_PASSTHROUGH))
 		return TL_INVALID_ARGUMENT;
-	return kind == TL_RANGE_EXECUTE_ONLY && !mmu_cpu.execute_only ? TL_UNSUPPORTED : TL_OK;
+	if (kind != TL_RANGE_EXECUTE_ONLY || mmu_cpu.execute_only)
+		return TL_OK;
+	tl_log(TL_LOG_ERROR, "this CPU has no execute-only EPT entries: let the guest read the memory (TL_RANGE_ROM).");
+	return TL_UNSUPPORTED;
 }
 
 static enum tl_status check_memory(const struct tl_range *range)

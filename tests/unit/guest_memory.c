@@ -2,7 +2,7 @@
 #include "tests/unit/guest_memory.h"
 #include <trapline.h>
 
-uint8_t *ram, *rom;
+uint8_t *ram, *rom, *executed;
 static struct tl_vm *vm;
 
 const struct map *guest_map(void)
@@ -18,12 +18,15 @@ int guest_memory_start(void **context)
 		{.kind = TL_RANGE_RAM, .start = 0, .size = RAM_SIZE},
 		{.kind = TL_RANGE_ROM, .start = ROM_AT, .size = 4096},
 		{.kind = TL_RANGE_MMIO, .start = MMIO_AT, .size = 4096},
+		{.kind = TL_RANGE_EXECUTE_ONLY, .start = EXECUTE_ONLY_AT, .size = 4096},
 	};
 
 	(void)context;
 	hosted_start();
 	ranges[0].host = ram = hosted_memory(0);
 	ranges[1].host = rom = hosted_memory(RAM_SIZE);
+	ranges[3].host = executed = hosted_memory(RAM_SIZE + 4096);
+	mmu_cpu.execute_only = true;
 	vm = tl_vm_create(NULL, &status);
 	if (!vm)
 		return -1;

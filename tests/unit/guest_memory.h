@@ -6,8 +6,8 @@
 #include "mmu/guest_walk.h"
 #include "tests/unit/hosted.h"
 
-/* 64 pages of RAM at 0, a page of ROM, a page of a device; everything else is a hole. */
-enum { RAM_SIZE = 64 * 4096, ROM_AT = 0x100000, MMIO_AT = 0x200000, HOLE_AT = 0x300000 };
+/* 64 pages of RAM at 0, a page of ROM, of a device, of execute-only memory; everything else is a hole. */
+enum { RAM_SIZE = 64 * 4096, ROM_AT = 0x100000, MMIO_AT = 0x200000, EXECUTE_ONLY_AT = 0x280000, HOLE_AT = 0x300000 };
 
 /* Entries. */
 enum { P = 1, W = 2, U = 4, A = 0x20, D = 0x40, PS = 0x80, ALL = P | W | U };
@@ -27,7 +27,7 @@ enum { P = 1, W = 2, U = 4, A = 0x20, D = 0x40, PS = 0x80, ALL = P | W | U };
 #define LMA  BIT(10)
 #define NXE  BIT(11)
 
-extern uint8_t *ram, *rom;
+extern uint8_t *ram, *rom, *executed;
 
 /* The map of that guest. */
 const struct map *guest_map(void);

@@ -104,6 +104,24 @@ static void fetches_over_the_boundary_when_it_must(void **context)
 	}
 }
 
+/* Code that cannot be read is executed, so its instructions are fetched; a page table there is none. */
+static void fetches_from_execute_only_memory(void **context)
+{
+	(void)context;
+	make_tables();
+	poke(PT + 8 * 16, EXECUTE_ONLY_AT | ALL);
+	memcpy(executed + 4096 - 3, load, 3);
+	memcpy(ram + CODE_2, load + 3, sizeof(load) - 3);
+	assert_int_equal(fetch_at(PAGE + 4096 - 3, NO_LIMIT), FETCH_OK);
+	assert_int_equal(insn.length, sizeof(load));
+	memcpy(executed + 8, store, sizeof(store));
+	assert_int_equal(fetch_at(PAGE + 8, NO_LIMIT), FETCH_OK);
+	assert_int_equal(insn.length, sizeof(store));
+	assert_ptr_equal(fetch.code.host, executed + 8);
+	poke(PD, EXECUTE_ONLY_AT | ALL);
+	assert_int_equal(fetch_at(PAGE + 8, NO_LIMIT), FETCH_TABLE_NOT_RAM);
+}
+
 static void faults_on_the_first_page(void **context)
 {
 	(void)context;
@@ -226,6 +244,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(fetches_over_the_boundary_when_it_must),
+		cmocka_unit_test(fetches_from_execute_only_memory),
 		cmocka_unit_test(faults_on_the_first_page),
 		cmocka_unit_test(honours_the_limit),
 		cmocka_unit_test(ends_where_addresses_end),
