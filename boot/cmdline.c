@@ -330,6 +330,12 @@ static bool parse_word(struct parser *p, struct span given)
 	return refuse_unknown(p, given);
 }
 
+/* Control characters, too: a sentence that shows a word stays one line. */
+static bool is_blank(char c)
+{
+	return (unsigned char)c <= ' ';
+}
+
 bool cmdline_parse(const char *line, struct boot_options *options, char *reason, size_t size)
 {
 	struct parser p = {.options = options, .reason = reason, .reason_size = size};
@@ -338,7 +344,7 @@ bool cmdline_parse(const char *line, struct boot_options *options, char *reason,
 	while (*line) {
 		struct span word = {line, 0};
 
-		while (line[word.length] && line[word.length] != ' ' && line[word.length] != '\t')
+		while (!is_blank(line[word.length]))
 			word.length++;
 		if (word.length && !parse_word(&p, word))
 			return false;

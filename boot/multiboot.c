@@ -44,6 +44,7 @@ static bool fetch_string(const struct parser *p, uint64_t from, uint64_t most, c
 			return refuse(p, "the %s is longer than %zu characters; shorten it.", what, size - 1);
 		if (!fetch(p, from + i, &to[i], 1, what))
 			return false;
+		to[i] = print_visible(to[i]);
 		if (!to[i])
 			return true;
 	}
@@ -55,9 +56,11 @@ static bool fetch_loader(const struct parser *p, uint64_t from, uint64_t most)
 {
 	char *name = p->info->loader;
 
-	for (uint64_t i = 0; i < most && i < BOOT_LOADER_MAX - 1; i++)
+	for (uint64_t i = 0; i < most && i < BOOT_LOADER_MAX - 1; i++) {
 		if (!fetch(p, from + i, &name[i], 1, "name") || !name[i])
 			return !name[i];
+		name[i] = print_visible(name[i]);
+	}
 	return true;
 }
 

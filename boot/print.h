@@ -21,4 +21,10 @@ void print_format(print_sink sink, void *context, const char *format, va_list ar
 size_t print_to_buffer(char *buffer, size_t size, const char *format, ...) __attribute__((format(printf, 3, 4)));
 size_t print_to_buffer_v(char *buffer, size_t size, const char *format, va_list arguments);
 
+/* What stands for a character in a text of one line: a blank for a control character. */
+static inline char print_visible(char c)
+{
+	return c && (unsigned char)c < ' ' ? ' ' : c;
+}
+
 #endif

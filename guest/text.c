@@ -93,18 +93,24 @@ const char *text_after(const char *text, const char *prefix)
 	return *prefix ? NULL : text;
 }
 
+/* Control characters, too: a message that shows a word stays one line. */
+static bool text_is_blank(char c)
+{
+	return c && (unsigned char)c <= ' ';
+}
+
 bool text_next_word(const char **cursor, char *word, size_t size)
 {
 	const char *at = *cursor;
 	size_t n = 0;
 
-	while (*at == ' ' || *at == '\t')
+	while (text_is_blank(*at))
 		at++;
 	if (!*at) {
 		*cursor = at;
 		return false;
 	}
-	for (; *at && *at != ' ' && *at != '\t'; at++)
+	for (; *at && !text_is_blank(*at); at++)
 		if (n + 1 < size)
 			word[n++] = *at;
 	word[n] = '\0';

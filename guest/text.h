@@ -19,8 +19,8 @@ bool text_equal(const char *a, const char *b);
 const char *text_after(const char *text, const char *prefix);
 
 /*
- * Copies the next word of *cursor (words are separated by blanks) into `word` and moves *cursor behind it.
- * False at the end of the text. A word that does not fit is cut to size - 1 bytes, which no known word has.
+ * Copies the next word of *cursor (words are separated by blanks and control characters) into `word` and moves *cursor
+ * behind it. False at the end of the text. A word that does not fit is cut to size - 1 bytes, which no known word has.
  */
 bool text_next_word(const char **cursor, char *word, size_t size);
 

@@ -119,6 +119,8 @@ static void refuses_unknown_words(void **context)
 	assert_refused("quiett", "\"quiett\"");
 	assert_refused("=3", "\"=3\"");
 	assert_refused("mmio_level=3", "\"mmio_level=3\"");
+	/* A control character is no part of a word: the sentence would not be one line. */
+	assert_refused("quiet\ngest\x1b[2J", "\"gest\"");
 }
 
 static void refuses_malformed_words(void **context)

@@ -169,6 +169,23 @@ static void refuses_bad_modules(void **context)
 	}
 }
 
+/* What the loader passes is shown in sentences of one line. */
+static void takes_control_characters_for_blanks(void **context)
+{
+	struct loader_machine m = loader_ordinary;
+
+	(void)context;
+	m.name = "GRUB\n\x1b[2J";
+	m.line = "quiet\ntrace";
+	strcpy(m.modules[0].line, "hammer\x1bmanual");
+	for (int form = 1; form <= 2; form++) {
+		assert_true(loader_parse_machine(form, &m));
+		assert_string_equal(loader.info.loader, "GRUB  [2J");
+		assert_string_equal(loader.info.line, "quiet trace");
+		assert_string_equal(loader.info.modules[0].line, "hammer manual");
+	}
+}
+
 static void refuses_long_lines(void **context)
 {
 	static char line[BOOT_LINE_MAX + 1];
@@ -195,6 +212,7 @@ int main(void)
 		cmocka_unit_test_setup(sorts_merges_and_clips, loader_clear),
 		cmocka_unit_test_setup(refuses_bad_maps, loader_clear),
 		cmocka_unit_test_setup(refuses_bad_modules, loader_clear),
+		cmocka_unit_test_setup(takes_control_characters_for_blanks, loader_clear),
 		cmocka_unit_test_setup(refuses_long_lines, loader_clear),
 	};
 

@@ -42,6 +42,16 @@ static void reads_options(void **context)
 	assert_int_equal(options.slice, 500);
 }
 
+/* Control characters are no part of a word: the sentence would not be one line. */
+static void shows_no_control_characters(void **context)
+{
+	struct guest_options options = {0};
+
+	(void)context;
+	assert_false(options_parse("exact\nmemm\x1b[2J", &options, why, sizeof(why)));
+	assert_non_null(strstr(why, "\"memm\""));
+}
+
 static void refuses_options(void **context)
 {
 	static const char *const each[] = {
@@ -100,9 +110,8 @@ static void formats_text(void **context)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(reads_options),
-		cmocka_unit_test(refuses_options),
-		cmocka_unit_test(every_ending_has_a_word),
+		cmocka_unit_test(reads_options),   cmocka_unit_test(shows_no_control_characters),
+		cmocka_unit_test(refuses_options), cmocka_unit_test(every_ending_has_a_word),
 		cmocka_unit_test(formats_text),
 	};
 
