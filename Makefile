@@ -67,6 +67,13 @@ unit_tests := $(patsubst tests/unit/%.c,$(B)/unit/%,$(unit_src))
 # Those with threads are built for the thread sanitizer, too.
 tsan_tests := $(patsubst tests/unit/%.c,$(B)/tsan/unit/%,$(shell grep -l '<pthread.h>' $(unit_src)))
 
+# The fuzz targets: fuzz_NAME.c is one; the other files of tests/fuzz/ belong to all of them. See tools/fuzz.
+fuzz_targets := $(sort $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c)))
+fuzz_lib_src := $(filter-out tests/fuzz/fuzz_%.c tests/fuzz/replay.c,$(sort $(wildcard tests/fuzz/*.c))) \
+	$(addprefix tests/unit/,hosted.c guest_memory.c guest_walk_model.c) $(filter-out vmx/%,$(hosted_src))
+libfuzzer := $(addprefix $(B)/fuzz/,$(fuzz_targets))
+replayers := $(addprefix $(B)/replay/,$(fuzz_targets))
+
 # ---- Flags -----------------------------------------------------------------------------------------------------------
 
 warnings := -Werror -Wall -Wextra -Wconversion -Wshadow -Wundef -Wmissing-prototypes -Wvla
@@ -82,23 +89,31 @@ std_boot := -std=gnu11 -fno-omit-frame-pointer
 std_guest := -std=gnu11 -fno-omit-frame-pointer
 folder = $(firstword $(subst /, ,$(patsubst $(B)/obj/%,%,$@)))
 cflags = $(std_$(folder)) $(common) $(freestanding) $(EXTRA_CFLAGS)
+sanitizers := -fsanitize=address,undefined -fno-sanitize-recover=all
 hosted_cflags = -std=gnu11 -g -Itests/unit/mock $(filter-out -O2,$(common)) -O1 -fno-omit-frame-pointer \
-	$(if $(filter $(B)/tsan/%,$@),-fsanitize=thread,-fsanitize=address$(comma)undefined -fno-sanitize-recover=all) \
-	$(EXTRA_CFLAGS)
+	$(if $(filter $(B)/tsan/%,$@),-fsanitize=thread,$(sanitizers)) $(EXTRA_CFLAGS)
+# Each access of fuzzed code calls a function of the address sanitizer; tests/fuzz/hostile_wrap.c stands before those.
+calls_gcc := --param asan-instrumentation-with-call-threshold=0
+calls_clang := -mllvm -asan-instrumentation-with-call-threshold=0
+replay_cflags = $(hosted_cflags) $(if $(findstring clang,$(CC)),$(calls_clang),$(calls_gcc))
+fuzz_cflags = $(hosted_cflags) $(calls_clang) -fsanitize=fuzzer-no-link
+fuzz_wraps := $(foreach n,1 2 4 8 16 N,-Wl,--wrap=__asan_load$(n),--wrap=__asan_store$(n))
+coverage_cflags := -std=gnu11 -Itests/unit/mock $(filter-out -O2,$(common)) -O0 --coverage -Dalways_inline=unused
 nasm_flags := -f elf64 -g -F dwarf -Werror -Iinclude/ -I./
 ld_flags := -m elf_x86_64 -nostdlib -static -z noexecstack -z max-page-size=4096 --build-id=none
 
 # ---- Images ----------------------------------------------------------------------------------------------------------
 
-.PHONY: all run bench test test-unit test-tsan test-model test-system test-fresh lint format clean \
-	help run-image run-console tools FORCE
+.PHONY: all run bench test test-unit test-tsan test-model test-fuzz test-system test-fresh coverage fuzz lint format \
+	clean help run-image run-console tools FORCE
 all: $(B)/libtrapline.a $(if $(host_src),$(B)/trapline.elf $(B)/trapline32.elf $(B)/trapline.iso)
 
 # Programs that are missing are installed before the first compilation. Order-only: it makes nothing out of date.
 tools:
 	$(Q)CC='$(CC)' tools/setup build $(if $(filter run run-image bench,$(MAKECMDGOALS)),run) \
-		$(if $(filter test test-unit test-tsan test-model test-system,$(MAKECMDGOALS)),test) \
-		$(if $(filter test test-system,$(MAKECMDGOALS)),nested) $(if $(filter lint format,$(MAKECMDGOALS)),lint)
+		$(if $(filter test test-unit test-tsan test-model test-fuzz test-system coverage,$(MAKECMDGOALS)),test) \
+		$(if $(filter test test-system,$(MAKECMDGOALS)),nested) $(if $(filter fuzz,$(MAKECMDGOALS)),fuzz) \
+		$(if $(filter lint format,$(MAKECMDGOALS)),lint)
 
 # Objects are made again when the compiler or its flags change.
 $(B)/flags: FORCE | tools
@@ -187,7 +202,7 @@ $(B)/guests/%.bin: guest/stubs/%.asm $(rebuild)
 
 # ---- Running and testing ---------------------------------------------------------------------------------------------
 
-export B BACKEND MACHINE BOOT MODEL MEM CPUS TIMEOUT LOG GUEST CMDLINE
+export FUZZ_SECONDS B BACKEND MACHINE BOOT MODEL MEM CPUS TIMEOUT LOG GUEST CMDLINE
 
 # A failed recipe makes GNU make end with 2, whatever the recipe's status was. `make run` has to tell 1 (a guest failed)
 # from 2 (it could not run), so it asks make a question (-q): then make ends with 1, and prints nothing, if a line is left
@@ -232,8 +247,53 @@ $(B)/tsan/unit/%: $(B)/tsan/hosted/tests/unit/%.o $(B)/tsan/hosted/hosted.a
 	$(Q)$(CC) $(hosted_cflags) -o $@ $^ -lcmocka $(unit_libs_$*)
 .SECONDARY:
 
-test: $(unit_tests) $(tsan_tests) all $(guests) $(B)/test-image/trapline.elf
-	@tools/test unit tsan model system
+$(B)/fuzz/obj/%.o: %.c $(rebuild)
+	$(call say,FUZZCC,$<)
+	@mkdir -p $(@D)
+	$(Q)clang $(call unwrapped,$<,$(fuzz_cflags)) -MMD -MP -c -o $@ $<
+$(B)/replay/obj/%.o: %.c $(rebuild)
+	$(call say,FUZZCC,$<)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(call unwrapped,$<,$(replay_cflags)) -MMD -MP -c -o $@ $<
+unwrapped = $(if $(filter %/hostile_wrap.c,$(1)),$(filter-out $(sanitizers) -fsanitize=%,$(2)),$(2))
+$(B)/fuzz/lib.a: $(patsubst %.c,$(B)/fuzz/obj/%.o,$(fuzz_lib_src))
+	$(Q)rm -f $@ && $(AR) rcsD $@ $^
+$(B)/replay/lib.a: $(patsubst %.c,$(B)/replay/obj/%.o,$(fuzz_lib_src))
+	$(Q)rm -f $@ && $(AR) rcsD $@ $^
+$(libfuzzer): $(B)/fuzz/%: $(B)/fuzz/obj/tests/fuzz/fuzz_%.o $(B)/fuzz/lib.a
+	$(call say,FUZZLD,$@)
+	$(Q)clang $(sanitizers) -fsanitize=fuzzer $(fuzz_wraps) -o $@ $^
+$(replayers): $(B)/replay/%: $(B)/replay/obj/tests/fuzz/fuzz_%.o $(B)/replay/obj/tests/fuzz/replay.o $(B)/replay/lib.a
+	$(call say,FUZZLD,$@)
+	$(Q)$(CC) $(sanitizers) $(fuzz_wraps) -o $@ $^
+
+# The same programs without the sanitizers, counting: see tools/coverage.
+$(B)/coverage/obj/%.o: %.c $(rebuild)
+	$(call say,COVCC,$<)
+	@mkdir -p $(@D)
+	$(Q)gcc $(coverage_cflags) -MMD -MP -c -o $@ $<
+$(B)/coverage/unit.a: $(patsubst %.c,$(B)/coverage/obj/%.o,$(unit_lib_src) $(hosted_src))
+	$(Q)rm -f $@ && $(AR) rcsD $@ $^
+$(B)/coverage/replay.a: $(patsubst %.c,$(B)/coverage/obj/%.o,$(fuzz_lib_src))
+	$(Q)rm -f $@ && $(AR) rcsD $@ $^
+$(B)/coverage/unit/%: $(B)/coverage/obj/tests/unit/%.o $(B)/coverage/unit.a
+	@mkdir -p $(@D)
+	$(Q)gcc $(coverage_cflags) -o $@ $^ -lcmocka $(unit_libs_$*)
+$(B)/coverage/replay/%: $(B)/coverage/obj/tests/fuzz/fuzz_%.o $(B)/coverage/obj/tests/fuzz/replay.o $(B)/coverage/replay.a
+	@mkdir -p $(@D)
+	$(Q)gcc $(coverage_cflags) -o $@ $^
+coverage_programs := $(patsubst $(B)/%,$(B)/coverage/%,$(unit_tests)) \
+	$(addprefix $(B)/coverage/replay/,$(fuzz_targets))
+
+coverage: $(coverage_programs)
+	@tools/coverage
+fuzz: $(libfuzzer) $(B)/unit/test_decode_zydis
+	@tools/fuzz run
+test-fuzz: $(replayers)
+	@tools/fuzz test
+
+test: $(unit_tests) $(tsan_tests) $(replayers) $(coverage_programs) all $(guests) $(B)/test-image/trapline.elf
+	@tools/test unit tsan fuzz coverage model system
 test-unit: $(unit_tests)
 	@tools/test unit
 test-tsan: $(tsan_tests)
@@ -266,12 +326,15 @@ help:
 #: Targets
 #:   all          the library, the image (64-bit ELF, its 32-bit twin) and the bootable ISO; the default
 #:   run          boots the ISO and shows its console; exit status 0 passed, 1 a guest failed, 2 could not run
-#:   test         unit tests, the model, then system tests; ends with `N passed, N failed`
+#:   test         unit tests, fuzz corpus, coverage, the model, system tests; ends with `N passed, N failed`
 #:   test-unit    the hosted unit tests alone (cmocka, address and undefined-behaviour sanitizers)
 #:   test-tsan    the unit tests that have threads, under the thread sanitizer; STRESS=n: n times as long
 #:   test-model   spin searches the model of the orderings, tests/model, exhaustively
+#:   test-fuzz    the fuzz targets on the corpus in tests/fuzz/corpus/ and on a fixed number of mutants of it
 #:   test-system  the system tests alone (the image in Bochs and in QEMU)
 #:   bench        measures exits in Bochs: a table, $(B)/bench.json and bench.md
+#:   coverage     lines and branches that the unit tests and the fuzz corpus reach: a table, $(B)/coverage.txt, .json
+#:   fuzz         libFuzzer on each target, FUZZ_SECONDS in all (3600); tools/fuzz keeps the corpus
 #:   test-fresh   `make run` and `make test` from a fresh clone in a minimal Debian below build/; needs root
 #:   lint         layers, headers, licence lines, file lengths, clang-format and clang-tidy
 #:   format       runs clang-format over the sources
@@ -283,7 +346,8 @@ help:
 #:   MODEL=       run: Bochs' CPU model          MEM= CPUS=     run: memory in MiB, number of CPUs
 #:   TIMEOUT=     run: seconds of wall time      LOG=1          run: Bochs logs every VM exit that is an error to it
 #:   V=1          show the commands              CC=clang       build with another compiler
+#:   FUZZ_SECONDS= fuzz: in all, 3600 by default
 #:   B=folder     build there instead of build/
 
 -include $(patsubst %.o,%.d,$(lib_obj) $(host_obj)) $(wildcard $(B)/obj/guest/stubs/*.d $(B)/obj/guest/stubs/*/*.d) \
-	$(wildcard $(addprefix $(B)/,hosted/*/*.d hosted/*/*/*.d tsan/hosted/*/*.d tsan/hosted/*/*/*.d))
+	$(wildcard $(foreach f,hosted tsan/hosted fuzz/obj replay/obj coverage/obj,$(B)/$(f)/*/*.d $(B)/$(f)/*/*/*.d))
