@@ -70,7 +70,8 @@ tsan_tests := $(patsubst tests/unit/%.c,$(B)/tsan/unit/%,$(shell grep -l '<pthre
 # The fuzz targets: fuzz_NAME.c is one; the other files of tests/fuzz/ belong to all of them. See tools/fuzz.
 fuzz_targets := $(sort $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c)))
 fuzz_lib_src := $(filter-out tests/fuzz/fuzz_%.c tests/fuzz/replay.c,$(sort $(wildcard tests/fuzz/*.c))) \
-	$(addprefix tests/unit/,hosted.c guest_memory.c guest_walk_model.c) $(filter-out vmx/%,$(hosted_src))
+	$(addprefix tests/unit/,hosted.c guest_memory.c guest_walk_model.c decode_strings.c decode_zydis.c) $(filter-out vmx/%,$(hosted_src))
+fuzz_libs_zydis := -lZydis -lcmocka
 libfuzzer := $(addprefix $(B)/fuzz/,$(fuzz_targets))
 replayers := $(addprefix $(B)/replay/,$(fuzz_targets))
 
@@ -262,10 +263,10 @@ $(B)/replay/lib.a: $(patsubst %.c,$(B)/replay/obj/%.o,$(fuzz_lib_src))
 	$(Q)rm -f $@ && $(AR) rcsD $@ $^
 $(libfuzzer): $(B)/fuzz/%: $(B)/fuzz/obj/tests/fuzz/fuzz_%.o $(B)/fuzz/lib.a
 	$(call say,FUZZLD,$@)
-	$(Q)clang $(sanitizers) -fsanitize=fuzzer $(fuzz_wraps) -o $@ $^
+	$(Q)clang $(sanitizers) -fsanitize=fuzzer $(fuzz_wraps) -o $@ $^ $(fuzz_libs_$*)
 $(replayers): $(B)/replay/%: $(B)/replay/obj/tests/fuzz/fuzz_%.o $(B)/replay/obj/tests/fuzz/replay.o $(B)/replay/lib.a
 	$(call say,FUZZLD,$@)
-	$(Q)$(CC) $(sanitizers) $(fuzz_wraps) -o $@ $^
+	$(Q)$(CC) $(sanitizers) $(fuzz_wraps) -o $@ $^ $(fuzz_libs_$*)
 
 # The same programs without the sanitizers, counting: see tools/coverage.
 $(B)/coverage/obj/%.o: %.c $(rebuild)
@@ -281,7 +282,7 @@ $(B)/coverage/unit/%: $(B)/coverage/obj/tests/unit/%.o $(B)/coverage/unit.a
 	$(Q)gcc $(coverage_cflags) -o $@ $^ -lcmocka $(unit_libs_$*)
 $(B)/coverage/replay/%: $(B)/coverage/obj/tests/fuzz/fuzz_%.o $(B)/coverage/obj/tests/fuzz/replay.o $(B)/coverage/replay.a
 	@mkdir -p $(@D)
-	$(Q)gcc $(coverage_cflags) -o $@ $^
+	$(Q)gcc $(coverage_cflags) -o $@ $^ $(fuzz_libs_$*)
 coverage_programs := $(patsubst $(B)/%,$(B)/coverage/%,$(unit_tests)) \
 	$(addprefix $(B)/coverage/replay/,$(fuzz_targets))
 
