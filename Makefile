@@ -105,8 +105,8 @@ ld_flags := -m elf_x86_64 -nostdlib -static -z noexecstack -z max-page-size=4096
 
 # ---- Images ----------------------------------------------------------------------------------------------------------
 
-.PHONY: all run bench test test-unit test-tsan test-model test-fuzz test-system test-fresh coverage fuzz lint format \
-	clean help run-image run-console tools FORCE
+.PHONY: all run bench test test-unit test-tsan test-model test-fuzz test-system test-fresh coverage fuzz docs lint \
+	format clean help run-image run-console tools FORCE
 all: $(B)/libtrapline.a $(if $(host_src),$(B)/trapline.elf $(B)/trapline32.elf $(B)/trapline.iso)
 
 # Programs that are missing are installed before the first compilation. Order-only: it makes nothing out of date.
@@ -294,7 +294,7 @@ test-fuzz: $(replayers)
 	@tools/fuzz test
 
 test: $(unit_tests) $(tsan_tests) $(replayers) $(coverage_programs) all $(guests) $(B)/test-image/trapline.elf
-	@tools/test unit tsan fuzz coverage model system
+	@tools/test docs unit tsan fuzz coverage model system
 test-unit: $(unit_tests)
 	@tools/test unit
 test-tsan: $(tsan_tests)
@@ -313,6 +313,8 @@ $(B)/scaling: tests/bench/scaling.c tests/unit/hosted.c $(wildcard mmu/*.[ch] in
 bench: $(B)/trapline.iso $(B)/scaling
 	@tools/bench
 
+docs: | tools
+	@tools/instructions
 lint: | tools
 	@CFLAGS='$(common) $(freestanding)' HOSTED_CFLAGS='$(common)' tools/lint
 format: | tools
@@ -337,6 +339,7 @@ help:
 #:   coverage     lines and branches that the unit tests and the fuzz corpus reach: a table, $(B)/coverage.txt, .json
 #:   fuzz         libFuzzer on each target, FUZZ_SECONDS in all (3600); tools/fuzz keeps the corpus
 #:   test-fresh   `make run` and `make test` from a fresh clone in a minimal Debian below build/; needs root
+#:   docs         docs/instructions.md, from the decoder's rows
 #:   lint         layers, headers, licence lines, file lengths, clang-format and clang-tidy
 #:   format       runs clang-format over the sources
 #:   clean        removes build/

@@ -167,7 +167,7 @@ extern const uint8_t form_sizes[NR_FORM_SIZES][3];
 
 /*
  * Rows: FORM(operation, access, memory size, register size, immediate size, flags), and further fields where there are
- * some. The comment behind a row is what docs/instructions.md calls it.
+ * some. The comment behind a row is what docs/instructions.md calls it; `;` stands between two names.
  */
 #define READS  INSN_READ
 #define WRITES INSN_WRITE
