@@ -113,7 +113,7 @@ all: $(B)/libtrapline.a $(if $(host_src),$(B)/trapline.elf $(B)/trapline32.elf $
 tools:
 	$(Q)CC='$(CC)' tools/setup build $(if $(filter run run-image bench,$(MAKECMDGOALS)),run) \
 		$(if $(filter test test-unit test-tsan test-model test-fuzz test-system coverage,$(MAKECMDGOALS)),test) \
-		$(if $(filter test test-system,$(MAKECMDGOALS)),nested) $(if $(filter fuzz,$(MAKECMDGOALS)),fuzz) \
+		$(if $(filter test test-system,$(MAKECMDGOALS))$(kvm_bench),nested) $(if $(filter fuzz,$(MAKECMDGOALS)),fuzz) \
 		$(if $(filter lint format,$(MAKECMDGOALS)),lint)
 
 # Objects are made again when the compiler or its flags change.
@@ -203,7 +203,7 @@ $(B)/guests/%.bin: guest/stubs/%.asm $(rebuild)
 
 # ---- Running and testing ---------------------------------------------------------------------------------------------
 
-export FUZZ_SECONDS B BACKEND MACHINE BOOT MODEL MEM CPUS TIMEOUT LOG GUEST CMDLINE
+export FUZZ_SECONDS B BACKEND MACHINE BOOT MODEL MEM CPUS TIMEOUT LOG GUEST CMDLINE KVM
 
 # A failed recipe makes GNU make end with 2, whatever the recipe's status was. `make run` has to tell 1 (a guest failed)
 # from 2 (it could not run), so it asks make a question (-q): then make ends with 1, and prints nothing, if a line is left
@@ -310,7 +310,19 @@ test-fresh:
 $(B)/scaling: tests/bench/scaling.c tests/unit/hosted.c $(wildcard mmu/*.[ch] include/*.h) $(rebuild)
 	$(call say,HOSTCC,$<)
 	$(Q)$(CC) -std=gnu11 $(common) -o $@ $(filter %.c,$^) -pthread
-bench: $(B)/trapline.iso $(B)/scaling
+# The program that measures KVM, and its guest.
+$(B)/kvm_bench/measure: tools/kvm_bench/main.c tools/kvm_bench/vm.c $(wildcard tools/kvm_bench/*.h) guest/stubs/ticks.h $(rebuild)
+	$(call say,HOSTCC,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) -std=gnu11 $(common) -static -o $@ $(filter %.c,$^)
+$(B)/kvm_bench/guest.bin: tools/kvm_bench/guest.c tools/kvm_bench/guest.ld tools/kvm_bench/order.h guest/stubs/ticks.h $(rebuild)
+	$(call say,CC,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(std_guest) $(common) $(freestanding) -c -o $(@:.bin=.o) $<
+	$(Q)$(LD) $(ld_flags) --oformat binary -T tools/kvm_bench/guest.ld -o $@ $(@:.bin=.o)
+
+kvm_bench := $(if $(filter-out 0,$(KVM)),$(B)/kvm_bench/measure $(B)/kvm_bench/guest.bin)
+bench: $(B)/trapline.iso $(B)/scaling $(kvm_bench)
 	@tools/bench
 
 docs: | tools
@@ -335,7 +347,7 @@ help:
 #:   test-model   spin searches the model of the orderings, tests/model, exhaustively
 #:   test-fuzz    the fuzz targets on the corpus in tests/fuzz/corpus/ and on a fixed number of mutants of it
 #:   test-system  the system tests alone (the image in Bochs and in QEMU)
-#:   bench        measures exits in Bochs: a table, $(B)/bench.json and bench.md
+#:   bench        measures exits in Bochs: a table, $(B)/bench.json and bench.md; with KVM=1 also those of a real KVM there
 #:   coverage     lines and branches that the unit tests and the fuzz corpus reach: a table, $(B)/coverage.txt, .json
 #:   fuzz         libFuzzer on each target, FUZZ_SECONDS in all (3600); tools/fuzz keeps the corpus
 #:   test-fresh   `make run` and `make test` from a fresh clone in a minimal Debian below build/; needs root

@@ -20,6 +20,7 @@ NAME_LINE = re.compile(r"trace: (\w+)( timed)?\s*$", re.MULTILINE)
 INSTRUCTION = re.compile(r"\(\d+\)\.\[\d+\] \[0x([0-9a-f]+)\] [0-9a-f]+:([0-9a-f]+) \(.*?\): (.+?)\s*; [0-9a-f]+")
 # What the debugger says at its stops.
 STOP = re.compile(r"\(\d+\) (Magic breakpoint|\[0x[0-9a-f]+\] .*)|Next at t=\d+")
+DISTURBED = re.compile(r"CPU \d+: (Interrupt|Exception) .*")
 MAGIC = "xchg bx, bx"
 
 # What costs more on silicon than an instruction does, by mnemonic; locked operations are told by their operands, too.
@@ -66,20 +67,22 @@ class Symbols:
 
 
 def read_pieces(text):
-    """The traced pieces, each a list of (physical address, linear address, instruction)."""
-    pieces, piece = [], None
+    """The traced pieces, each a list of (physical address, linear address, instruction); empty if it was interrupted."""
+    pieces, piece, disturbed = [], None, False
     for line in text.splitlines():
         if line.startswith("Tracing enabled"):
-            piece = []
+            piece, disturbed = [], False
         elif line.startswith("Tracing disabled") and piece is not None:
             if not piece or piece[-1][2] != MAGIC:
                 raise TraceError("a traced piece does not end at a magic breakpoint.")
-            pieces.append(piece[:-1])
+            pieces.append([] if disturbed else piece[:-1])
             piece = None
         elif piece is not None:
             match = INSTRUCTION.fullmatch(line)
             if match:
                 piece.append((int(match[1], 16), int(match[2], 16), match[3]))
+            elif DISTURBED.fullmatch(line):
+                disturbed = True
             elif not STOP.fullmatch(line):
                 raise TraceError(f'the trace has a line of an unknown form: "{line}".')
     return pieces
@@ -112,8 +115,18 @@ def count(piece, symbols):
     return Path(len(piece), kinds, dict(functions))
 
 
-def read_paths(trace, console, symbols):
-    """The warmest piece for each name that the console shows. Raises TraceError unless the last two are alike."""
+def warm_path(name, pieces, symbols, steady):
+    """The Path of the last piece that is like the one before it: with `steady`, the last one of all has to be."""
+    counts = [count(piece, symbols) for piece in pieces]
+    pairs = list(zip(counts, counts[1:]))
+    for before, last in reversed(pairs[-1:] if steady else pairs):
+        if before == last:
+            return last
+    raise TraceError(f"{name} is not warm: its last two pieces differ, or it was interrupted.")
+
+
+def read_paths(trace, console, symbols, steady=True):
+    """The warmest piece for each name that the console shows. Raises TraceError unless there are two alike."""
     pieces = read_pieces(trace)
     names = NAME_LINE.findall(console)
     each = len(pieces) // len(names) if names else 0
@@ -121,9 +134,6 @@ def read_paths(trace, console, symbols):
         raise TraceError(f"the trace has {len(pieces)} pieces for {len(names)} names.")
     paths = {}
     for i, (name, timed) in enumerate(names):
-        last_two = [timed_part(piece) if timed else piece for piece in pieces[i * each : (i + 1) * each][-2:]]
-        before, last = (count(piece, symbols) for piece in last_two)
-        if before != last:
-            raise TraceError(f"{name} is not warm: its last two pieces differ.")
-        paths[name] = last
+        whole = [piece for piece in pieces[i * each : (i + 1) * each] if piece]
+        paths[name] = warm_path(name, [timed_part(piece) if timed else piece for piece in whole], symbols, steady)
     return paths

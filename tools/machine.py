@@ -123,7 +123,7 @@ def nested_command(boot, settings, folder):
 
     script = shlex.join(["exec", nested.packages.QEMU, *qemu.arguments(boot, settings, place)])
     build = (os.environ.get("B") or "build") + "/nested"
-    return nested.linux.command(build, script + "\n", files, folder, settings.model, settings.memory)
+    return nested.linux.command(build, nested.linux.Job(script + "\n", files, settings.memory), folder, settings.model)
 
 
 def make_command(boot, settings, folder):

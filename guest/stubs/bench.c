@@ -7,7 +7,7 @@
  */
 #include "guest/stubs/bench.h"
 
-enum { SAMPLES = 2000, WARM_UP = 64, TRACED = 6, RANGES = 16, GROWN_RANGES = 1000 };
+enum { RANGES = 16, GROWN_RANGES = 1000 };
 
 static uint32_t samples[SAMPLES];
 static uint32_t elements[1000] __attribute__((used));
@@ -105,22 +105,13 @@ static void check_device(uint64_t at)
 	CHECK_EQUAL(read64(at + 0x18), 0x0123456789abcdef);
 }
 
-/* TICKS(READ, address) as a function, to be copied: each copy is an instruction that was never executed before. */
-__asm__("read_site: rdtsc\n\t"
-	"mov %eax, %r8d\n\t"
-	"mov 0x10(%rsi), %r9d\n"
-	"read_site_access_end: rdtsc\n\t"
-	"sub %r8d, %eax\n\t"
-	"ret\n"
-	"read_site_end:");
-extern const uint8_t read_site[], read_site_access_end[], read_site_end[];
-static uint8_t sites[SAMPLES + WARM_UP][32] __attribute__((aligned(4096)));
+static uint8_t sites[SAMPLES + WARM_UP][SITE_SIZE] __attribute__((aligned(4096)));
 
 static void make_sites(void)
 {
 	size_t length = (size_t)(read_site_end - read_site);
 
-	CHECK(length <= sizeof(sites[0]));
+	CHECK(length <= SITE_SIZE);
 	for (unsigned i = 0; i < SAMPLES + WARM_UP; i++)
 		__builtin_memcpy(sites[i], read_site, length);
 }
@@ -133,14 +124,6 @@ static const uint8_t *site_at_page_end(size_t beyond)
 
 	__builtin_memcpy(site, read_site, (size_t)(read_site_end - read_site));
 	return site;
-}
-
-static uint32_t ticks_at(const uint8_t *site, uint64_t address)
-{
-	uint32_t ticks;
-
-	__asm__ volatile("call *%1" : "=&a"(ticks) : "b"(site), "S"(address) : "rdx", "r8", "r9", "memory", "cc");
-	return ticks;
 }
 
 /* First, while there are no other MMIO entries than those that are asked for. */

@@ -4,19 +4,12 @@
 #define GUEST_STUBS_BENCH_H
 
 #include "guest/stubs/lib.h"
+#include "guest/stubs/ticks.h"
 
 /* A device's set-up: 16 registers stored one after the other. */
 #define STORE(at)      "mov %%r9d, " #at "(%%rsi)\n\t"
 #define STORE_ROW(row) STORE(row##0) "" STORE(row##4) "" STORE(row##8) "" STORE(row##c)
 #define STORES         STORE_ROW(0x0) "" STORE_ROW(0x1) "" STORE_ROW(0x2) "" STORE_ROW(0x3)
-
-/* What is measured. The address is in RSI; ZERO makes RAX 0, which both VMCALL and CPUID want. */
-#define EMPTY  ""
-#define ZERO   "xor %%eax, %%eax"
-#define VMCALL ZERO "\n\tvmcall"
-#define CPUID  ZERO "\n\tcpuid"
-#define READ   "mov 0x10(%%rsi), %%r9d"
-#define WRITE  "mov %%r9d, 0x10(%%rsi)"
 
 /* `elements` sent to a device, and received from it. */
 #define REP_MOVSD(count, from, to)       \
@@ -32,21 +25,6 @@
 	"mov %%rbx, %%rdi"
 #define SEND(count)    REP_MOVSD(count, "rdx", "r9")
 #define RECEIVE(count) REP_MOVSD(count, "r9", "rdx")
-
-#define TICKS(instructions, address)                                                 \
-	({                                                                           \
-		uint32_t ticks_;                                                     \
-                                                                                     \
-		__asm__ volatile(".balign 128\n\t"                                   \
-				 "rdtsc\n\t"                                         \
-				 "mov %%eax, %%r8d\n\t" instructions "\n\t"          \
-				 "rdtsc\n\t"                                         \
-				 "sub %%r8d, %%eax"                                  \
-				 : "=&a"(ticks_)                                     \
-				 : "S"(address)                                      \
-				 : "rbx", "rcx", "rdx", "r8", "r9", "memory", "cc"); \
-		ticks_;                                                              \
-	})
 
 /* `sample` gives the ticks of sample `n`. The first are taken cold: the last ones take their places. */
 #define SAMPLE(sample)                                             \

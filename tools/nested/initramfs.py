@@ -60,9 +60,7 @@ def system(build, tree):
     for number, path in enumerate(packages.module_files(tree)):
         name = os.path.basename(path).split(".")[0]
         packages.strip_module(path, build + "/module.ko")
-        archive.add_copy(f"lib/modules/{number}-{name}.ko", build + "/module.ko")
-        options = packages.MODULE_OPTIONS.get(name, "")
-        archive.add(f"lib/modules/{number}-{name}.options", options.encode())
+        archive.add_copy(f"lib/modules/{number}/{name}.ko", build + "/module.ko")
     for path in (packages.QEMU, *packages.libraries(packages.QEMU), *packages.FIRMWARE):
         if not os.path.exists(path):
             raise packages.NestedError(f"{path} is missing; run tools/setup nested.")

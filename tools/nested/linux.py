@@ -5,10 +5,13 @@ A job is a shell script and files beside it. Its serial port is Bochs' first (se
 second (linux.txt), which ends with the job's exit status.
 """
 
+import dataclasses
 import fcntl
 import json
 import os
 import re
+import shutil
+import subprocess
 
 from nested import initramfs, packages, payload
 from nested.packages import NestedError
@@ -40,7 +43,9 @@ clock: sync=none, time0=1700000000
 boot: floppy
 com1: enabled=1, mode=file, dev=serial.txt
 com2: enabled=1, mode=file, dev=linux.txt
+port_e9_hack: enabled={debugging}
 log: bochs.log
+magic_break: enabled={debugging}
 panic: action=fatal
 error: action=ignore
 info: action=report
@@ -76,26 +81,37 @@ def prepare(build):
             json.dump(now, file)
 
 
-def command(build, script, files, folder, model, memory):
-    """Writes a machine to `folder` that runs `script` beside `files` (name: path), and returns the command to start it.
+@dataclasses.dataclass
+class Job:
+    """A shell script, the files beside it (name: path), and what it needs: memory in MiB, options of the module kvm_intel,
+    commands for Bochs' debugger (magic breakpoints are on with them)."""
 
-    Memory in MiB, of the job. Raises NestedError.
-    """
-    memory += OVERHEAD
+    script: str
+    files: dict
+    memory: int
+    kvm_options: str = "nested=1"
+    debugger: str = ""
+
+
+def command(build, job, folder, model):
+    """Writes a machine for `job` to `folder` and returns the command to start it there. Raises NestedError."""
+    memory = job.memory + OVERHEAD
     if memory > MEMORY_MAX:
         raise NestedError(f"there is room for {MEMORY_MAX - OVERHEAD} MiB of memory at most; set MEM=.")
     prepare(build)
     archive = initramfs.Archive()
-    archive.add("job/run", script.encode())
+    archive.add("job/run", job.script.encode())
+    archive.add("job/kvm-intel.options", job.kvm_options.encode())
     # Linux' own name for the first serial port, under the one that the job's programs write to.
     archive.add_link("job/serial.txt", "/dev/ttyS0")
-    for name, path in files.items():
+    for name, path in job.files.items():
         archive.add_copy("job/" + name, path)
     payload.write_run(build, archive.finish(), " ".join(COMMAND_LINE.split()), memory, folder)
+    values = {"loaded_at": payload.LOADED_AT, "memory": memory, "model": model, "ips": IPS}
     with open(folder + "/bochsrc", "w", encoding="ascii") as file:
-        file.write(BOCHSRC.format(loaded_at=payload.LOADED_AT, memory=memory, model=model, ips=IPS))
+        file.write(BOCHSRC.format(debugging=int(bool(job.debugger)), **values))
     with open(folder + "/commands", "w", encoding="ascii") as file:
-        file.write("c\n")
+        file.write(job.debugger + "c\n")
     return ["bochs-bin", "-q", "-f", "bochsrc", "-rc", "commands"]
 
 
@@ -111,3 +127,32 @@ def job_status(folder):
         if match:
             return int(match[1]), lines[number - 1] if number else ""
     return None, lines[-1] if lines else ""
+
+
+def read(path):
+    with open(path, encoding="utf-8", errors="replace") as file:
+        return file.read()
+
+
+def run(build, job, folder, model, timeout):
+    """Runs a job to its end: (what it wrote to its serial port, what Bochs printed). Raises NestedError."""
+    shutil.rmtree(folder, ignore_errors=True)
+    os.makedirs(folder)
+    words = command(build, job, folder, model)
+    with open(folder + "/emulator.txt", "wb") as output:
+        try:
+            subprocess.run(
+                words, cwd=folder, stdin=subprocess.DEVNULL, stdout=output, stderr=output, timeout=timeout, check=False
+            )
+        except FileNotFoundError:
+            raise NestedError(f"{words[0]} is not installed; run tools/setup nested.") from None
+        except subprocess.TimeoutExpired:
+            raise NestedError(f"no end after {timeout:g} s (logs in {folder}); TIMEOUT= sets another limit.") from None
+    os.remove(folder + "/payload.img")
+    status, said = job_status(folder)
+    if status is None:
+        raise NestedError(f"Linux in Bochs did not come to its job's end (logs in {folder}): {said}")
+    serial = read(folder + "/serial.txt") if os.path.exists(folder + "/serial.txt") else ""
+    if status:
+        raise NestedError(f"the job in {folder} ended with status {status}: {(serial.splitlines() or [said])[-1]}")
+    return serial, read(folder + "/emulator.txt")

@@ -17,9 +17,7 @@ FIRMWARE = (
     "/usr/share/seabios/bios-256k.bin", "/usr/share/seabios/bios-microvm.bin", "/usr/share/qemu/bios-microvm.bin",
     "/usr/share/qemu/kvmvapic.bin", "/usr/share/qemu/linuxboot_dma.bin", "/usr/share/qemu/multiboot_dma.bin",
 )  # fmt: skip
-# kvm_intel and what it depends on, with the options it is loaded with.
 MODULE = "kvm-intel"
-MODULE_OPTIONS = {"kvm-intel": "nested=1"}
 
 
 class NestedError(Exception):
@@ -128,7 +126,7 @@ def strip_module(path, output):
     with open(output, "wb") as file:
         file.write(read_module(path))
     sections = (".BTF", ".orc_unwind", ".orc_unwind_ip", ".orc_header", ".comment")
-    tool("strip", "--strip-unneeded", *(word for section in sections for word in ("-R", section)), output)
+    tool("strip", "--strip-debug", *(word for section in sections for word in ("-R", section)), output)
 
 
 def libraries(program):
