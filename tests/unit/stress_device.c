@@ -16,7 +16,7 @@ void require(bool holds, const char *what)
 
 struct agent agents[NR_AGENTS];
 _Atomic uint64_t certain[NR_PLACES];
-_Atomic uint64_t nr_made, nr_released, released_calls, nr_commits, nr_refused;
+_Atomic uint64_t nr_made, nr_stress_released, released_calls, nr_commits, nr_refused;
 
 unsigned agent_random(struct agent *agent, unsigned below)
 {
@@ -35,7 +35,7 @@ static void release(void *context)
 
 	for (unsigned i = 0; i < NR_VCPUS; i++)
 		atomic_fetch_add(&released_calls, device->calls[i]);
-	atomic_fetch_add(&nr_released, 1);
+	atomic_fetch_add(&nr_stress_released, 1);
 	free(device);
 }
 

@@ -33,7 +33,7 @@ struct agent {
 extern struct agent agents[NR_AGENTS];
 /* The serial of the device that answers at a place for certain, from after its commit to before the next; 0: none. */
 extern _Atomic uint64_t certain[NR_PLACES];
-extern _Atomic uint64_t nr_made, nr_released, released_calls, nr_commits, nr_refused;
+extern _Atomic uint64_t nr_made, nr_stress_released, released_calls, nr_commits, nr_refused;
 
 /* Ends the process, from whatever thread. */
 void require(bool holds, const char *what);

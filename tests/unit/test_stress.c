@@ -296,7 +296,7 @@ static void check_counts(const struct vcpu_thread vcpus[NR_VCPUS])
 		      (unsigned long)accesses, (unsigned long)fresh, (unsigned long)atomic_load(&faults),
 		      (unsigned long)atomic_load(&nr_commits), (unsigned long)atomic_load(&nr_refused),
 		      (unsigned long)atomic_load(&nr_made), (unsigned long)vm->wraps);
-	assert_int_equal(atomic_load(&nr_released), atomic_load(&nr_made));
+	assert_int_equal(atomic_load(&nr_stress_released), atomic_load(&nr_made));
 	assert_int_equal(atomic_load(&released_calls), calls);
 	assert_int_equal(calls + holes, accesses);
 	assert_int_equal(reads_of_hole, holes);
