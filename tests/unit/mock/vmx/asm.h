@@ -6,6 +6,7 @@
 #ifndef VMX_ASM_H
 #define VMX_ASM_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -21,6 +22,8 @@ struct mock_cpu {
 	uint64_t cr2, cr4, dr6;
 	uint32_t pkru;
 	unsigned long nr_windows; /* of interrupts */
+	/* So often was an instruction executed, by all CPUs. */
+	atomic_ulong nr_vmclears, nr_vmptrlds, nr_invvpids;
 };
 
 extern struct mock_cpu mock_cpu;
@@ -55,10 +58,22 @@ enum invvpid_type { INVVPID_INDIVIDUAL_ADDRESS, INVVPID_SINGLE_CONTEXT, INVVPID_
 	}
 
 MOCK_REGION(vmx_on)
-MOCK_REGION(vmcs_clear)
-MOCK_REGION(vmcs_load)
 
 #undef MOCK_REGION
+
+static inline enum vmx_result vmcs_clear(uint64_t region)
+{
+	(void)region;
+	atomic_fetch_add(&mock_cpu.nr_vmclears, 1);
+	return VMX_SUCCEED;
+}
+
+static inline enum vmx_result vmcs_load(uint64_t region)
+{
+	(void)region;
+	atomic_fetch_add(&mock_cpu.nr_vmptrlds, 1);
+	return VMX_SUCCEED;
+}
 
 static inline enum vmx_result vmx_off(void)
 {
@@ -77,6 +92,7 @@ static inline enum vmx_result invvpid(enum invvpid_type type, uint16_t vpid, uin
 	(void)type;
 	(void)vpid;
 	(void)linear_address;
+	atomic_fetch_add(&mock_cpu.nr_invvpids, 1);
 	return VMX_SUCCEED;
 }
 
