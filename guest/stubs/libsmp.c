@@ -53,7 +53,7 @@ static void smp_start(unsigned index)
 	CHECK_EQUAL(status, 0);
 }
 
-void smp_run(void (*function)(unsigned index))
+void smp_launch(void (*function)(unsigned index))
 {
 	unsigned vcpus = smp_vcpus();
 
@@ -61,6 +61,13 @@ void smp_run(void (*function)(unsigned index))
 	__atomic_store_n(&done, 1, __ATOMIC_RELEASE);
 	for (unsigned index = 1; index < vcpus; index++)
 		smp_start(index);
+}
+
+void smp_run(void (*function)(unsigned index))
+{
+	unsigned vcpus = smp_vcpus();
+
+	smp_launch(function);
 	function(0);
 	while (__atomic_load_n(&done, __ATOMIC_ACQUIRE) < vcpus)
 		smp_pause();

@@ -17,6 +17,9 @@ unsigned smp_cpus(void);
  */
 void smp_run(void (*function)(unsigned index));
 
+/* Only starts it on the other vCPUs. */
+void smp_launch(void (*function)(unsigned index));
+
 /* For loops that wait for another vCPU: lets it have its turn where it may need one. */
 void smp_pause(void);
 

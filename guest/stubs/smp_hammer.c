@@ -34,6 +34,14 @@ static void hammer(unsigned index)
 	}
 }
 
+/* Nothing but the host ends this, and there is no exit that it could use. */
+static void stay(unsigned index)
+{
+	(void)index;
+	for (;;)
+		__builtin_ia32_pause();
+}
+
 int main(const struct multiboot_info *info)
 {
 	unsigned vcpus = smp_vcpus();
@@ -50,5 +58,7 @@ int main(const struct multiboot_info *info)
 	}
 	CHECK_EQUAL(smp_rider(SHARED).writes, vcpus * rounds);
 	CHECK_EQUAL(smp_rider(SHARED).reads, vcpus * rounds);
+	/* The guest ends while its other vCPUs run. */
+	smp_launch(stay);
 	return 0;
 }

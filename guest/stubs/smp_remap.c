@@ -4,7 +4,8 @@
  * of its own, the first one by hypercalls, which commit outside of any callback, the others by writes to CONTROL, whose
  * callback commits; and each uses the riders of all. The very next access of the one that committed must see the new
  * map; the riders see whether an access comes from where they no longer are, or after their release, or twice. In the
- * end each access must be counted where it went: to a rider or to the hole.
+ * end each access must be counted where it went: to a rider or to the hole. With the word `sitter` the last vCPU stays
+ * in a loop without an exit, so that every commit that has to wait needs a kick.
  */
 #include "guest/stubs/libsmp.h"
 
@@ -18,7 +19,8 @@ static struct doer {
 
 static uint64_t rounds, crossings;
 static unsigned vcpus;
-static bool finished;
+static unsigned working; /* vCPUs */
+static bool finished, sitter;
 
 static uint64_t place_of(unsigned number, bool away)
 {
@@ -115,15 +117,26 @@ static bool is_over(unsigned index, uint64_t round)
 	return __atomic_load_n(&finished, __ATOMIC_RELAXED);
 }
 
+static void sit(void)
+{
+	while (__atomic_load_n(&working, __ATOMIC_ACQUIRE))
+		__builtin_ia32_pause();
+}
+
 static void remap(unsigned index)
 {
 	smp_barrier();
+	if (sitter && index == vcpus - 1) {
+		sit();
+		return;
+	}
 	for (uint64_t round = 0; !is_over(index, round); round++) {
 		edit_own(index);
 		check_own(index);
 		for (unsigned i = 0; i < USES_BETWEEN; i++)
 			use_any(index);
 	}
+	__atomic_fetch_sub(&working, 1, __ATOMIC_RELEASE);
 }
 
 int main(const struct multiboot_info *info)
@@ -135,6 +148,8 @@ int main(const struct multiboot_info *info)
 	vcpus = smp_vcpus();
 	rounds = lib_number(info, "rounds=", DEFAULT_ROUNDS) / vcpus;
 	crossings = lib_number(info, "crossings=", 0);
+	sitter = lib_word(info, "sitter");
+	working = vcpus - sitter;
 	CHECK_EQUAL(lib_edit(EDIT_ADD, DEVICE_CONTROL, DEVICE_CONTROL_AT), 0);
 	smp_run(remap);
 	for (unsigned i = 0; i < vcpus; i++) {
