@@ -25,7 +25,7 @@ struct word {
 	const char *help;
 };
 
-static const char *const crash_choices[] = {"ud", "null", "text", "data", "stack", NULL};
+static const char *const crash_choices[] = {"ud", "null", "text", "data", "stack", "other", NULL};
 
 static const char *const feature_choices[] = {
 	[TL_FEATURE_VPID] = "vpid",

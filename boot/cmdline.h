@@ -17,6 +17,7 @@ enum boot_crash {
 	BOOT_CRASH_TEXT,  /* writes to code */
 	BOOT_CRASH_DATA,  /* executes data */
 	BOOT_CRASH_STACK, /* overflows the stack */
+	BOOT_CRASH_OTHER, /* overflows another processor's stack */
 };
 
 struct boot_options {

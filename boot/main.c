@@ -128,11 +128,13 @@ _Noreturn void boot_main(uint32_t magic, uint32_t address)
 	require(tl_features_off((uint32_t)boot_options.features_off));
 	require(tl_cpu_up());
 	smp_init(&boot_info, &acpi_cpus);
+	selfcheck_crash_other((enum boot_crash)boot_options.crash);
 	if (!boot_options.quiet) {
 		tl_cpu_describe();
 		smp_describe();
 	}
 	guests_run(&boot_options, &passed, &failed);
+	smp_stop();
 	tl_cpu_down();
 	host_exit(failed ? HOST_FAILED : HOST_PASSED, "%u guests passed, %u failed", passed, failed);
 }

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "boot/selfcheck.h"
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include "boot/halt.h"
+#include "boot/smp.h"
 
 /* In assembly, since each of these is undefined in C and a compiler may leave it out. */
 static void crash_null(void)
@@ -34,6 +36,7 @@ void selfcheck_crash(enum boot_crash crash)
 {
 	switch (crash) {
 	case BOOT_CRASH_NONE:
+	case BOOT_CRASH_OTHER:
 		return;
 	case BOOT_CRASH_UD:
 		__asm__ volatile("ud2");
@@ -52,4 +55,20 @@ void selfcheck_crash(enum boot_crash crash)
 		break;
 	}
 	host_exit(HOST_CANNOT_RUN, "the deliberate fault of crash= was not caught; this is a bug, please report it.");
+}
+
+static void overflow(void *context)
+{
+	(void)context;
+	selfcheck_crash(BOOT_CRASH_STACK);
+}
+
+void selfcheck_crash_other(enum boot_crash crash)
+{
+	if (crash != BOOT_CRASH_OTHER)
+		return;
+	if (smp_nr_cpus() < 2)
+		host_exit(HOST_CANNOT_RUN, "crash=other is for a second processor; give the machine one more.");
+	smp_start(1, overflow, NULL);
+	smp_wait(1);
 }

@@ -10,4 +10,7 @@
  */
 void selfcheck_crash(enum boot_crash crash);
 
+/* The same for the fault that is another processor's. Precondition: smp_init(). */
+void selfcheck_crash_other(enum boot_crash crash);
+
 #endif

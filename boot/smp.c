@@ -227,6 +227,20 @@ void smp_wait(unsigned cpu)
 	}
 }
 
+static void go_down(void *context)
+{
+	(void)context;
+	tl_cpu_down();
+}
+
+void smp_stop(void)
+{
+	for (unsigned cpu = 1; cpu < nr_running; cpu++) {
+		smp_start(cpu, go_down, NULL);
+		smp_wait(cpu);
+	}
+}
+
 void smp_kick(unsigned index)
 {
 	apic_send(host_cpus[index].apic_id, APIC_FIXED | IDT_VECTOR_KICK);

@@ -31,6 +31,9 @@ void smp_start(unsigned cpu, void (*function)(void *context), void *context);
 /* Waits until it has done so. What it wrote is seen. Context: the first CPU. */
 void smp_wait(unsigned cpu);
 
+/* Turns VMX off on all CPUs but the calling one. Precondition: none of them has work. Context: the first CPU. */
+void smp_stop(void);
+
 /* An interrupt that makes a CPU leave its guest, or look for work. `index` is the library's number. Context: any. */
 void smp_kick(unsigned index);
 

@@ -76,11 +76,9 @@ static void reads_choices_in_order(void **context)
 	static const struct {
 		const char *line;
 		enum boot_crash crash;
-	} rows[] = {{"crash=ud", BOOT_CRASH_UD},
-		    {"crash=null", BOOT_CRASH_NULL},
-		    {"crash=text", BOOT_CRASH_TEXT},
-		    {"crash=data", BOOT_CRASH_DATA},
-		    {"crash=stack", BOOT_CRASH_STACK}};
+	} rows[] = {{"crash=ud", BOOT_CRASH_UD},       {"crash=null", BOOT_CRASH_NULL},
+		    {"crash=text", BOOT_CRASH_TEXT},   {"crash=data", BOOT_CRASH_DATA},
+		    {"crash=stack", BOOT_CRASH_STACK}, {"crash=other", BOOT_CRASH_OTHER}};
 
 	(void)context;
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
@@ -196,7 +194,7 @@ static void describes_every_word(void **context)
 	(void)context;
 	for (; cmdline_describe(rows, row, sizeof(row)); rows++) {
 		assert_true(strlen(row) > 37 && strlen(row) < sizeof(row) - 1);
-		crash |= strncmp(row, "crash=ud|null|text|data|stack ", 30) == 0;
+		crash |= strncmp(row, "crash=ud|null|text|data|stack|other ", 36) == 0;
 		off |= strncmp(row, "off=FEATURE", 11) == 0 && strstr(row, ": vpid, ") && strstr(row, ", xsave");
 	}
 	assert_int_equal(rows, 9);
