@@ -23,23 +23,43 @@ static void keep_walk(struct walk_check *check, const struct guest_walk *walk)
 /* RBX, RBP, R12 to R15: C preserves them, so an exit that changes none leaves them in the CPU. */
 #define PRESERVED_BY_C (BIT(TL_RBX) | BIT(TL_RBP) | BITS(TL_R15, TL_R12))
 
-/* Which short way the instruction may go: a flat segment, 64-bit addresses, no RSP, plain register semantics. */
+/* Whether alu_execute() does all of it: one read of up to 8 bytes, at an address that ModRM gives, and no fault. */
+static bool is_plain_alu(const struct insn *insn)
+{
+	if (insn_unit(insn) != UNIT_ALU || insn->access != INSN_READ || insn->memory_size > 8 || insn->reg2 == TL_RSP)
+		return false;
+	switch (insn->op) {
+	case INSN_BT:
+		return insn->source == SOURCE_IMMEDIATE;
+	case INSN_DIV:
+	case INSN_IDIV:
+	case INSN_BOUND:
+	case INSN_XLAT:
+		return false;
+	default:
+		return true;
+	}
+}
+
+/* Which short way the instruction may go: a flat segment, 64-bit addresses, no RSP. */
 static enum decoded_plain plain_kind(const struct insn *insn)
 {
-	if (insn->op > INSN_STORE_IMM || insn->segment == TL_FS || insn->segment == TL_GS || insn->address_size != 8 ||
-	    insn->base == TL_RSP || insn->reg == TL_RSP || insn->high_byte)
+	if (insn->segment == TL_FS || insn->segment == TL_GS || insn->address_size != 8 || insn->base == TL_RSP ||
+	    insn->reg == TL_RSP)
 		return PLAIN_NOT;
 	switch (insn->op) {
 	case INSN_LOAD:
 		if (insn->register_size < 4)
-			return PLAIN_NOT;
+			return PLAIN_ALU;
 		return PRESERVED_BY_C >> insn->reg & 1 ? PLAIN_LOAD_RELOAD : PLAIN_LOAD;
+	case INSN_LOAD_SX:
+		return PLAIN_ALU;
 	case INSN_STORE:
-		return PLAIN_STORE;
+		return insn->high_byte ? PLAIN_NOT : PLAIN_STORE;
 	case INSN_STORE_IMM:
 		return PLAIN_STORE_IMM;
 	default:
-		return PLAIN_NOT;
+		return is_plain_alu(insn) ? PLAIN_ALU : PLAIN_NOT;
 	}
 }
 
@@ -49,7 +69,7 @@ HOT void decode_cache_fill(struct decoded *d, uint64_t rip, const struct transla
 	uint64_t mask = insn_mask[insn->length < 8 ? insn->length : 8];
 
 	d->rip = rip;
-	d->next = NULL;
+	d->follows = FOLLOWS_UNSEEN;
 	d->cr3 = page->cr3;
 	d->cs_access = page->cs_access;
 	d->host = page->host + (rip & (PAGE_SIZE - 1));
@@ -178,12 +198,14 @@ void data_cache_fill(struct tl_vcpu *vcpu, gva_t linear, uint64_t cr3, uint64_t 
 				 .cr3 = cr3,
 				 .cs_access = cs_access | (cpl_3 && vcpu->mode.cr0 & CR0_AM ? CHECKS_ALIGNMENT : 0),
 				 .gpa = walk->gpa & ~(PAGE_SIZE - 1),
-				 .allows = write ? PLAIN_STORE_IMM : PLAIN_LOAD_RELOAD};
+				 .allows = write ? PLAIN_STORE_IMM : PLAIN_ALU};
 	keep_walk(&t->walk, walk);
 }
 
 void vcpu_forget_translations(struct tl_vcpu *vcpu)
 {
+	for (unsigned i = 0; i < BRIDGE_CACHE_SIZE; i++)
+		vcpu->bridge[i].host = NULL;
 	for (unsigned i = 0; i < DECODE_CACHE_SIZE; i++)
 		vcpu->decoded[i].cr3 = NO_CR3;
 	for (unsigned i = 0; i < STRADDLING_CACHE_SIZE; i++)

@@ -7,6 +7,7 @@
 #ifndef VMX_DECODE_CACHE_H
 #define VMX_DECODE_CACHE_H
 
+#include "mmio/alu.h"
 #include "mmio/emulate.h"
 #include "mmio/fetch.h"
 #include "vmx/vcpu.h"
@@ -127,6 +128,14 @@ ALWAYS_INLINE bool plain_access_device(struct tl_vcpu *vcpu, const struct decode
 	__builtin_memcpy((uint8_t *)access + offsetof(struct tl_mmio, size), &d->shape, sizeof(d->shape));
 	access->context = range->context;
 	return likely(range->access(access) == TL_OK);
+}
+
+/* What a PLAIN_ALU does with what was read. */
+static inline void plain_alu_execute(struct tl_vcpu *vcpu, const struct decoded *d, uint64_t *rflags)
+{
+	uint64_t memory[2] = {vcpu->access.data & d->mask_of_operand, 0};
+
+	alu_execute(&d->insn, vcpu->gpr, rflags, memory);
 }
 
 #endif

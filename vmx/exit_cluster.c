@@ -9,31 +9,19 @@
  * cluster: a round, a kick, an event, TF, a breakpoint.
  */
 #include "mmu/mmu.h"
-#include "vmx/decode_cache.h"
+#include "vmx/cluster.h"
 #include "vmx/exit.h"
 
 enum { CLUSTER_MAX = 16 };
 
-/* Where a cluster is: before the instruction at `rip`. */
-struct cluster {
-	const struct decoded *last;
-	uint64_t rip, cr3, cs_access;
-	const uint8_t *host;             /* where its bytes stand */
-	const struct translated *walked; /* the last data page, which exit_range holds */
-	bool failed;                     /* a device did not do its part */
-};
-
-/* The decoded instruction that comes next; NULL if it was not decoded or has changed. */
-ALWAYS_INLINE const struct decoded *next_decoded(const struct cluster *c)
+/* The decoded instruction that comes next. */
+ALWAYS_INLINE struct decoded *next_decoded(struct tl_vcpu *vcpu, struct cluster *c)
 {
-	const struct decoded *next = c->last->next;
+	struct decoded *last = c->last;
 
-	/* The same bytes at the same place of this very page: who ran them when they were decoded does not matter. */
-	if (unlikely(!next) || unlikely(next->rip != c->rip) || unlikely(next->cr3 != c->cr3) ||
-	    unlikely(next->host != c->host) || unlikely((code_word(next->words) & next->mask[0]) != next->bytes[0]) ||
-	    unlikely(next->insn.length > 8 && (code_word(next->words + 8) & next->mask[1]) != next->bytes[1]))
-		return NULL;
-	return next;
+	if (likely(last->follows == FOLLOWS_ACCESS) && likely(decoded_is_here(last->next, c)))
+		return last->next;
+	return cluster_go_on(vcpu, c);
 }
 
 /* Whether the data page is translated as remembered, and fresh under the map: exit_range is then what holds it. */
@@ -70,13 +58,33 @@ ALWAYS_INLINE bool find_operand(struct tl_vcpu *vcpu, struct cluster *c, const s
 	return true;
 }
 
-ALWAYS_INLINE bool serve(struct tl_vcpu *vcpu, const struct decoded *d)
+/* A comparison with a constant, as in a loop that polls, changes nothing but flags: they are worked out later. */
+static void execute_alu(struct tl_vcpu *vcpu, struct cluster *c, const struct decoded *d)
 {
-	bool load = d->plain < PLAIN_STORE;
+	const struct insn *insn = &d->insn;
+	uint64_t data = vcpu->access.data & d->mask_of_operand;
 
-	if (unlikely(!plain_access_device(vcpu, d, load ? 0 : plain_store_value(vcpu, d))))
+	if (insn->source == SOURCE_IMMEDIATE && (insn->op == INSN_TEST || insn->op == INSN_CMP)) {
+		c->flags.last =
+			(struct step_result){.kind = (uint16_t)(insn->op | insn->memory_size << 8),
+					     .first = data,
+					     .second = insn->imm,
+					     .zero = insn->op == INSN_TEST ? !(data & insn->imm) : data == insn->imm};
+		return;
+	}
+	step_settle(&c->flags);
+	plain_alu_execute(vcpu, d, &c->flags.rflags);
+}
+
+ALWAYS_INLINE bool serve(struct tl_vcpu *vcpu, struct cluster *c, const struct decoded *d)
+{
+	if (d->plain >= PLAIN_STORE)
+		return plain_access_device(vcpu, d, plain_store_value(vcpu, d));
+	if (unlikely(!plain_access_device(vcpu, d, 0)))
 		return false;
-	if (load)
+	if (unlikely(d->plain == PLAIN_ALU))
+		execute_alu(vcpu, c, d);
+	else
 		vcpu->gpr[d->insn.reg] = vcpu->access.data & d->mask_of_operand;
 	return true;
 }
@@ -92,11 +100,11 @@ ALWAYS_INLINE bool may_go_on(const struct tl_vcpu *vcpu)
 }
 
 /* With a breakpoint armed, it may be on any of what follows. */
-static bool may_begin(const struct tl_vcpu *vcpu, const struct decoded *d)
+static bool may_begin(const struct tl_vcpu *vcpu, const struct decoded *d, uint64_t rflags)
 {
-	return skip_is_simple(d->rip + d->insn.length, d->insn.length, vmcs_read(VMCS_GUEST_RFLAGS) & vcpu->rflags_slow,
+	return skip_is_simple(d->rip + d->insn.length, d->insn.length, rflags & vcpu->rflags_slow,
 			      vmcs_read(VMCS_GUEST_INTERRUPTIBILITY)) &&
-	       !(vcpu->rflags_slow & RFLAGS_RF) && !vcpu->event_queued && vcpu->exit_range->flags & MAP_CLUSTERS;
+	       !(vcpu->rflags_slow & RFLAGS_RF) && !vcpu->event_queued;
 }
 
 /* Serves what follows; the number of accesses. */
@@ -105,11 +113,11 @@ ALWAYS_INLINE unsigned serve_following(struct tl_vcpu *vcpu, struct cluster *c)
 	unsigned served = 0;
 
 	for (; served < CLUSTER_MAX - 1 && may_go_on(vcpu); served++) {
-		const struct decoded *d = next_decoded(c);
+		struct decoded *d = next_decoded(vcpu, c);
 
 		if (unlikely(!d) || unlikely(!find_operand(vcpu, c, d)))
 			break;
-		if (unlikely(!serve(vcpu, d))) {
+		if (unlikely(!serve(vcpu, c, d))) {
 			c->failed = true;
 			break;
 		}
@@ -120,25 +128,46 @@ ALWAYS_INLINE unsigned serve_following(struct tl_vcpu *vcpu, struct cluster *c)
 	return served;
 }
 
-HOT enum vcpu_action exit_cluster(struct tl_vcpu *vcpu, struct decoded *first)
+static void write_state(const struct cluster *c, uint64_t rflags)
 {
+	vmcs_write(VMCS_GUEST_RIP, c->rip);
+	if (c->flags.rflags != rflags)
+		vmcs_write(VMCS_GUEST_RFLAGS, c->flags.rflags);
+}
+
+static HOT __attribute__((noinline)) enum vcpu_action begin(struct tl_vcpu *vcpu, struct decoded *first)
+{
+	uint64_t rflags = vmcs_read(VMCS_GUEST_RFLAGS);
 	struct cluster c = {.last = first,
 			    .rip = first->rip + first->insn.length,
 			    .cr3 = first->cr3,
 			    .cs_access = first->cs_access,
-			    .host = first->host + first->insn.length};
+			    .host = first->host + first->insn.length,
+			    .flags = {.rflags = rflags},
+			    .loops = vcpu->last_served == first && vcpu->last_cluster + 1 == vcpu->reader.stats.exits};
 	unsigned served;
 
-	if (unlikely(!may_begin(vcpu, first)))
+	/* Of a range that is left out, nothing that it comes to is worth looking for again. */
+	if (unlikely(!(vcpu->exit_range->flags & MAP_CLUSTERS)))
+		first->follows = FOLLOWS_NOTHING;
+	if (unlikely(first->follows == FOLLOWS_NOTHING) || unlikely(!may_begin(vcpu, first, rflags)))
 		return exit_skip(vcpu, first->rip, first->insn.length) | VCPU_RELOAD;
 	served = serve_following(vcpu, &c);
-	vmcs_write(VMCS_GUEST_RIP, c.rip);
+	step_settle(&c.flags);
+	write_state(&c, rflags);
+	vcpu->last_served = first;
+	vcpu->last_cluster = vcpu->reader.stats.exits;
 	vcpu->reader.stats.fresh += served + c.failed;
 	vcpu->reader.stats.clustered += served;
 	if (unlikely(c.failed))
 		return exit_stop(vcpu, TL_STOP_DEVICE, 0);
-	/* Not what came here before: no more of it until it is learned again. */
-	if (unlikely(served == 0) && !next_decoded(&c))
-		first->next = NULL;
 	return vcpu_before_entry(vcpu) | VCPU_RELOAD;
+}
+
+HOT enum vcpu_action exit_cluster(struct tl_vcpu *vcpu, struct decoded *first)
+{
+	if (likely(first->follows != FOLLOWS_UNSEEN))
+		return begin(vcpu, first);
+	first->follows = FOLLOWS_UNKNOWN;
+	return exit_skip(vcpu, first->rip, first->insn.length);
 }

@@ -19,6 +19,12 @@ static __attribute__((noinline)) enum vcpu_action serve_decoded(struct tl_vcpu *
 	return engine_execute(vcpu, &d->insn, &code, d->rip, d->cs_access, vcpu->exit_gpa);
 }
 
+/* The same from functions that change no register that C preserves: called last, so that they need no frame. */
+static __attribute__((noinline)) enum vcpu_action serve_decoded_reload(struct tl_vcpu *vcpu, const struct decoded *d)
+{
+	return serve_decoded(vcpu, d) | VCPU_RELOAD;
+}
+
 /*
  * The plain way, in functions that end in tail calls: split so that none needs more registers than a call may change,
  * and so hardly a stack frame. The decoded instruction holds, so its RIP is the guest's.
@@ -29,8 +35,7 @@ static HOT __attribute__((noinline)) enum vcpu_action perform_load(struct tl_vcp
 	if (!plain_access_device(vcpu, d, 0))
 		return exit_stop(vcpu, TL_STOP_DEVICE, 0);
 	vcpu->gpr[d->insn.reg] = vcpu->access.data & d->mask_of_operand;
-	vcpu->last_served = d;
-	if (unlikely(d->next))
+	if (unlikely(d->follows != FOLLOWS_NOTHING))
 		return exit_cluster(vcpu, d);
 	return exit_skip(vcpu, d->rip, d->insn.length);
 }
@@ -40,12 +45,25 @@ static HOT __attribute__((noinline)) enum vcpu_action perform_load_reload(struct
 	return perform_load(vcpu, d) | VCPU_RELOAD;
 }
 
+/* A read with which the integer unit does more than put it into a register. */
+static __attribute__((noinline)) enum vcpu_action perform_alu(struct tl_vcpu *vcpu, struct decoded *d)
+{
+	uint64_t rflags = vmcs_read(VMCS_GUEST_RFLAGS);
+
+	if (!plain_access_device(vcpu, d, 0))
+		return exit_stop(vcpu, TL_STOP_DEVICE, 0);
+	plain_alu_execute(vcpu, d, &rflags);
+	vmcs_write(VMCS_GUEST_RFLAGS, rflags);
+	if (d->follows != FOLLOWS_NOTHING)
+		return exit_cluster(vcpu, d) | VCPU_RELOAD;
+	return exit_skip(vcpu, d->rip, d->insn.length) | VCPU_RELOAD;
+}
+
 static HOT __attribute__((noinline)) enum vcpu_action perform_store(struct tl_vcpu *vcpu, struct decoded *d)
 {
 	if (!plain_access_device(vcpu, d, plain_store_value(vcpu, d)))
 		return exit_stop(vcpu, TL_STOP_DEVICE, 0);
-	vcpu->last_served = d;
-	if (unlikely(d->next))
+	if (unlikely(d->follows != FOLLOWS_NOTHING))
 		return exit_cluster(vcpu, d);
 	return exit_skip(vcpu, d->rip, d->insn.length);
 }
@@ -55,9 +73,17 @@ static enum vcpu_action leave_plain(struct tl_vcpu *vcpu, const struct decoded *
 {
 	struct tl_mmio *access = &vcpu->exit->mmio;
 
+	if (d->plain < PLAIN_ALU) {
+		vcpu->pending = PENDING_PLAIN_READ;
+		access->data = 0;
+	} else {
+		if (d->plain == PLAIN_ALU)
+			return serve_decoded_reload(vcpu, d);
+		vcpu->pending = PENDING_PLAIN_WRITE;
+		access->data = plain_store_value(vcpu, d);
+	}
 	access->gpa = vcpu->exit_gpa;
 	access->offset = vcpu->exit_gpa - vcpu->exit_range->start;
-	access->data = d->plain >= PLAIN_STORE ? plain_store_value(vcpu, d) : 0;
 	__builtin_memcpy((uint8_t *)access + offsetof(struct tl_mmio, size), &d->shape, sizeof(d->shape));
 	access->context = vcpu->exit_range->context;
 	access->vcpu = vcpu;
@@ -65,7 +91,6 @@ static enum vcpu_action leave_plain(struct tl_vcpu *vcpu, const struct decoded *
 	vcpu->plain.mask_of_operand = d->mask_of_operand;
 	vcpu->plain.length = d->insn.length;
 	vcpu->plain.reg = d->insn.reg;
-	vcpu->pending = d->plain >= PLAIN_STORE ? PENDING_PLAIN_WRITE : PENDING_PLAIN_READ;
 	vcpu->exit->reason = TL_EXIT_MMIO;
 	return VCPU_LEAVE;
 }
@@ -83,7 +108,7 @@ static HOT __attribute__((noinline)) enum vcpu_action serve_other_kind(struct tl
 		vcpu->reader.stats.coalesced++;
 		return exit_skip(vcpu, d->rip, d->insn.length);
 	}
-	return serve_decoded(vcpu, d) | VCPU_RELOAD;
+	return serve_decoded_reload(vcpu, d);
 }
 
 ALWAYS_INLINE gva_t plain_linear(const struct tl_vcpu *vcpu, const struct decoded *d)
@@ -111,7 +136,9 @@ ALWAYS_INLINE enum vcpu_action serve_found(struct tl_vcpu *vcpu, struct decoded 
 		return serve_other_kind(vcpu, d);
 	if (d->plain >= PLAIN_STORE)
 		return perform_store(vcpu, d);
-	return d->plain == PLAIN_LOAD ? perform_load(vcpu, d) : perform_load_reload(vcpu, d);
+	if (d->plain == PLAIN_LOAD)
+		return perform_load(vcpu, d);
+	return d->plain == PLAIN_LOAD_RELOAD ? perform_load_reload(vcpu, d) : perform_alu(vcpu, d);
 }
 
 /* Whether the operand may be served by what was walked for it at CPL 3, where a page that checks alignment is kept. */
@@ -151,16 +178,6 @@ static HOT __attribute__((noinline)) enum vcpu_action serve_operand(struct tl_vc
 	return serve_found(vcpu, d);
 }
 
-/* An access that follows on another is met first when it is decoded: from then on the two make a cluster. */
-ALWAYS_INLINE void learn_successor(struct tl_vcpu *vcpu, struct decoded *d)
-{
-	struct decoded *last = vcpu->last_served;
-
-	if (last && last->rip + last->insn.length == d->rip && (last->rip ^ d->rip) < PAGE_SIZE &&
-	    d->plain != PLAIN_NOT && vcpu->exit_range->flags & MAP_CLUSTERS)
-		last->next = d;
-}
-
 /* The instruction is on no page that is remembered: fetch, decode. Where it cannot be kept, the engine serves it. */
 static __attribute__((noinline)) enum vcpu_action serve_fetched(struct tl_vcpu *vcpu, struct decoded *d, uint64_t rip,
 								uint64_t cr3, uint64_t cs_access)
@@ -174,9 +191,6 @@ static __attribute__((noinline)) enum vcpu_action serve_fetched(struct tl_vcpu *
 	d = fetched_keep(vcpu, d, rip, cr3, cs_access, &fetch, &insn);
 	if (!d)
 		return engine_execute(vcpu, &insn, &fetch.code, rip, cs_access, vcpu->exit_gpa);
-	/* A cluster compares the bytes of one page. */
-	if (fetch.nr_walks == 1)
-		learn_successor(vcpu, d);
 	return serve_operand(vcpu, d, cr3, cs_access);
 }
 
@@ -200,7 +214,6 @@ static __attribute__((noinline)) enum vcpu_action serve_at_page_end(struct tl_vc
 	if (insn_decode(bytes, left, 64, &d->insn) != DECODE_OK)
 		return serve_fetched(vcpu, d, rip, cr3, cs_access);
 	decode_cache_fill_at_end(d, rip, page, bytes);
-	learn_successor(vcpu, d);
 	return serve_operand(vcpu, d, cr3, cs_access);
 }
 
@@ -221,7 +234,6 @@ static HOT __attribute__((noinline)) enum vcpu_action serve_undecoded(struct tl_
 	if (unlikely(insn_decode((const uint8_t *)bytes, INSN_MAX_LENGTH, 64, &d->insn) != DECODE_OK))
 		return serve_fetched(vcpu, d, rip, cr3, cs_access) | VCPU_RELOAD;
 	decode_cache_fill(d, rip, page, (const uint8_t *)bytes);
-	learn_successor(vcpu, d);
 	return serve_operand(vcpu, d, cr3, cs_access);
 }
 

@@ -4,6 +4,7 @@
 #define VMX_VCPU_H
 
 #include "mmio/engine.h"
+#include "mmio/step.h"
 #include "mmu/grace.h"
 #include "mmu/guest_fetch.h"
 #include "mmu/guest_walk.h"
@@ -35,6 +36,8 @@ enum {
 	DATA_CACHE_SIZE = 64,
 	CODE_CACHE_SIZE = 16,
 	STRADDLING_CACHE_SIZE = 16,
+	BRIDGE_CACHE_SIZE = 64,
+	BRIDGE_STEPS = 6,
 };
 
 /* A guest walk remembered: the words it rests on are compared at each use. 4 levels at most are kept. */
@@ -44,10 +47,17 @@ struct walk_check {
 };
 
 /*
- * How short a way a decoded instruction may be emulated; everything above PLAIN_LOAD_RELOAD writes. The latter loads
- * one of the registers that C preserves.
+ * How short a way a decoded instruction may be emulated; everything above PLAIN_ALU writes. PLAIN_LOAD_RELOAD loads one
+ * of the registers that C preserves. PLAIN_ALU reads memory and does with it what the integer unit does: narrow and
+ * sign-extended loads, comparisons, arithmetic in registers.
  */
-enum decoded_plain { PLAIN_NOT, PLAIN_LOAD, PLAIN_LOAD_RELOAD, PLAIN_STORE, PLAIN_STORE_IMM };
+enum decoded_plain { PLAIN_NOT, PLAIN_LOAD, PLAIN_LOAD_RELOAD, PLAIN_ALU, PLAIN_STORE, PLAIN_STORE_IMM };
+
+/*
+ * What stands behind an access: another access, or one that instructions in registers lead to, or lead back to.
+ * FOLLOWS_UNSEEN: the access is being met for the first time. FOLLOWS_UNKNOWN: the next time, it is looked for.
+ */
+enum decoded_follows { FOLLOWS_NOTHING, FOLLOWS_UNSEEN, FOLLOWS_UNKNOWN, FOLLOWS_ACCESS, FOLLOWS_BRIDGE, FOLLOWS_LOOP };
 
 /* tl_vcpu.home */
 enum { VCPU_NOWHERE = 0 };
@@ -65,11 +75,15 @@ struct decoded {
 	struct walk_check walk;
 	uint64_t bytes[2], mask[2]; /* what the words held, and what of it is the instruction */
 	uint64_t mask_of_operand;
-	uint64_t index_factor; /* 1, 2, 4, 8: a shift would need a register of its own */
-	uint64_t end_offset;   /* below it in its page the operand does not cross into the next; 0: not plain */
-	uint64_t shape;        /* what struct tl_mmio has from .size on: the size, and whether it is a write */
-	struct decoded *next;  /* an access that was met right behind it, on the same page; may be anything by now */
+	uint64_t index_factor;         /* 1, 2, 4, 8: a shift would need a register of its own */
+	uint64_t end_offset;           /* below it in its page the operand does not cross into the next; 0: not plain */
+	uint64_t shape;                /* what struct tl_mmio has from .size on: the size, and whether it is a write */
+	union {                        /* what follows; may be anything by now */
+		struct decoded *next;  /* FOLLOWS_ACCESS */
+		struct bridge *bridge; /* FOLLOWS_BRIDGE, FOLLOWS_LOOP */
+	};
 	enum decoded_plain plain;
+	enum decoded_follows follows;
 	uint8_t code[16]; /* the instruction itself, to be shown */
 	struct insn insn; /* its operand's address made absolute */
 } __attribute__((aligned(256)));
@@ -81,6 +95,17 @@ struct straddling {
 	uint64_t bytes[2], mask[2];
 	struct walk_check walk;
 } __attribute__((aligned(128)));
+
+/* A row of instructions in registers, between two accesses; verified by its bytes where it stands. Jumps are from rip.
+ */
+struct bridge {
+	uint64_t rip;
+	const uint8_t *host;
+	uint64_t bytes[2], mask[2]; /* two words from there on lie on the page */
+	unsigned length, nr_steps;
+	bool slow; /* a step of it is */
+	struct step step[BRIDGE_STEPS];
+} __attribute__((aligned(256)));
 
 /* A page translated before, with the rights it was translated for. */
 struct translated {
@@ -146,7 +171,8 @@ struct tl_vcpu {
 	uint64_t trusted_length;            /* of a doorbell's instruction, at most; 0: it is decoded */
 	uint64_t rflags_slow;               /* RFLAGS bits that make skipping an instruction more than a store to RIP */
 	struct tl_mmio access;
-	struct decoded *last_served; /* of a plain access, or NULL */
+	const struct decoded *last_served; /* the first one of the last cluster */
+	uint64_t last_cluster;             /* which exit that was */
 	struct tl_exit *exit;
 
 	struct vcpu_mode mode;
@@ -188,6 +214,7 @@ struct tl_vcpu {
 	struct translated code[CODE_CACHE_SIZE];
 	struct decoded decoded[DECODE_CACHE_SIZE];
 	struct straddling straddling[STRADDLING_CACHE_SIZE];
+	struct bridge bridge[BRIDGE_CACHE_SIZE];
 };
 
 /* entry.asm writes these offsets as numbers. */

@@ -184,6 +184,8 @@ static void measure_accesses(void)
 	read32(DEVICE_BANK0_AT);
 	SAMPLE_ACCESS("mmio_read32_ticks", TICKS(READ, DEVICE_PLAIN0_AT), true);
 	SAMPLE_ACCESS("mmio_write32_ticks", TICKS(WRITE, DEVICE_PLAIN0_AT), true);
+	SAMPLE_ACCESS("mmio_read8_ticks", TICKS(READ8, DEVICE_PLAIN0_AT), true);
+	SAMPLE_ACCESS("mmio_test32_ticks", TICKS(TEST, DEVICE_PLAIN0_AT), true);
 	SAMPLE_ACCESS("mmio_alternating_pages_ticks", TICKS(READ, n & 1 ? DEVICE_PLAIN1_AT : DEVICE_PLAIN0_AT), true);
 	make_sites();
 	SAMPLE_ACCESS("mmio_cold_rip_ticks", ticks_at(sites[n], DEVICE_PLAIN0_AT), true);
@@ -192,6 +194,11 @@ static void measure_accesses(void)
 	site = site_at_page_end(2);
 	SAMPLE_ACCESS("mmio_straddling_code_ticks", ticks_at(site, DEVICE_PLAIN0_AT), true);
 	SAMPLE_EACH("clustered_store_ticks", TICKS(STORES, DEVICE_PLAIN0_AT), 16, 16);
+	SAMPLE_EACH("clustered_made_store_ticks", TICKS(MADE_STORES, DEVICE_PLAIN0_AT), 16, 16);
+	write32(DEVICE_PLAIN0_AT + 0x10, 0);
+	SAMPLE_EACH("read_loop_per_iteration_ticks", TICKS(READ_LOOP, DEVICE_PLAIN0_AT), TURNS, TURNS);
+	SAMPLE_EACH("poll_loop_per_iteration_ticks", TICKS(POLL_LOOP, DEVICE_PLAIN0_AT), TURNS, TURNS);
+	SAMPLE_EACH("poll_memory_per_iteration_ticks", TICKS(POLL_MEMORY, DEVICE_PLAIN0_AT), TURNS, TURNS);
 	SAMPLE_EACH("rep_movsd_per_element_ticks", TICKS(SEND(1000), DEVICE_PLAIN0_AT), 1000, 1);
 	SAMPLE_EACH("rep_movsd_64_per_element_ticks", TICKS(SEND(64), DEVICE_PLAIN0_AT), 64, 1);
 	SAMPLE_EACH("rep_movsd_receive_per_element_ticks", TICKS(RECEIVE(1000), DEVICE_PLAIN0_AT), 1000, 1);
