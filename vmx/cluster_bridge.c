@@ -57,6 +57,17 @@ static void keep_bytes(struct bridge *b, const uint64_t bytes[2])
 	}
 }
 
+static bool jumps(const struct step *step)
+{
+	return step->op == STEP_JMP || step->jump != STEP_GOES_ON;
+}
+
+/* Only code under 4 levels of paging is kept. */
+static bool is_canonical(uint64_t rip)
+{
+	return (uint64_t)((int64_t)(rip << 16) >> 16) == rip;
+}
+
 /* Decodes the next instruction of a bridge; false: it does not belong there, or there is no room. */
 static bool add_step(struct bridge *b, const uint8_t *bytes)
 {
@@ -65,6 +76,9 @@ static bool add_step(struct bridge *b, const uint8_t *bytes)
 	if (!step_decode(bytes + b->length, BRIDGE_BYTES - b->length, &step))
 		return false;
 	step.target += b->length + step.length;
+	/* A jump out of the address space faults. */
+	if (jumps(&step) && !is_canonical(b->rip + step.target))
+		return false;
 	if (!b->nr_steps || !step_fuse(&b->step[b->nr_steps - 1], &step)) {
 		if (b->nr_steps == BRIDGE_STEPS)
 			return false;
@@ -117,7 +131,7 @@ static enum decoded_follows bridge_leads(struct tl_vcpu *vcpu, const struct brid
 	if (!ends_with_jump(b) && known_at(vcpu, end, d))
 		return FOLLOWS_BRIDGE;
 	for (unsigned i = 0; i < b->nr_steps; i++)
-		if (b->step[i].target && leads_on(vcpu, b, b->step[i].target, d))
+		if (jumps(&b->step[i]) && leads_on(vcpu, b, b->step[i].target, d))
 			return FOLLOWS_LOOP;
 	return FOLLOWS_NOTHING;
 }
@@ -146,22 +160,22 @@ ALWAYS_INLINE bool execute(struct tl_vcpu *vcpu, struct cluster *c, const struct
 {
 	const struct step *step = b->step, *end = step + b->nr_steps;
 	uint64_t distance = b->length;
-	bool jumps = false;
+	bool jumped = false;
 
 	do {
 		if (step_execute(step, vcpu->gpr, &c->flags, slow)) {
 			distance = step->target;
-			jumps = true;
+			jumped = true;
 			break;
 		}
 	} while (++step < end);
 	c->rip = b->rip + distance;
 	c->host = b->host + (int64_t)distance;
-	return jumps;
+	return jumped;
 }
 
 /* The bridge was crossed: the access there, or, after a jump, another bridge. */
-ALWAYS_INLINE struct decoded *land(struct tl_vcpu *vcpu, struct cluster *c, bool jumps)
+ALWAYS_INLINE struct decoded *land(struct tl_vcpu *vcpu, struct cluster *c, bool jumped)
 {
 	struct decoded *d = c->last;
 
@@ -172,7 +186,7 @@ ALWAYS_INLINE struct decoded *land(struct tl_vcpu *vcpu, struct cluster *c, bool
 	}
 	if (likely(decoded_is_here(d, c)))
 		return d;
-	return jumps ? cross_next(vcpu, c) : NULL;
+	return jumped ? cross_next(vcpu, c) : NULL;
 }
 
 static __attribute__((noinline)) struct decoded *cross_slow(struct tl_vcpu *vcpu, struct cluster *c,

@@ -202,6 +202,25 @@ static void bridge_that_leads_nowhere_is_not_begun(void **context)
 	}
 }
 
+/* A jump that leaves the page is taken, and is the last thing that is done. */
+static void jump_off_the_page_ends_a_cluster(void **context)
+{
+	/* 1: mov eax, [rdi]; test al, 1; jnz 0x1000 further; jmp 1b */
+	static const uint8_t code[] = {0x8b, 0x07, 0xa8, 0x01, 0x0f, 0x85, 0x00, 0x10, 0x00, 0x00, 0xeb, 0xf4};
+
+	(void)context;
+	put_code(CODE, code, sizeof(code));
+	ready_at = 10;
+	device_log.on_access = become_ready;
+	for (unsigned exits = 0; exits < 4 && field(VMCS_GUEST_RIP) < CODE + 0x1000; exits++) {
+		set_field(VMCS_GUEST_RIP, CODE);
+		assert_int_equal(exit_at(DEVICE_LINEAR), VCPU_RESUME);
+	}
+	assert_int_equal(field(VMCS_GUEST_RIP), CODE + 10 + 0x1000);
+	assert_int_equal(device_log.count, 10);
+	assert_int_equal(field(VMCS_GUEST_RFLAGS) & ZF, 0);
+}
+
 /* A jump to itself is the guest's to execute for ever. */
 static void endless_bridge_ends(void **context)
 {
@@ -227,6 +246,7 @@ int main(void)
 		CASE(event_ends_a_loop),
 		CASE(rewritten_bridge_is_not_crossed),
 		CASE(bridge_that_leads_nowhere_is_not_begun),
+		CASE(jump_off_the_page_ends_a_cluster),
 		CASE(endless_bridge_ends),
 	};
 
