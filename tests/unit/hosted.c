@@ -139,6 +139,7 @@ void hosted_start(void)
 			     0);
 		if (arena == MAP_FAILED)
 			die("cannot reserve address space for the arena");
+		ASAN_POISON_MEMORY_REGION(arena, ARENA_PAGES * PAGE_SIZE);
 		table.direct_offset = (uintptr_t)arena - MIB;
 	}
 	hosted = (struct hosted){.pages_out = hosted.pages_out};

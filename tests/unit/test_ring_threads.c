@@ -16,7 +16,7 @@
 
 #include <cmocka.h>
 
-enum { PRODUCERS = 2, LANE = 16, WRITES = 20000, CALLBACK_AT = 0x500000, ALONE_AT = 0x501000, PAGE = 0x1000 };
+enum { PRODUCERS = 2, LANE = 16, WRITES = 10000, CALLBACK_AT = 0x500000, ALONE_AT = 0x501000, PAGE = 0x1000 };
 
 struct vcpu {
 	unsigned cpu;
@@ -168,6 +168,9 @@ static void taken_by_a_slow_consumer(bool locks)
 			serve(writes[i].data, writes[i].offset, locks);
 		if (last && count == 0)
 			break;
+		/* The vCPUs may need this thread's processor. */
+		if (count == 0)
+			sched_yield();
 	} while (true);
 	end();
 	for (unsigned i = 0; i < PRODUCERS; i++)

@@ -260,8 +260,13 @@ static void all_registers(void **context)
 	expect_done(popa);
 	for (unsigned i = 0; i < 8; i++)
 		assert_int_equal(guest.cpu.gpr[i], i == TL_RSP ? 0xabcd0100 : 0xffff0000 | i * 0x111);
-	stack_at(0xfff8);
+	/* One item beyond the limit. */
+	guest.cpu.segment[TL_SS].limit = 0x10d;
+	stack_at(0x100);
 	expect_fault(popa, SS, 0);
+	guest.cpu.segment[TL_SS].limit = 0xfff;
+	stack_at(0x100e);
+	expect_fault(pusha, SS, 0);
 }
 
 static void frames(void **context)
