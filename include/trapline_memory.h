@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What a VM's memory costs the host: pages for EPT tables. Included by trapline.h. */
+/* What a VM's memory costs the host, and which of it was written. Included by trapline.h. */
 #ifndef TRAPLINE_MEMORY_H
 #define TRAPLINE_MEMORY_H
 
@@ -21,5 +21,29 @@ void tl_vm_limit_ept_pages(struct tl_vm *vm, size_t ept_pages);
  * searched for. Waits as a commit does. Errors: TL_NO_MEMORY, TL_WOULD_WAIT inside a callback. Context: host.
  */
 enum tl_status tl_vm_trim(struct tl_vm *vm);
+
+/* ---- Dirty logging ----------------------------------------------------------------------------------------------- */
+
+/*
+ * From now on the writes to a RAM range are logged, by the guest, the instructions emulated for it and tl_mem_write().
+ * `log` is the embedder's, zeroed, a bit for each page of the range, and the library's until tl_dirty_stop(), or until
+ * the range's release. Its cost does not depend on the range's size: the first write to a page pays for it.
+ * A logged range may be moved, shrunk and removed; it neither grows nor changes its kind. Waits as a commit does.
+ * Errors: TL_NO_RANGE, TL_INVALID_ARGUMENT (no RAM, or logged already), TL_NO_MEMORY, TL_WOULD_WAIT inside a callback.
+ * Context: host.
+ */
+enum tl_status tl_dirty_start(struct tl_vm *vm, tl_range_id id, uint64_t *log);
+
+/* Ends it. What was not fetched is in `log`. Same errors (TL_INVALID_ARGUMENT: not logged) and context. */
+enum tl_status tl_dirty_stop(struct tl_vm *vm, tl_range_id id);
+
+/*
+ * Takes which pages were written since the log began or was fetched last: bit n of pages[n / 64] is page n, and *count
+ * (which may be NULL) says how many. A write before this call is in it. One that happens meanwhile is in this or in the
+ * next, and if it is only in this, then a copy of the page that is made after the return has it.
+ * Errors: TL_NO_RANGE, TL_INVALID_ARGUMENT (not logged), TL_WOULD_WAIT inside a callback. Context: host; one caller at
+ * a time for the same range, and no tl_dirty_stop() or change of the range meanwhile.
+ */
+enum tl_status tl_dirty_fetch(struct tl_vm *vm, tl_range_id id, uint64_t *pages, size_t *count);
 
 #endif

@@ -5,6 +5,7 @@
 #include "mmio/emulate.h"
 #include "mmio/memory.h"
 #include "mmio/ring.h"
+#include "mmu/dirty.h"
 
 /* Whether a device of these sizes takes `count` bytes, 1, 2, 4 or 8, at `gpa`. */
 static bool takes(unsigned sizes, gpa_t gpa, unsigned count)
@@ -129,10 +130,12 @@ enum mmio_progress mmio_dispatch(const struct mmio_environment *env, const struc
 {
 	switch (range->kind) {
 	case MAP_RAM:
-		if (write)
+		if (write) {
+			dirty_write(range, gpa, count);
 			memory_store(range->host + (gpa - range->start), *data, count);
-		else
+		} else {
 			*data = memory_load(range->host + (gpa - range->start), count);
+		}
 		return MMIO_DONE;
 	case MAP_ROM:
 		if (!write)

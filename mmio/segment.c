@@ -3,6 +3,7 @@
 #include "mmio/segment.h"
 
 #include "mmio/memory.h"
+#include "mmu/dirty.h"
 
 #define CR0_PE    BIT(0)
 #define RFLAGS_VM BIT(17)
@@ -113,6 +114,7 @@ void descriptor_unpack(const struct descriptor *descriptor, uint16_t selector, s
 enum mmio_progress descriptor_mark(struct mmio_operation *op, const struct mmio_cpu *cpu,
 				   const struct mmio_environment *env, struct descriptor *descriptor, uint8_t bits)
 {
+	const struct map_range *range;
 	enum mmio_progress progress;
 	uint8_t *host;
 
@@ -122,8 +124,11 @@ enum mmio_progress descriptor_mark(struct mmio_operation *op, const struct mmio_
 	if (!host)
 		return progress;
 	/* ROM drops the write. Of RAM nothing is lost to another CPU's change. */
-	if (map_find(env->map, op->gpa)->kind == MAP_RAM)
+	range = map_find(env->map, op->gpa);
+	if (range->kind == MAP_RAM) {
+		dirty_write(range, op->gpa + 5, 1);
 		(void)__atomic_fetch_or(host + 5, bits, __ATOMIC_RELAXED);
+	}
 	descriptor->low |= (uint64_t)bits << 40;
 	return MMIO_DONE;
 }

@@ -63,7 +63,8 @@ static bool look_at(struct side *side, const struct mmio_span *span, unsigned re
 	if ((side->gpa ^ span->gpa[0]) >> PAGE_SHIFT)
 		return false;
 	side->range = map_find(map, side->gpa);
-	side->is_memory = side->range->kind == MAP_RAM;
+	/* Writes that are logged are done one by one. */
+	side->is_memory = side->range->kind == MAP_RAM && !side->range->log;
 	left = room_in_range(side->range, side->gpa, size, down);
 	*most = left < *most ? left : *most;
 	left = room_in_segment(cpu, span->segment, reg, insn, down);

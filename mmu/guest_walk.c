@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "mmu/guest_walk.h"
+#include "mmu/dirty.h"
 
 #define CR0_WP   BIT(16)
 #define CR0_PG   BIT(31)
@@ -280,6 +281,7 @@ static bool set_flags(struct walker *w, unsigned level, gpa_t gpa, uint64_t flag
 	/* ROM is read-only for the CPU's own walk as well: that drops the flags. */
 	if (wanted == seen || range->kind == MAP_ROM)
 		return true;
+	dirty_write(range, gpa & ~7ull, 8);
 	/* Relaxed: the flags order nothing else; the CPU's own updates are as atomic as this. SDM vol. 3, 4.8. */
 	if (!__atomic_compare_exchange_n(word, &seen, wanted, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
 		return false;

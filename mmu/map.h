@@ -50,7 +50,10 @@ struct map_range {
 		const struct tl_mmio_options *options; /* MAP_SPECIAL */
 		const struct tl_doorbell *doorbell;    /* MAP_DOORBELL, MAP_DOORBELL_DECODED */
 	};
-	tl_mmio_fn access; /* NULL: the embedder completes the access */
+	union {
+		tl_mmio_fn access;     /* NULL: the embedder completes the access */
+		_Atomic uint64_t *log; /* RAM: of its writes, or NULL (mmu/dirty.h) */
+	};
 	void *context;
 	void (*release)(void *context);
 	uint32_t id;

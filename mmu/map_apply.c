@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The edits, each applied to a map under construction. */
+#include "mmu/dirty.h"
 #include "mmu/hooks.h"
 #include "mmu/map_edit.h"
 
@@ -254,6 +255,9 @@ static enum tl_status apply_resize(struct map *map, struct tl_edit *edit, struct
 	}
 	if (last < range->last)
 		take_away(range, edit, step, last + 1, range->last);
+	/* The log has a bit for each page that there was. */
+	if (last > range->last && dirty_log(range))
+		return TL_INVALID_ARGUMENT;
 	if (last > range->last) {
 		map_retag(edit->vm, map, MAP_HOLE_ID);
 		memory_comes(range, edit, step, range->last + 1, last);
@@ -272,12 +276,30 @@ static enum tl_status apply_protect(struct map *map, struct tl_edit *edit, struc
 
 	if (range->kind != MAP_RAM && range->kind != MAP_ROM && range->kind != MAP_EXECUTE_ONLY)
 		return TL_INVALID_ARGUMENT;
+	if (dirty_log(range))
+		return TL_INVALID_ARGUMENT;
 	if (map_rights((enum map_kind)range->kind) & ~map_rights(kind))
 		take_away(range, edit, step, range->start, range->last);
 	edit->takes |= range->access != NULL;
 	range->kind = (uint8_t)kind;
 	range->access = step->range.access;
 	range_changed(map, edit, step->id);
+	return TL_OK;
+}
+
+/* A log that begins closes the range; one that ends is let go of by every vCPU before the commit returns. */
+static enum tl_status apply_log(struct map *map, struct tl_edit *edit, struct edit_step *step)
+{
+	struct map_range *range = &map->ranges[step->id];
+
+	if (range->kind != MAP_RAM || !range->log == !step->log)
+		return TL_INVALID_ARGUMENT;
+	range->log = step->log;
+	edit->takes = true;
+	if (step->log)
+		take_away(range, edit, step, range->start, range->last);
+	else
+		memory_comes(range, edit, step, range->start, range->last);
 	return TL_OK;
 }
 
@@ -309,6 +331,8 @@ enum tl_status map_apply(struct map *map, struct tl_edit *edit, struct edit_step
 		return apply_move(map, edit, step);
 	case EDIT_PROTECT:
 		return apply_protect(map, edit, step);
+	case EDIT_LOG:
+		return apply_log(map, edit, step);
 	default:
 		return apply_resize(map, edit, step);
 	}

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* What of a commit has to wait: grace period, zap, flush, the second half of a wrap, release. */
-#include "mmu/ept_table.h"
+#include "mmu/ept_protect.h"
 #include "mmu/map_edit.h"
 
 /* The largest entry that could map it, by how its places in the guest and in the host lie. */
@@ -36,7 +36,11 @@ static void collect(struct tl_edit *edit, gpa_t first, gpa_t last)
 
 static void clear_step(struct tl_edit *edit, const struct edit_step *step)
 {
-	if (step->gone_first <= step->gone_last) {
+	if (step->kind == EDIT_LOG && step->log) {
+		vm_lock_tables(edit->vm);
+		ept_close(edit->vm, step->gone_first, step->gone_last);
+		vm_unlock_tables(edit->vm);
+	} else if (step->gone_first <= step->gone_last) {
 		collect(edit, step->gone_first, step->gone_last);
 		vm_lock_tables(edit->vm);
 		ept_zap_present(edit->vm, step->gone_first, step->gone_last);

@@ -191,6 +191,15 @@ enum tl_status tl_map_protect(struct tl_edit *edit, tl_range_id id, enum tl_rang
 	return TL_OK;
 }
 
+enum tl_status map_note_log(struct tl_edit *edit, tl_range_id id, _Atomic uint64_t *log)
+{
+	enum tl_status status = note(edit, EDIT_LOG, id, 0);
+
+	if (status == TL_OK)
+		edit->last->step[edit->last->nr_steps - 1].log = log;
+	return status;
+}
+
 void tl_map_discard(struct tl_edit *edit)
 {
 	struct edit_page *page = edit->first.next;

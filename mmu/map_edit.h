@@ -7,7 +7,7 @@
 #include "mmu/map.h"
 #include "mmu/vm.h"
 
-enum edit_kind { EDIT_ADD, EDIT_REMOVE, EDIT_MOVE, EDIT_RESIZE, EDIT_PROTECT };
+enum edit_kind { EDIT_ADD, EDIT_REMOVE, EDIT_MOVE, EDIT_RESIZE, EDIT_PROTECT, EDIT_LOG };
 
 struct edit_step {
 	enum edit_kind kind;
@@ -16,12 +16,13 @@ struct edit_step {
 		struct tl_range range; /* add; protect: its kind and callback */
 		uint64_t start;        /* move */
 		uint64_t size;         /* resize */
+		_Atomic uint64_t *log; /* log: begins, or with NULL ends */
 	};
 	tl_range_id *id_out; /* add; may be NULL */
 
 	/*
-	 * Written when the step is applied: where memory goes and where it comes (first > last: nowhere), and who
-	 * wants to know that the range is gone.
+	 * Written when the step is applied: where memory goes (or by EDIT_LOG the right to write) and where it comes
+	 * (first > last: nowhere), and who wants to know that the range is gone.
 	 */
 	gpa_t gone_first, gone_last;
 	gpa_t new_first, new_last;
@@ -58,6 +59,9 @@ struct tl_edit {
 };
 
 _Static_assert(sizeof(struct tl_edit) <= PAGE_SIZE, "a transaction of few edits is one page");
+
+/* Notes that the writes of a range are logged from now on, or with NULL not any more. */
+enum tl_status map_note_log(struct tl_edit *edit, tl_range_id id, _Atomic uint64_t *log);
 
 /* Applies one step to a map that nobody else sees yet; a refusal leaves the map unusable, to be thrown away. */
 enum tl_status map_apply(struct map *map, struct tl_edit *edit, struct edit_step *step);

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "mmu/mmu.h"
+#include "mmu/dirty.h"
+#include "mmu/ept_protect.h"
 #include "mmu/hooks.h"
 #include "mmu/trace.h"
 
@@ -45,6 +47,9 @@ static ept_entry_t leaf_of(const struct map_range *range, gpa_t first, unsigned 
 
 	/* With either type the guest's PAT counts, too (SDM vol. 3, 29.3.7.2). */
 	entry |= range->kind == MAP_PASSTHROUGH ? EPT_TYPE_UC : EPT_TYPE_WB;
+	/* A page of a logged range may be written only once that is noted. */
+	if (dirty_log(range))
+		entry &= ~EPT_WRITE;
 	if (level == 1)
 		return entry;
 	/* iTLB multihit: where a large page must not be executed from, a fetch splits it (INTEL-SA-00210). */
@@ -75,14 +80,48 @@ static unsigned leaf_level(const struct map_range *range, gpa_t gpa, const struc
 	return level;
 }
 
+/*
+ * A write to a logged page: opens the way there, and splits what is larger. The mark comes first, so that a fetch of
+ * the log that misses what another vCPU writes here does not miss the mark; and again when the page is open, since a
+ * fetch that took it before has closed only what was open then.
+ */
+static COLD enum mmu_fault map_logged(struct tl_vm *vm, const struct map_range *range, gpa_t gpa, struct ept_walk *walk)
+{
+	enum ept_install status = EPT_INSTALLED;
+	bool was_open;
+
+	switch (ept_open(vm, gpa)) {
+	case EPT_BUSY:
+		return MMU_MAPPED;
+	case EPT_WAS_OPEN:
+		was_open = walk->level == 1 && allows(walk->entry, MMU_WRITE);
+		break;
+	default:
+		was_open = false;
+	}
+	dirty_mark(range->log, gpa - range->start);
+	ept_walk(vm, gpa, walk);
+	if (walk->malformed)
+		return MMU_CORRUPT;
+	if (walk->level > 1 || !allows(walk->entry, MMU_WRITE))
+		status = ept_install(vm, gpa, walk, 1, leaf_of(range, gpa & ~(PAGE_SIZE - 1), 1) | EPT_WRITE);
+	dirty_mark(range->log, gpa - range->start);
+	if (status == EPT_NO_MEMORY)
+		return MMU_NO_MEMORY;
+	return was_open ? MMU_SPURIOUS : MMU_MAPPED;
+}
+
 static enum mmu_fault map_memory(struct tl_vm *vm, const struct map_range *range, gpa_t gpa, enum mmu_access access,
 				 struct ept_walk *walk)
 {
 	unsigned level = access == MMU_FETCH && !mmu_cpu.large_executable ? 1 : leaf_level(range, gpa, walk);
 	gpa_t first = gpa & ~(EPT_SPAN(level) - 1);
 
+	if (access == MMU_WRITE && unlikely(dirty_log(range)))
+		return map_logged(vm, range, gpa, walk);
 	if (allows(walk->entry, access))
-		return MMU_SPURIOUS;
+		/* Closed for a log that has ended: the way is opened, and then the page. */
+		return access == MMU_WRITE && ept_open(vm, gpa) != EPT_WAS_OPEN ? MMU_MAPPED : MMU_SPURIOUS;
 	switch (ept_install(vm, gpa, walk, level, leaf_of(range, first, level))) {
 	case EPT_NO_MEMORY:
 		return MMU_NO_MEMORY;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "mmu/vm.h"
+#include "mmu/dirty.h"
 #include "mmu/ept_table.h"
 #include "mmu/hooks.h"
 #include "mmu/map_edit.h"
@@ -146,6 +147,8 @@ static bool copy_memory(const struct map *map, uint64_t gpa, uint8_t *buffer, si
 			return false;
 		if (here > size)
 			here = size;
+		if (write)
+			dirty_write(range, gpa, here);
 		__builtin_memcpy(write ? host : buffer, write ? buffer : host, here);
 		gpa += here;
 		buffer += here;

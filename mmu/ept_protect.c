@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: MIT */
+#include "mmu/ept_protect.h"
+
+/*
+ * Takes the right to write. Waits for who is opening it: what he closes below would else be open under an entry that
+ * was closed only later. He waits for nobody but those further down.
+ */
+static void close_entry(ept_slot_t *slot, ept_entry_t entry)
+{
+	while (ept_is_present(entry) && entry & (EPT_WRITE | EPT_OPENING)) {
+		if (entry & EPT_OPENING) {
+			__builtin_ia32_pause();
+			entry = atomic_load_explicit(slot, memory_order_relaxed);
+			continue;
+		}
+		/* acq_rel: after the bits were taken, and before the flush number is raised. */
+		if (atomic_compare_exchange_weak_explicit(slot, &entry, entry & ~EPT_WRITE, memory_order_acq_rel,
+							  memory_order_relaxed))
+			return;
+	}
+}
+
+static void close_below(ept_slot_t *table, unsigned level, gpa_t base, gpa_t first, gpa_t last)
+{
+	unsigned i = first > base ? (unsigned)((first - base) / EPT_SPAN(level)) : 0;
+
+	for (; i < EPT_NR_ENTRIES && base + i * EPT_SPAN(level) <= last; i++) {
+		/* acquire: as in ept_walk(). */
+		ept_entry_t entry = atomic_load_explicit(&table[i], memory_order_acquire);
+		gpa_t start = base + i * EPT_SPAN(level);
+
+		if (start >= first && start + (EPT_SPAN(level) - 1) <= last)
+			close_entry(&table[i], entry);
+		else if (level > 1 && ept_leads_down(entry, ept_reserved_address()))
+			close_below(ept_table_at(entry), level - 1, start, first, last);
+		else /* a leaf that reaches out of the span: more faults, no harm */
+			close_entry(&table[i], entry);
+	}
+}
+
+void ept_close(struct tl_vm *vm, gpa_t first, gpa_t last)
+{
+	close_below(vm->root, EPT_LEVELS, 0, first, last);
+}
+
+static enum ept_open open_entry(ept_slot_t *slot, ept_entry_t entry)
+{
+	ept_slot_t *table = ept_table_at(entry);
+	ept_entry_t closed = entry;
+
+	if (entry & EPT_OPENING || !atomic_compare_exchange_strong_explicit(slot, &entry, entry | EPT_OPENING,
+									    memory_order_acquire, memory_order_relaxed))
+		return EPT_BUSY;
+	for (unsigned i = 0; i < EPT_NR_ENTRIES; i++)
+		close_entry(&table[i], atomic_load_explicit(&table[i], memory_order_relaxed));
+	/* It fails where the table was unlinked meanwhile: then there is nothing to open. release: closed below first.
+	 */
+	entry = closed | EPT_OPENING;
+	atomic_compare_exchange_strong_explicit(slot, &entry, closed | EPT_WRITE, memory_order_release,
+						memory_order_relaxed);
+	return EPT_OPENED;
+}
+
+enum ept_open ept_open(struct tl_vm *vm, gpa_t gpa)
+{
+	ept_slot_t *table = vm->root;
+	bool opened = false;
+
+	for (unsigned level = EPT_LEVELS; level > 1; level--) {
+		ept_slot_t *slot = &table[ept_index(gpa, level)];
+		ept_entry_t entry = atomic_load_explicit(slot, memory_order_acquire);
+
+		if (!ept_leads_down(entry, ept_reserved_address()))
+			break;
+		if (unlikely(!(entry & EPT_WRITE))) {
+			if (open_entry(slot, entry) == EPT_BUSY)
+				return EPT_BUSY;
+			opened = true;
+		}
+		table = ept_table_at(entry);
+	}
+	return opened ? EPT_OPENED : EPT_WAS_OPEN;
+}

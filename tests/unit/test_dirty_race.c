@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: MIT */
+/* Dirty logging: two vCPUs that write, and one thread that copies what the log says. */
+#include "mmu/hooks.h"
+#include "mmu/map_edit.h"
+#include "mmu/mmu.h"
+#include "mmu/running.h"
+#include "tests/unit/hosted.h"
+#include "tests/unit/vm_fixture.h"
+#include "tests/unit/write_tlb.h"
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+enum { NR_WRITERS = 2, NR_PAGES = 3 * 512, LEAST_FETCHES = 30, MOST_FETCHES = 3000 };
+
+struct writer {
+	struct grace_reader reader;
+	unsigned cpu;
+	uint64_t random, writes, exits;
+};
+
+static _Atomic bool over;
+static _Atomic uint64_t contents[NR_PAGES];
+static uint64_t copy[NR_PAGES];
+
+static void *write_pages(void *context)
+{
+	struct writer *w = context;
+
+	hosted_cpu = w->cpu;
+	grace_enter(&w->reader, w->cpu);
+	while (!atomic_load(&over)) {
+		uint64_t page;
+
+		w->random = w->random * 6364136223846793005 + 1442695040888963407;
+		page = (w->random >> 33) % NR_PAGES;
+		if (w->random >> 60 == 0)
+			page %= 4; /* where they meet */
+		if (may_write(page * PAGE_SIZE)) {
+			atomic_fetch_add(&contents[page], 1);
+			w->writes++;
+			/* The guest exits by itself now and then. */
+			if (w->random >> 58 & 3)
+				continue;
+		} else {
+			const struct map_range *range;
+			struct ept_walk walk = walk_to(page * PAGE_SIZE);
+
+			mmu_fault(vm, map_now(), page * PAGE_SIZE, MMU_WRITE, &walk, &range);
+			w->exits++;
+		}
+		if (atomic_load_explicit(&vm->round, memory_order_acquire) != w->reader.entry_round)
+			grace_announce(&w->reader);
+	}
+	grace_leave(&w->reader, w->cpu);
+	return NULL;
+}
+
+static uint64_t log_words[NR_PAGES / 64], fetched[NR_PAGES / 64];
+
+static void copy_fetched(void)
+{
+	for (uint64_t page = 0; page < NR_PAGES; page++)
+		if (fetched[page / 64] >> page % 64 & 1)
+			copy[page] = atomic_load(&contents[page]);
+}
+
+static double seconds(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
+static void a_copy_by_the_log_is_the_memory(void **context)
+{
+	static struct writer writers[NR_WRITERS];
+	tl_range_id id = range_add(ram_range(0, NR_PAGES * PAGE_SIZE));
+	pthread_t threads[NR_WRITERS];
+	double end = seconds() + 3;
+	unsigned fetches = 0;
+
+	(void)context;
+	hosted.on_flush = flush_write_tlb;
+	vm->ept_pages_at_hand = EPT_PAGES_AT_HAND;
+	assert_int_equal(tl_dirty_start(vm, id, log_words), TL_OK);
+	for (unsigned i = 0; i < NR_WRITERS; i++) {
+		writers[i] = (struct writer){.cpu = 1 + i, .random = 5 + i};
+		grace_reader_add(&writers[i].reader, vm);
+		assert_int_equal(pthread_create(&threads[i], NULL, write_pages, &writers[i]), 0);
+	}
+	for (; fetches < LEAST_FETCHES || (fetches < MOST_FETCHES && seconds() < end); fetches++) {
+		assert_int_equal(tl_dirty_fetch(vm, id, fetched, NULL), TL_OK);
+		copy_fetched();
+		/* What split the leaves goes as well. */
+		if (fetches % 16 == 15) {
+			assert_int_equal(tl_dirty_stop(vm, id), TL_OK);
+			memset(log_words, 0, sizeof(log_words));
+			assert_int_equal(tl_dirty_start(vm, id, log_words), TL_OK);
+			for (uint64_t page = 0; page < NR_PAGES; page++)
+				copy[page] = atomic_load(&contents[page]);
+		}
+	}
+	atomic_store(&over, true);
+	for (unsigned i = 0; i < NR_WRITERS; i++) {
+		pthread_join(threads[i], NULL);
+		grace_reader_remove(&writers[i].reader);
+	}
+	assert_int_equal(tl_dirty_fetch(vm, id, fetched, NULL), TL_OK);
+	copy_fetched();
+	print_message("%u fetches; %lu and %lu writes, %lu and %lu exits\n", fetches, (unsigned long)writers[0].writes,
+		      (unsigned long)writers[1].writes, (unsigned long)writers[0].exits,
+		      (unsigned long)writers[1].exits);
+	for (uint64_t page = 0; page < NR_PAGES; page++)
+		assert_int_equal(copy[page], atomic_load(&contents[page]));
+	assert_true(writers[0].exits > 100);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, vm_setup, vm_teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(a_copy_by_the_log_is_the_memory),
+	};
+
+	/* A wait that never ends is a failure, too. */
+	alarm(120);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
