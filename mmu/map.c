@@ -1,20 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "mmu/map.h"
 
-uint32_t map_place_of(const struct map *map, gpa_t gpa)
-{
-	const struct map_place *place = map->places;
-	uint32_t n = map->nr_places;
-
-	while (n > 1) {
-		uint32_t half = n / 2;
-
-		place = place[half].start <= gpa ? place + half : place;
-		n -= half;
-	}
-	return (uint32_t)(place - map->places);
-}
-
 const struct map_range *map_find(const struct map *map, gpa_t gpa)
 {
 	const struct map_range *range = &map->ranges[map->places[map_place_of(map, gpa)].id];

@@ -115,7 +115,19 @@ struct map {
 };
 
 /* The index of the last place that begins at or below `gpa`; place 0 at least. */
-uint32_t map_place_of(const struct map *map, gpa_t gpa);
+ALWAYS_INLINE uint32_t map_place_of(const struct map *map, gpa_t gpa)
+{
+	const struct map_place *place = map->places;
+	uint32_t n = map->nr_places;
+
+	while (n > 1) {
+		uint32_t half = n / 2;
+
+		place = place[half].start <= gpa ? place + half : place;
+		n -= half;
+	}
+	return (uint32_t)(place - map->places);
+}
 
 /* The range that holds `gpa`, the hole if none does. Concurrency: none needed, the snapshot is immutable. */
 const struct map_range *map_find(const struct map *map, gpa_t gpa);

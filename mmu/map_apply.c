@@ -43,11 +43,15 @@ static bool meets_on_a_page(const struct map_range *range)
 	return !ALIGNED(range->start, PAGE_SIZE) || !ALIGNED(range->last + 1, PAGE_SIZE);
 }
 
-/* Whether [start, last] is free of ranges other than `self`; the hole's id if there is none to leave out. */
-static bool is_free(const struct map *map, uint64_t start, uint64_t last, uint32_t self)
+/*
+ * Whether [start, last] is free of ranges other than `self`; the hole's id if there is none to leave out. *at: where a
+ * range that begins at `start` belongs among the places.
+ */
+static bool is_free(const struct map *map, uint64_t start, uint64_t last, uint32_t self, uint32_t *at)
 {
 	uint32_t before = map_place_of(map, start), next = before + 1;
 
+	*at = next;
 	if (before && map->places[before].id == self)
 		before--;
 	if (before && map->ranges[map->places[before].id].last >= start)
@@ -57,11 +61,18 @@ static bool is_free(const struct map *map, uint64_t start, uint64_t last, uint32
 	return next == map->nr_places || map->places[next].start > last;
 }
 
-static void insert_place(struct map *map, uint64_t start, uint32_t id)
+/* Makes room at `at` by moving the places from there up to `end` - 1 by one. They are few: shorter than memmove(). */
+static void shift_places_up(struct map *map, uint32_t at, uint32_t end)
 {
-	uint32_t at = map_place_of(map, start) + 1;
+	for (struct map_place *place = &map->places[end], *last = &map->places[at]; place > last; place--) {
+		place->start = place[-1].start;
+		place->id = place[-1].id;
+	}
+}
 
-	__builtin_memmove(&map->places[at + 1], &map->places[at], (map->nr_places - at) * sizeof(map->places[0]));
+static void insert_place(struct map *map, uint32_t at, uint64_t start, uint32_t id)
+{
+	shift_places_up(map, at, map->nr_places);
 	map->places[at] = (struct map_place){.start = start, .id = id};
 	map->nr_places++;
 }
@@ -72,6 +83,21 @@ static void remove_place(struct map *map, uint64_t start)
 
 	map->nr_places--;
 	__builtin_memmove(&map->places[at], &map->places[at + 1], (map->nr_places - at) * sizeof(map->places[0]));
+}
+
+/* The place of the range that begins at `from` becomes that of one at `start`, which belongs to where `at` is. */
+static void move_place(struct map *map, uint64_t from, uint32_t at, uint64_t start)
+{
+	uint32_t old = map_place_of(map, from), id = map->places[old].id;
+
+	/* Those between the two move by one. */
+	if (old < at) {
+		at--;
+		__builtin_memmove(&map->places[old], &map->places[old + 1], (at - old) * sizeof(map->places[0]));
+	} else {
+		shift_places_up(map, at, old);
+	}
+	map->places[at] = (struct map_place){.start = start, .id = id};
 }
 
 static uint32_t take_slot(struct map *map)
@@ -149,12 +175,12 @@ static enum tl_status apply_add(struct map *map, struct tl_edit *edit, struct ed
 	const struct tl_range *new = &step->range;
 	uint64_t last = new->start + (new->size - 1);
 	struct map_range *range;
-	uint32_t id;
+	uint32_t id, at;
 
-	if (!is_free(map, new->start, last, MAP_HOLE_ID))
+	if (!is_free(map, new->start, last, MAP_HOLE_ID, &at))
 		return TL_OVERLAP;
 	id = take_slot(map);
-	insert_place(map, new->start, id);
+	insert_place(map, at, new->start, id);
 	range = &map->ranges[id];
 	*range = (struct map_range){.start = new->start,
 				    .last = last,
@@ -188,6 +214,7 @@ static enum tl_status apply_remove(struct map *map, struct tl_edit *edit, struct
 	struct map_range *range = &map->ranges[step->id];
 
 	take_away(range, edit, step, range->start, range->last);
+	edit->removes = true;
 	step->release = range->release;
 	step->context = range->context;
 	range_changed(map, edit, step->id);
@@ -206,7 +233,8 @@ void map_free_slots(struct map *map, const struct edit_page *page)
 			}
 }
 
-static enum tl_status check_span(const struct map *map, const struct map_range *range, uint64_t start, uint64_t size)
+static enum tl_status check_span(const struct map *map, const struct map_range *range, uint64_t start, uint64_t size,
+				 uint32_t *at)
 {
 	uint64_t last = start + (size - 1);
 
@@ -216,21 +244,23 @@ static enum tl_status check_span(const struct map *map, const struct map_range *
 		return TL_WRAPS;
 	if (last > map->ranges[MAP_HOLE_ID].last)
 		return TL_TOO_HIGH;
-	return is_free(map, start, last, range->id) ? TL_OK : TL_OVERLAP;
+	return is_free(map, start, last, range->id, at) ? TL_OK : TL_OVERLAP;
 }
 
 static enum tl_status apply_move(struct map *map, struct tl_edit *edit, struct edit_step *step)
 {
 	struct map_range *range = &map->ranges[step->id];
 	uint64_t size = range->last - range->start + 1;
-	enum tl_status status = check_span(map, range, step->start, size);
+	uint32_t at;
+	enum tl_status status = check_span(map, range, step->start, size, &at);
 
 	if (status != TL_OK)
 		return status;
 	take_away(range, edit, step, range->start, range->last);
-	range_changed(map, edit, step->id); /* as it was: the page it leaves may cease to be shared */
-	remove_place(map, range->start);
-	insert_place(map, step->start, step->id);
+	/* The page it leaves may cease to be shared. */
+	if (meets_on_a_page(range))
+		map_retag(edit->vm, map, MAP_SHARED_ID);
+	move_place(map, range->start, at, step->start);
 	range->start = step->start;
 	range->last = step->start + (size - 1);
 	range_changed(map, edit, step->id);
@@ -242,7 +272,8 @@ static enum tl_status apply_move(struct map *map, struct tl_edit *edit, struct e
 static enum tl_status apply_resize(struct map *map, struct tl_edit *edit, struct edit_step *step)
 {
 	struct map_range *range = &map->ranges[step->id];
-	enum tl_status status = check_span(map, range, range->start, step->size);
+	uint32_t at;
+	enum tl_status status = check_span(map, range, range->start, step->size, &at);
 	gpa_t last = range->start + (step->size - 1);
 
 	if (status != TL_OK)

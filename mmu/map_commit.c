@@ -119,7 +119,8 @@ static enum tl_status apply_all(struct map *map, struct tl_edit *edit)
 			if (status != TL_OK)
 				return status;
 		}
-	map_free_slots(map, &edit->first);
+	if (edit->removes)
+		map_free_slots(map, &edit->first);
 	if (unlikely(map->ram_generation == 0)) {
 		map->ram_generation = ++edit->vm->ram_generation;
 		map_choose_ram_hint(map);
@@ -159,7 +160,7 @@ static enum tl_status publish_edit(struct tl_vm *vm, struct tl_edit *edit)
 	if (!map)
 		return again ? TL_AGAIN : TL_NO_MEMORY;
 	advance_generation(vm, map, &edit->wraps);
-	edit->takes = edit->zaps = edit->settles = false;
+	edit->takes = edit->removes = edit->zaps = edit->settles = false;
 	status = apply_all(map, edit);
 	if (status != TL_OK) {
 		map_unmake(vm, map);
@@ -171,6 +172,8 @@ static enum tl_status publish_edit(struct tl_vm *vm, struct tl_edit *edit)
 	if (edit->nr_adds)
 		hand_out_ids(edit);
 	edit->round = map_publish(vm, map);
+	/* As a rule when no vCPU runs: then nothing has to be waited for. */
+	edit->passed = edit->takes && grace_passed(vm, edit->round);
 	vm->commits++;
 	return TL_OK;
 }

@@ -138,8 +138,9 @@ bool map_complete(struct tl_edit *edit, struct grace_reader *self)
 	struct tl_vm *vm = edit->vm;
 
 	while (edit->stage != EDIT_FINISH) {
-		if (!grace_wait(vm, edit->round, self))
+		if (!edit->passed && !grace_wait(vm, edit->round, self))
 			return false;
+		edit->passed = false;
 		next_stage(edit);
 	}
 	while (edit->wraps && !finish_wrap(vm))

@@ -20,7 +20,7 @@ struct tl_edit *tl_map_edit(struct tl_vm *vm)
 	/* relaxed: only tells TL_CONFLICT from the writer's own mistake. */
 	edit->base = atomic_load_explicit(&vm->publications, memory_order_relaxed);
 	edit->stage = EDIT_WAIT_GRACE;
-	edit->takes = edit->zaps = edit->wraps = edit->settles = edit->cleared = false;
+	edit->passed = edit->takes = edit->zaps = edit->wraps = edit->settles = edit->cleared = false;
 	edit->garbage.nr = 0;
 	return edit;
 }

@@ -50,6 +50,8 @@ struct tl_edit {
 	uint64_t base;  /* publications of the VM when the transaction began */
 	uint64_t round; /* what completion waits for */
 	enum edit_stage stage;
+	bool passed;  /* the round has passed already */
+	bool removes; /* some range is gone */
 	bool takes;   /* takes an address away from a range, so the commit waits */
 	bool zaps;    /* some of it was present in the EPT */
 	bool wraps;   /* this commit started a wrap, and finishes it */
