@@ -48,6 +48,11 @@ enum abi_call {
 	HC_RIDE,
 	/* rider, struct abi_rider *. */
 	HC_RIDER,
+	/*
+	 * enum abi_dirty, device of memory, uint64_t[ABI_MEMORY_PAGES / 64]. START and STOP return the enum tl_status,
+	 * FETCH the number of pages, whose bits it writes.
+	 */
+	HC_DIRTY,
 	/* address, struct abi_corruption *. Damages an EPT entry; only the image of the system tests can. */
 	HC_CORRUPT,
 	/* device, address. The guest's memory from there on is behind a BACKED device. */
@@ -91,6 +96,8 @@ enum {
 	ABI_NAME = 48,          /* longest name of HC_SAMPLES, with its NUL */
 	ABI_SAMPLES = 4096,     /* most samples of HC_SAMPLES */
 	ABI_BANK_SIZE = 0x2000, /* bytes of register file behind a bank, however large its range is */
+	ABI_MEMORY_SIZE = 2 << 20,
+	ABI_MEMORY_PAGES = ABI_MEMORY_SIZE / 4096,
 };
 
 enum abi_edit {
@@ -101,7 +108,10 @@ enum abi_edit {
 	EDIT_REPLACE,    /* operand: address. Removed and added there in one transaction, as a BAR is moved */
 	EDIT_SWAP,       /* the two devices change places in one transaction of three moves */
 	EDIT_INVALIDATE, /* every MMIO entry becomes stale */
+	EDIT_PROTECT,    /* a device of memory. operand: 1 to become ROM, 0 to become RAM */
 };
+
+enum abi_dirty { DIRTY_START, DIRTY_FETCH, DIRTY_STOP };
 
 /*
  * The devices. A BANK is a file of byte registers, zero at first. A PATTERN answers reads with abi_pattern() of each
@@ -113,7 +123,7 @@ enum abi_edit {
  * offset ABI_MATCH_AT, and is a bank for everything else. A SHADOW keeps what is written, as a bank does, and counts it
  * as rings. A COALESCED device is a bank that gets its writes late, and a LATE one without a callback. A SIZED bank
  * takes aligned accesses of 4 bytes only. A FLASH is read directly; a write clears the bits that are 0 in it. CODE may
- * only be executed; its reads and writes are those of a bank. CONTROL moves riders.
+ * only be executed; its reads and writes are those of a bank. CONTROL moves riders. A MEMORY is RAM, zeroed at first.
  */
 #define ABI_DEVICES(DEVICE)                                                                             \
 	DEVICE(BANK0, BANK, 0xd0000000, 0x1000)                                                         \
@@ -147,7 +157,9 @@ enum abi_edit {
 	DEVICE(WINDOW0, BACKED, 0xd00b0000, 0x1800) /* ends inside a page, where WINDOW1 begins */      \
 	DEVICE(WINDOW1, BACKED, 0xd00b1800, 0x1800)                                                     \
 	DEVICE(WINDOWEMB0, BACKEDEMB, 0xd00b4000, 0x1800)                                               \
-	DEVICE(WINDOWEMB1, BACKEDEMB, 0xd00b5800, 0x1800)
+	DEVICE(WINDOWEMB1, BACKEDEMB, 0xd00b5800, 0x1800)                                               \
+	DEVICE(MEMORY0, MEMORY, 0xc0000000, ABI_MEMORY_SIZE)                                            \
+	DEVICE(MEMORY1, MEMORY, 0xc0400000, ABI_MEMORY_SIZE)
 
 enum abi_device_id {
 #define DEVICE(name, kind, address, size) DEVICE_##name,

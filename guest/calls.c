@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "guest/calls.h"
 #include "guest/bench.h"
+#include "guest/device_memory.h"
 #include "guest/schedule.h"
 
 static uint64_t calls_print(struct platform_vcpu *vcpu, uint64_t text, uint64_t length)
@@ -160,6 +161,9 @@ void calls_serve(struct platform_vcpu *vcpu, struct tl_exit_vmcall *call)
 		break;
 	case HC_TIME_EDIT:
 		call->result = bench_time_edit(platform, argument);
+		break;
+	case HC_DIRTY:
+		call->result = device_memory_dirty(platform, argument);
 		break;
 	case HC_CORRUPT:
 		call->result = calls_corrupt(platform, argument[0], argument[1]);

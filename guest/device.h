@@ -27,7 +27,8 @@ enum device_kind {
 	DEVICE_KIND_CODE,
 	DEVICE_KIND_CONTROL,
 	DEVICE_KIND_BACKED,
-	DEVICE_KIND_BACKEDEMB
+	DEVICE_KIND_BACKEDEMB,
+	DEVICE_KIND_MEMORY
 };
 
 /* Of a ring of coalesced writes: small, so that tests fill it. */
@@ -49,6 +50,8 @@ struct device {
 	struct tl_mmio_options options;
 	struct tl_doorbell bell;
 	_Atomic uint64_t rings;                                          /* of a doorbell that calls */
+	void *block;                                                     /* of a MEMORY: what was allocated, */
+	uint8_t *memory;                                                 /* and the memory in it */
 	uint8_t registers[ABI_BANK_SIZE] __attribute__((aligned(4096))); /* of a BELL: its counts */
 };
 

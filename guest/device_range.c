@@ -2,6 +2,7 @@
 /* The ranges of the platform's devices, and what the library does with a device other than calling it. */
 #include "guest/bench.h"
 #include "guest/device.h"
+#include "guest/device_memory.h"
 #include "guest/platform.h"
 
 static void device_release(void *context)
@@ -25,6 +26,7 @@ static tl_mmio_fn device_callback(enum device_kind kind)
 	case DEVICE_KIND_PLAINEMB:
 	case DEVICE_KIND_LATE:
 	case DEVICE_KIND_BACKEDEMB:
+	case DEVICE_KIND_MEMORY:
 		return NULL;
 	case DEVICE_KIND_BACKED:
 		return device_backed;
@@ -118,6 +120,8 @@ bool device_prepare(struct device *device)
 	case DEVICE_KIND_SIZED:
 		device->options.sizes = 4;
 		break;
+	case DEVICE_KIND_MEMORY:
+		return device_memory_create(device);
 	default:
 		break;
 	}
@@ -129,6 +133,7 @@ void device_destroy(struct device *device)
 	if (device->options.ring)
 		tl_ring_destroy(device->options.ring);
 	device->options.ring = NULL;
+	device_memory_destroy(device);
 }
 
 static enum tl_range_kind device_range_kind(enum device_kind kind)
@@ -142,6 +147,8 @@ static enum tl_range_kind device_range_kind(enum device_kind kind)
 		return TL_RANGE_ROM;
 	case DEVICE_KIND_CODE:
 		return TL_RANGE_EXECUTE_ONLY;
+	case DEVICE_KIND_MEMORY:
+		return TL_RANGE_RAM;
 	default:
 		return TL_RANGE_MMIO;
 	}
@@ -163,6 +170,6 @@ struct tl_range device_range(struct device *device, uint64_t address)
 	else if (range.kind == TL_RANGE_MMIO)
 		range.options = &device->options;
 	else
-		range.host = device->registers;
+		range.host = device->kind == DEVICE_KIND_MEMORY ? device->memory : device->registers;
 	return range;
 }

@@ -57,6 +57,8 @@ static enum tl_status scenario_note(struct platform *platform, const struct scen
 		return scenario_replace(edit, device, change->operand);
 	case EDIT_SWAP:
 		return scenario_swap(edit, device, &platform->device[change->second]);
+	case EDIT_PROTECT:
+		return tl_map_protect(edit, device->id, change->operand ? TL_RANGE_ROM : TL_RANGE_RAM, NULL);
 	case EDIT_INVALIDATE:
 		break;
 	}
@@ -89,6 +91,7 @@ static void scenario_follow(struct platform *platform, const struct scenario_edi
 		second->address = address;
 		break;
 	case EDIT_INVALIDATE:
+	case EDIT_PROTECT:
 		break;
 	}
 }
@@ -122,6 +125,14 @@ static enum tl_status scenario_commit(struct platform *platform, const struct sc
 	return status;
 }
 
+/* A bank cannot be larger than its registers. */
+static uint64_t scenario_most(const struct device *device)
+{
+	if (device->kind == DEVICE_KIND_PATTERN)
+		return UINT64_MAX;
+	return device->kind == DEVICE_KIND_MEMORY ? ABI_MEMORY_SIZE : ABI_BANK_SIZE;
+}
+
 uint64_t scenario_edit(struct platform *platform, const uint64_t argument[4])
 {
 	struct scenario_edit change = {.edit = (enum abi_edit)argument[0],
@@ -129,11 +140,9 @@ uint64_t scenario_edit(struct platform *platform, const uint64_t argument[4])
 				       .second = (uint32_t)(argument[1] >> 32),
 				       .operand = argument[2]};
 
-	if (argument[0] > EDIT_INVALIDATE || change.device >= ABI_NR_DEVICES || change.second >= ABI_NR_DEVICES)
+	if (argument[0] > EDIT_PROTECT || change.device >= ABI_NR_DEVICES || change.second >= ABI_NR_DEVICES)
 		return HC_FAILED;
-	/* A bank cannot be larger than its registers. */
-	if (change.edit == EDIT_RESIZE && platform->device[change.device].kind != DEVICE_KIND_PATTERN &&
-	    change.operand > ABI_BANK_SIZE)
+	if (change.edit == EDIT_RESIZE && change.operand > scenario_most(&platform->device[change.device]))
 		return HC_FAILED;
 	if (argument[3] == 0)
 		return (uint64_t)(int64_t)scenario_commit(platform, &change);

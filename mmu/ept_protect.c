@@ -28,12 +28,11 @@ static void close_below(ept_slot_t *table, unsigned level, gpa_t base, gpa_t fir
 		/* acquire: as in ept_walk(). */
 		ept_entry_t entry = atomic_load_explicit(&table[i], memory_order_acquire);
 		gpa_t start = base + i * EPT_SPAN(level);
+		bool whole = start >= first && start + (EPT_SPAN(level) - 1) <= last;
 
-		if (start >= first && start + (EPT_SPAN(level) - 1) <= last)
-			close_entry(&table[i], entry);
-		else if (level > 1 && ept_leads_down(entry, ept_reserved_address()))
+		if (!whole && level > 1 && ept_leads_down(entry, ept_reserved_address()))
 			close_below(ept_table_at(entry), level - 1, start, first, last);
-		else /* a leaf that reaches out of the span: more faults, no harm */
+		else /* also a leaf that reaches out of the span: more faults, no harm */
 			close_entry(&table[i], entry);
 	}
 }

@@ -240,6 +240,14 @@ static bool waited_for_retired(struct tl_vm *vm)
 	return true;
 }
 
+/* Whether nothing of a published transaction is left to be done. */
+static bool is_complete(struct tl_edit *edit)
+{
+	bool settled = !edit->settles || !map_settle(edit);
+
+	return settled && !edit->wraps && !edit->zaps && (!edit->takes || (edit->passed && !edit->removes));
+}
+
 enum tl_status tl_map_commit(struct tl_edit *edit)
 {
 	struct tl_vm *vm = edit->vm;
@@ -250,7 +258,7 @@ enum tl_status tl_map_commit(struct tl_edit *edit)
 		status = publish_edit(vm, edit);
 		vm_unlock(vm);
 	} while (unlikely(status == TL_AGAIN) && waited_for_retired(vm));
-	if (status == TL_OK && (edit->takes | edit->wraps | (edit->settles && map_settle(edit))))
+	if (status == TL_OK && !is_complete(edit))
 		return complete_or_defer(edit);
 	tl_map_discard(edit);
 	return status;

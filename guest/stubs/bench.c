@@ -89,6 +89,9 @@ static void add_plain_devices(void)
 	CHECK_EQUAL(lib_edit(EDIT_REMOVE, DEVICE_BANK3, 0), 0);
 	CHECK_EQUAL(lib_edit(EDIT_ADD, DEVICE_PLAIN0, DEVICE_PLAIN0_AT), 0);
 	CHECK_EQUAL(lib_edit(EDIT_ADD, DEVICE_PLAIN1, DEVICE_PLAIN1_AT), 0);
+	/* It comes and goes: what is measured before and after is so with the same number of slots. */
+	CHECK_EQUAL(lib_edit(EDIT_ADD, DEVICE_SPARE, DEVICE_SPARE_AT), 0);
+	CHECK_EQUAL(lib_edit(EDIT_REMOVE, DEVICE_SPARE, 0), 0);
 	CHECK_EQUAL(lib_stats().ranges, RANGES);
 }
 
@@ -144,21 +147,54 @@ static void measure_invalidation(void)
 	}
 }
 
-/* A range that is removed has a fresh entry, and all those of measure_invalidation() live on. */
-static void measure_commits(void)
+/* A range that is removed has a fresh entry, if entries are `live` at all. Returns the median of the additions. */
+static uint64_t measure_adds(const char *add, const char *remove, bool live)
 {
 	static uint32_t adds[SAMPLES];
 
 	for (unsigned i = 0; i < SAMPLES; i++) {
 		adds[i] = (uint32_t)time_edit(EDIT_ADD, DEVICE_SPARE, DEVICE_SPARE_AT);
-		read32(DEVICE_SPARE_AT);
+		if (live)
+			read32(DEVICE_SPARE_AT);
 		samples[i] = (uint32_t)time_edit(EDIT_REMOVE, DEVICE_SPARE, 0);
 	}
-	report("commit_remove_mmio_ticks", 0);
+	report(remove, 0);
 	__builtin_memcpy(samples, adds, sizeof(samples));
-	report("commit_add_ticks", 0);
+	return report(add, 0);
+}
+
+/* The entries of measure_invalidation() live on. */
+static uint64_t measure_commits(void)
+{
 	SAMPLE(time_edit(EDIT_MOVE, DEVICE_BANK1, n & 1 ? DEVICE_BANK1_AT : DEVICE_SPARE_AT));
 	report("commit_move_ticks", 0);
+	return measure_adds("commit_add_ticks", "commit_remove_mmio_ticks", true);
+}
+
+/* The same for memory that is mapped, by one leaf: first the fault that maps it. */
+static void measure_memory(void)
+{
+	static uint32_t removals[SAMPLES];
+
+	for (unsigned i = 0; i < SAMPLES; i++) {
+		CHECK_EQUAL(lib_edit(EDIT_ADD, DEVICE_MEMORY0, DEVICE_MEMORY0_AT), 0);
+		samples[i] = TICKS(READ, DEVICE_MEMORY0_AT);
+		removals[i] = (uint32_t)time_edit(EDIT_REMOVE, DEVICE_MEMORY0, 0);
+	}
+	report("ram_fault_ticks", rdtsc_pair);
+	CHECK(lib_stats().live_mmio_entries >= 50000);
+	__builtin_memcpy(samples, removals, sizeof(samples));
+	report("commit_remove_ram_ticks_50000", 0);
+}
+
+/* What each further range adds to a commit, which copies the map; rounded up. */
+static void measure_large_map(uint64_t add)
+{
+	uint64_t more =
+		measure_adds("commit_add_1000_ranges_ticks", "commit_remove_mmio_1000_ranges_ticks", true) - add;
+
+	samples[0] = (uint32_t)((more + (GROWN_RANGES - RANGES) - 1) / (GROWN_RANGES - RANGES));
+	report_some("commit_per_range_ticks", 1, 0);
 }
 
 static void measure_exits(void)
@@ -252,15 +288,20 @@ static void measure_other_kinds(void)
 
 static void measure(void)
 {
+	uint64_t add;
+
 	samples[0] = (uint32_t)lib_stats().ranges;
 	report_some("map_ranges", 1, 0);
+	measure_adds("commit_add_0_live_ticks", "commit_remove_mmio_0_live_ticks", false);
 	measure_invalidation();
 	measure_exits();
 	measure_accesses();
-	measure_commits();
+	add = measure_commits();
+	measure_memory();
 	measure_other_kinds();
 	CHECK_EQUAL(vmcall(HC_GROW, GROWN_RANGES, 0, 0, 0), 0);
 	CHECK_EQUAL(lib_stats().ranges, GROWN_RANGES);
+	measure_large_map(add);
 	read32(DEVICE_PLAIN0_AT);
 	SAMPLE_ACCESS("mmio_read32_1000_ranges_ticks", TICKS(READ, DEVICE_PLAIN0_AT), true);
 	CHECK_EQUAL(lib_stats().wraps, 0);
@@ -311,6 +352,7 @@ static void trace(void)
 	TRACE_ACCESS("evicted_read32", READ, evicted(DEVICE_PLAIN0_AT));
 	TRACE_EDIT("invalidate_all", EDIT_INVALIDATE, 0);
 	TRACE_EDIT("commit_add", EDIT_ADD, spare_is(false));
+	TRACE("commit_move timed", "vmcall", HC_TIME_EDIT, EDIT_MOVE, spare_is(true));
 	TRACE_EDIT("commit_remove_mmio", EDIT_REMOVE, spare_is(true));
 	add_other_kinds();
 	TRACE_ACCESS("embedder_read32", READ, DEVICE_PLAINEMB_AT);

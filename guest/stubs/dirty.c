@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Dirty logging against a bitmap that the guest keeps itself: what it writes, in every way, is what the log says, no
+ * page more and none less; while the range moves, shrinks and the log begins anew.
+ */
+#include "guest/stubs/lib.h"
+
+enum { DEFAULT_ROUNDS = 300, WRITES_A_ROUND = 40, WORDS = ABI_MEMORY_PAGES / 64 };
+
+static uint64_t written[WORDS], fetched[WORDS];
+static uint64_t at = DEVICE_MEMORY0_AT;
+
+static void mark(uint64_t offset, unsigned size)
+{
+	for (unsigned i = 0; i < 2; i++) {
+		uint64_t page = (offset + (i ? size - 1 : 0)) >> 12;
+
+		written[page / 64] |= 1ull << page % 64;
+	}
+}
+
+static void stosq(uint64_t to, uint64_t count)
+{
+	__asm__ volatile("rep stosq" : "+D"(to), "+c"(count) : "a"(0x1234) : "memory");
+}
+
+/* From a device into the memory: the host does it, element by element. */
+static void movsl_from_device(uint64_t to, uint64_t count)
+{
+	uint64_t from = DEVICE_BANK0_AT;
+
+	__asm__ volatile("rep movsl" : "+D"(to), "+S"(from), "+c"(count) : : "memory");
+}
+
+static void write_somewhere(void)
+{
+	uint64_t offset = lib_random_below(ABI_MEMORY_SIZE - 4096) & ~7ull;
+	unsigned size = 1u << lib_random_below(4);
+
+	switch (lib_random_below(8)) {
+	case 0: /* across two pages */
+		offset = (offset & ~0xfffull) + 4096 - size / 2;
+		lib_write(at + offset, 1, size);
+		mark(offset, size);
+		break;
+	case 1:
+		stosq(at + offset, 64);
+		mark(offset, 64 * 8);
+		break;
+	case 2:
+		movsl_from_device(at + offset, 16);
+		mark(offset, 16 * 4);
+		break;
+	case 3: /* the host writes it, for a hypercall */
+		CHECK_EQUAL(vmcall(HC_DEVICE, DEVICE_BANK0, at + offset, 0, 0), 0);
+		mark(offset, sizeof(struct abi_device));
+		break;
+	case 4: /* read only */
+		lib_read(at + offset, size);
+		break;
+	default:
+		lib_write(at + offset, 2, size);
+		mark(offset, size);
+	}
+}
+
+static void check_fetch(void)
+{
+	uint64_t count = 0;
+
+	for (unsigned i = 0; i < WORDS; i++)
+		for (uint64_t left = written[i]; left; left &= left - 1)
+			count++;
+	CHECK_EQUAL(vmcall(HC_DIRTY, DIRTY_FETCH, DEVICE_MEMORY0, (uint64_t)fetched, 0), count);
+	for (unsigned i = 0; i < WORDS; i++) {
+		CHECK_EQUAL(fetched[i], written[i]);
+		written[i] = 0;
+	}
+}
+
+/* The log goes on where the range goes, and begins anew where it ends. */
+static void change(void)
+{
+	switch (lib_random_below(4)) {
+	case 0:
+		at = at == DEVICE_MEMORY0_AT ? DEVICE_MEMORY1_AT : DEVICE_MEMORY0_AT;
+		CHECK_EQUAL(lib_edit(EDIT_MOVE, DEVICE_MEMORY0, at), 0);
+		break;
+	case 1:
+		check_fetch();
+		CHECK_EQUAL(vmcall(HC_DIRTY, DIRTY_STOP, DEVICE_MEMORY0, 0, 0), 0);
+		write_somewhere();
+		for (unsigned i = 0; i < WORDS; i++)
+			written[i] = 0;
+		CHECK_EQUAL(vmcall(HC_DIRTY, DIRTY_START, DEVICE_MEMORY0, 0, 0), 0);
+		break;
+	default:
+		break;
+	}
+}
+
+int main(const struct multiboot_info *info)
+{
+	uint64_t rounds = lib_number(info, "rounds=", DEFAULT_ROUNDS);
+
+	CHECK_EQUAL(lib_edit(EDIT_ADD, DEVICE_MEMORY0, at), 0);
+	/* Mapped as a whole, and written: it is the log that splits it. */
+	write64(at, 1);
+	CHECK_EQUAL(vmcall(HC_DIRTY, DIRTY_START, DEVICE_MEMORY0, 0, 0), 0);
+	for (uint64_t i = 0; i < rounds; i++) {
+		for (uint64_t n = lib_random_below(WRITES_A_ROUND); n; n--)
+			write_somewhere();
+		check_fetch();
+		change();
+	}
+	return 0;
+}
