@@ -81,7 +81,7 @@ const struct loader_machine loader_ordinary = {
 uint32_t loader_tell1(const struct loader_machine *machine)
 {
 	struct mb1_info mb = {.flags = MB1_HAS_LINE | MB1_HAS_MODULES | MB1_HAS_MAP | MB1_HAS_LOADER};
-	struct mb1_module modules[40];
+	struct mb1_module modules[BOOT_MODULES_MAX + 1];
 
 	for (unsigned i = 0; i < machine->nr_modules; i++)
 		modules[i] = (struct mb1_module){(uint32_t)machine->modules[i].start, (uint32_t)machine->modules[i].end,

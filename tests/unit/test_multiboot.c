@@ -160,7 +160,7 @@ static void refuses_bad_modules(void **context)
 		for (m.nr_modules = 0; m.nr_modules <= BOOT_MODULES_MAX; m.nr_modules++)
 			m.modules[m.nr_modules] = (struct boot_module){0x200000 + m.nr_modules * 0x1000ull,
 								       0x200800 + m.nr_modules * 0x1000ull, "m"};
-		assert_refused(loader_parse_machine(form, &m), "more than 32 modules");
+		assert_refused(loader_parse_machine(form, &m), "more than 64 modules");
 		m = loader_ordinary;
 		memset(m.modules[0].line, 'w', BOOT_MODULE_LINE_MAX);
 		m.modules[0].line[BOOT_MODULE_LINE_MAX - 1] = '\0';
