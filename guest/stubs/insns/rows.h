@@ -19,7 +19,7 @@ enum row_traits {
 	ROW_NO_DEVICE = 1 << 9, /* it faults before it reaches memory */
 	ROW_NOT_REAL = 1 << 10,
 	ROW_PARTIAL = 1 << 11, /* the CPU may have stored some of it before it faults */
-	ROW_MASKED = 1 << 13,  /* MASKMOVQ and the like: the CPU may touch what it does not write */
+	ROW_MASKED = 1 << 13,  /* as MASKMOVQ: the CPU may touch bytes that are masked out */
 	ROW_NO_AC = 1 << 12,   /* the CPUs differ in what they call unaligned */
 };
 

@@ -87,10 +87,10 @@ static uint64_t random_flags(const struct seed *seed)
 		flags |= RFLAGS_IOPL;
 	/*
 	 * Whether a vector is unaligned is the CPU's own affair (SDM vol. 3, 7.15, #AC), and so is whether #AC comes
-	 * before #PF (table 7-2).
+	 * before #PF (table 7-2). The first round has to reach a device.
 	 */
-	if (seed->mode->cpl == 3 && seed->kind != SEED_KINDS - 1 && !(seed->row->traits & (ROW_NO_AC | ROW_STATE)) &&
-	    one_in(8))
+	if (seed->mode->cpl == 3 && seed->round != 0 && seed->kind != SEED_KINDS - 1 &&
+	    !(seed->row->traits & (ROW_NO_AC | ROW_STATE)) && one_in(4))
 		flags |= RFLAGS_AC;
 	return flags;
 }
