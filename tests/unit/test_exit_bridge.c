@@ -181,6 +181,27 @@ static void rewritten_bridge_is_not_crossed(void **context)
 	expect_served(CODE, DEVICE_LINEAR, CODE + FIRST + 2);
 }
 
+static void rewrite_tenth_byte(struct tl_mmio *access)
+{
+	if (access->offset == 0)
+		guest_ram[CODE + 11] = 0x33;
+}
+
+/* The same of the second word that is compared. */
+static void rewritten_end_of_a_bridge_is_seen(void **context)
+{
+	/* mov [rdi], eax; mov ecx, 1; mov edx, 2; mov [rdi + 4], edx */
+	static const uint8_t code[] = {0x89, 0x07, 0xb9, 1, 0, 0, 0, 0xba, 2, 0, 0, 0, 0x89, 0x57, 0x04};
+
+	(void)context;
+	put_code(CODE, code, sizeof(code));
+	expect_served(CODE, DEVICE_LINEAR, CODE + 2);
+	expect_served(CODE + 12, DEVICE_LINEAR + 4, CODE + 15);
+	expect_served(CODE, DEVICE_LINEAR, CODE + 15);
+	device_log.on_access = rewrite_tenth_byte;
+	expect_served(CODE, DEVICE_LINEAR, CODE + 2);
+}
+
 /* An instruction that is no step, or an access that is not known: the guest goes on from there. */
 static void bridge_that_leads_nowhere_is_not_begun(void **context)
 {
@@ -207,16 +228,23 @@ static void jump_off_the_page_ends_a_cluster(void **context)
 {
 	/* 1: mov eax, [rdi]; test al, 1; jnz 0x1000 further; jmp 1b */
 	static const uint8_t code[] = {0x8b, 0x07, 0xa8, 0x01, 0x0f, 0x85, 0x00, 0x10, 0x00, 0x00, 0xeb, 0xf4};
+	static const uint8_t store[] = {0x89, 0x07};
+	enum { TARGET = CODE + 10 + 0x1000 };
 
 	(void)context;
 	put_code(CODE, code, sizeof(code));
+	/* What is there is known, and no walk of this cluster was for that page. */
+	put_code(TARGET, store, sizeof(store));
+	expect_served(TARGET, DEVICE_LINEAR, TARGET + sizeof(store));
+	device_log.count = 0;
+	set_field(VMCS_GUEST_RIP, CODE);
 	ready_at = 10;
 	device_log.on_access = become_ready;
 	for (unsigned exits = 0; exits < 4 && field(VMCS_GUEST_RIP) < CODE + 0x1000; exits++) {
 		set_field(VMCS_GUEST_RIP, CODE);
 		assert_int_equal(exit_at(DEVICE_LINEAR), VCPU_RESUME);
 	}
-	assert_int_equal(field(VMCS_GUEST_RIP), CODE + 10 + 0x1000);
+	assert_int_equal(field(VMCS_GUEST_RIP), TARGET);
 	assert_int_equal(device_log.count, 10);
 	assert_int_equal(field(VMCS_GUEST_RFLAGS) & ZF, 0);
 }
@@ -245,6 +273,7 @@ int main(void)
 		CASE(loop_on_memory_counts),
 		CASE(event_ends_a_loop),
 		CASE(rewritten_bridge_is_not_crossed),
+		CASE(rewritten_end_of_a_bridge_is_seen),
 		CASE(bridge_that_leads_nowhere_is_not_begun),
 		CASE(jump_off_the_page_ends_a_cluster),
 		CASE(endless_bridge_ends),
