@@ -27,7 +27,7 @@ enum {
 	BITMAP_PAGES = 3, /* of the CPU, for good */
 };
 
-struct mock_cpu mock_cpu;
+_Thread_local struct mock_cpu mock_cpu;
 struct tl_vcpu *guest_vcpu;
 struct tl_exit vcpu_left;
 uint8_t *guest_ram;

@@ -16,17 +16,20 @@ typedef struct {
 
 enum { MOCK_VMCS_FIELDS = 0x8000 };
 
-/* The VMCS that is loaded. CR2, DR6 and CR4 of the CPU. How often the instructions of the hot path were executed. */
+/*
+ * The VMCS that is loaded. CR2, DR6 and CR4 of the CPU, of which each thread has one. How often the instructions of the
+ * hot path were executed.
+ */
 struct mock_cpu {
 	uint64_t vmcs[MOCK_VMCS_FIELDS];
 	uint64_t cr2, cr4, dr6;
 	uint32_t pkru;
 	unsigned long nr_windows; /* of interrupts */
-	/* So often was an instruction executed, by all CPUs. */
+	/* So often was an instruction executed, by all CPUs that the thread plays. */
 	atomic_ulong nr_vmclears, nr_vmptrlds, nr_invvpids;
 };
 
-extern struct mock_cpu mock_cpu;
+extern _Thread_local struct mock_cpu mock_cpu;
 
 _Noreturn void vmcs_access_failed(vmcs_field_t field, bool write);
 
