@@ -143,6 +143,8 @@ def make_command(boot, settings, folder):
             return nested_command(boot, settings, folder)
         except nested.linux.NestedError as error:
             raise CannotRun(str(error)) from None
+        except OSError as error:
+            raise CannotRun(f"{error.filename}: {error.strerror}; run make first.") from None
     return ["qemu-system-x86_64", *qemu.arguments(boot, settings)]
 
 
