@@ -3,9 +3,10 @@
  * RAM that comes and goes while it is used: ranges are added, removed, moved, resized, swapped and made ROM and RAM
  * again, by the host between two exits, or by the callback of the n-th device access from now. Each page holds what was
  * written there last, wherever the range stands; where no range stands is the hole; ROM drops writes. The very next
- * access after a commit must see the new map.
+ * access after a commit must see the new map. With several vCPUs the first one has a range come and go while the others
+ * use a second one, which must not be touched by that, and look at the first.
  */
-#include "guest/stubs/lib.h"
+#include "guest/stubs/libsmp.h"
 
 enum {
 	DEFAULT_CHANGES = 400,
@@ -147,9 +148,67 @@ static void change(void)
 		CHECK((int64_t)vmcall(HC_PLAN_STATUS, 0, 0, 0, 0) >= 0);
 }
 
+static uint64_t changes;
+static uint64_t over;
+
+/* Every page of the range that comes and goes says the same, in each word. */
+static const uint64_t there = 0x600df00d600df00d;
+
+static void come_and_go(void)
+{
+	for (uint64_t i = 0; i < changes; i++) {
+		uint64_t word = place(0) + (smp_random(0) % (ABI_MEMORY_SIZE / 8)) * 8;
+
+		CHECK_EQUAL(read64(word), there);
+		CHECK_EQUAL(lib_edit(EDIT_REMOVE, DEVICE_MEMORY0, 0), 0);
+		CHECK_EQUAL(read64(word), ~0ull);
+		CHECK_EQUAL(lib_edit(EDIT_ADD, DEVICE_MEMORY0, place(0)), 0);
+	}
+	__atomic_store_n(&over, 1, __ATOMIC_RELEASE);
+}
+
+/* Its own words of the range that stays, and whatever word of the other. */
+static void use(unsigned index)
+{
+	uint64_t values[8] = {0};
+
+	while (!__atomic_load_n(&over, __ATOMIC_ACQUIRE)) {
+		uint64_t slot = smp_random(index) % 8, at = place(1) + slot * 5 * 4096 + 8 * index;
+		uint64_t seen = read64(place(0) + (smp_random(index) % (ABI_MEMORY_SIZE / 8)) * 8);
+
+		CHECK(seen == there || seen == ~0ull);
+		CHECK_EQUAL(read64(at), values[slot]);
+		values[slot] = smp_random(index);
+		write64(at, values[slot]);
+		smp_pause();
+	}
+}
+
+static void together(unsigned index)
+{
+	smp_barrier();
+	if (index == 0)
+		come_and_go();
+	else
+		use(index);
+}
+
+static void use_together(void)
+{
+	CHECK_EQUAL(lib_edit(EDIT_ADD, DEVICE_MEMORY0, place(0)), 0);
+	CHECK_EQUAL(lib_edit(EDIT_ADD, DEVICE_MEMORY1, place(1)), 0);
+	for (uint64_t at = place(0); at < place(0) + ABI_MEMORY_SIZE; at += 8)
+		write64(at, there);
+	smp_run(together);
+}
+
 int main(const struct multiboot_info *info)
 {
-	uint64_t changes = lib_number(info, "changes=", DEFAULT_CHANGES);
+	changes = lib_number(info, "changes=", DEFAULT_CHANGES);
+	if (smp_vcpus() > 1) {
+		use_together();
+		return 0;
+	}
 
 	for (uint64_t i = 0; i < changes; i++) {
 		change();

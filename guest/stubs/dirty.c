@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Dirty logging against a bitmap that the guest keeps itself: what it writes, in every way, is what the log says, no
- * page more and none less; while the range moves, shrinks and the log begins anew.
+ * page more and none less; while the range moves and the log begins anew. With several vCPUs all of them write at once,
+ * and the log is fetched in their midst: what the fetches of a round say together is what was written in it.
  */
-#include "guest/stubs/lib.h"
+#include "guest/stubs/libsmp.h"
 
-enum { DEFAULT_ROUNDS = 300, WRITES_A_ROUND = 40, WORDS = ABI_MEMORY_PAGES / 64 };
+enum { DEFAULT_ROUNDS = 300, WRITES_A_ROUND = 40, WORDS = ABI_MEMORY_PAGES / 64, FETCHES_A_ROUND = 3 };
 
 static uint64_t written[WORDS], fetched[WORDS];
 static uint64_t at = DEVICE_MEMORY0_AT;
@@ -99,14 +100,72 @@ static void change(void)
 	}
 }
 
+static uint64_t rounds;
+static uint64_t written_by[ABI_VCPUS][WORDS];
+
+static void write_page(unsigned index)
+{
+	uint64_t page = smp_random(index) % ABI_MEMORY_PAGES;
+
+	/* Half of them where everybody writes. */
+	if (page & 1)
+		page %= 16;
+	write64(at + page * 4096 + 8 * index, page);
+	written_by[index][page / 64] |= 1ull << page % 64;
+}
+
+static void fetch_more(void)
+{
+	static uint64_t pages[WORDS];
+
+	CHECK((int64_t)vmcall(HC_DIRTY, DIRTY_FETCH, DEVICE_MEMORY0, (uint64_t)pages, 0) >= 0);
+	for (unsigned i = 0; i < WORDS; i++)
+		fetched[i] |= pages[i];
+}
+
+/* When nobody writes. */
+static void check_round(void)
+{
+	fetch_more();
+	for (unsigned i = 0; i < WORDS; i++) {
+		uint64_t all = 0;
+
+		for (unsigned index = 0; index < ABI_VCPUS; index++) {
+			all |= written_by[index][i];
+			written_by[index][i] = 0;
+		}
+		CHECK_EQUAL(fetched[i], all);
+		fetched[i] = 0;
+	}
+}
+
+static void write_together(unsigned index)
+{
+	for (uint64_t i = 0; i < rounds; i++) {
+		smp_barrier();
+		for (unsigned n = 0; n < WRITES_A_ROUND; n++) {
+			write_page(index);
+			if (index == 0 && n % (WRITES_A_ROUND / FETCHES_A_ROUND) == 0)
+				fetch_more();
+		}
+		smp_barrier();
+		if (index == 0)
+			check_round();
+	}
+}
+
 int main(const struct multiboot_info *info)
 {
-	uint64_t rounds = lib_number(info, "rounds=", DEFAULT_ROUNDS);
+	rounds = lib_number(info, "rounds=", DEFAULT_ROUNDS);
 
 	CHECK_EQUAL(lib_edit(EDIT_ADD, DEVICE_MEMORY0, at), 0);
 	/* Mapped as a whole, and written: it is the log that splits it. */
 	write64(at, 1);
 	CHECK_EQUAL(vmcall(HC_DIRTY, DIRTY_START, DEVICE_MEMORY0, 0, 0), 0);
+	if (smp_vcpus() > 1) {
+		smp_run(write_together);
+		return 0;
+	}
 	for (uint64_t i = 0; i < rounds; i++) {
 		for (uint64_t n = lib_random_below(WRITES_A_ROUND); n; n--)
 			write_somewhere();
