@@ -25,6 +25,9 @@ REFUSAL_LINE = re.compile(r"trapline: (cannot run|panic): .+")
 BOCHS_SHUTDOWN = "Shutdown port: shutdown requested"
 BOCHS_PANIC = re.compile(r"p\[(\w+) *\] >>PANIC<< (.*)")
 BOCHS_LAST_WORDS = re.compile(r"exiting with the following message:\n\[.*?\] (.*)")
+# Two that start in the same moment may take the same port for the display, and the one that is late gives up.
+BOCHS_DISPLAY_RACE = "RFB could not bind any port"
+BOCHS_ATTEMPTS = 5
 BOCHS_TRIPLE_FAULT = "3rd (13) exception with no resolution"
 
 # The image ends QEMU through isa-debug-exit (boot/halt.c), which makes 2 * (16 + status) + 1 of its own status.
@@ -256,6 +259,14 @@ def judge(console, complaint):
 
 def run(boot, settings, folder, show=None):
     """Boots `boot` (an ISO, or a qemu.Kernel) to its end. Logs are left in `folder`. show() gets the console's bytes."""
+    for _ in range(BOCHS_ATTEMPTS):
+        result = run_once(boot, settings, folder, show)
+        if BOCHS_DISPLAY_RACE not in result.reason:
+            break
+    return result
+
+
+def run_once(boot, settings, folder, show):
     os.makedirs(folder, exist_ok=True)
     began = time.monotonic()
     try:
