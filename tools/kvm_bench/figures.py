@@ -21,7 +21,7 @@ SECOND_CASES = {
     "mmio_read32_ticks": "kvm_mmio_read32_ioapic_ticks",
     "mmio_read32_1000_ranges_ticks": "kvm_mmio_read32_1000_ranges_ioapic_ticks",
     "stale_total_ticks": "kvm_zapped_total_ticks",
-    "commit_remove_mmio_ticks": "kvm_commit_remove_mmio_50000_ticks",
+    "commit_remove_mmio_ticks": "kvm_commit_remove_ram_ticks_50000",
 }
 # The figure that must be as many ticks as the path has instructions.
 TRACED = {

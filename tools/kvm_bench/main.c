@@ -193,7 +193,7 @@ static void measure_slots(void)
 		others[n] = time_slot(0, 0);
 		time_slot(SLOT_SIZE, 0);
 	}
-	report("kvm_commit_remove_mmio_50000_ticks", others, FULL_SAMPLES, 0);
+	report("kvm_commit_remove_ram_ticks_50000", others, FULL_SAMPLES, 0);
 	time_slot(0, 0);
 	for (uint32_t n = 0; n < SAMPLES + WARM_UP; n++) {
 		collected[n] = time_slot(SLOT_SIZE, 0);
