@@ -134,18 +134,9 @@ struct tl_vm;
 struct tl_vcpu;
 struct tl_edit;
 
-/*
- * Names a range from the commit that adds it to the commit that removes it; then the number may be given to another
- * range. A writer that edits a range which another writer may remove must agree with it about who does.
- */
-typedef uint32_t tl_range_id;
-
-/* The hole: everything that no range claims. Reads give all ones, writes go nowhere. */
-#define TL_HOLE ((tl_range_id)0)
-
-/* What a range is: memory, a device, a doorbell. */
+/* What a range is: memory, a device, a doorbell; and its id. */
 #include <trapline_range.h>
-/* What its memory costs. */
+/* What its memory costs, and the log of its writes. */
 #include <trapline_memory.h>
 
 /*

@@ -5,6 +5,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <trapline_range.h>
 
 struct tl_vm;
 

@@ -7,6 +7,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/*
+ * Names a range from the commit that adds it to the commit that removes it; then the number may be given to another
+ * range. A writer that edits a range which another writer may remove must agree with it about who does.
+ */
+typedef uint32_t tl_range_id;
+
+/* The hole: everything that no range claims. Reads give all ones, writes go nowhere. */
+#define TL_HOLE ((tl_range_id)0)
+
 /* One access to a device, as its callback sees it. */
 struct tl_mmio {
 	uint64_t gpa;    /* guest-physical address of the first byte */
