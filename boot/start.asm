@@ -20,18 +20,8 @@ INFO_MEMORY_MAP      equ 6
 INFO_ACPI_OLD        equ 14
 INFO_ACPI_NEW        equ 15
 
-CR0_PE               equ 1 << 0
-CR0_MP               equ 1 << 1
-CR0_EM               equ 1 << 2
-CR0_TS               equ 1 << 3
-CR0_NE               equ 1 << 5
-CR0_WP               equ 1 << 16
-CR0_NW               equ 1 << 29
-CR0_CD               equ 1 << 30
-CR0_PG               equ 1 << 31
-CR4_PAE              equ 1 << 5
-MSR_EFER             equ 0xC0000080
-EFER_LME             equ 1 << 8
+%include "boot/cpu.inc"
+
 EFLAGS_ID            equ 1 << 21
 CPUID_LONG_MODE      equ 1 << 29        ; leaf 0x80000001, EDX
 
