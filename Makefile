@@ -113,7 +113,8 @@ all: $(B)/libtrapline.a $(if $(host_src),$(B)/trapline.elf $(B)/trapline32.elf $
 tools:
 	$(Q)CC='$(CC)' tools/setup build $(if $(filter run run-image bench,$(MAKECMDGOALS)),run) \
 		$(if $(filter test test-unit test-tsan test-model test-fuzz test-system coverage,$(MAKECMDGOALS)),test) \
-		$(if $(filter test test-system,$(MAKECMDGOALS))$(kvm_bench),nested) $(if $(filter fuzz,$(MAKECMDGOALS)),fuzz) \
+		$(if $(filter test test-system,$(MAKECMDGOALS))$(if $(filter bench,$(MAKECMDGOALS)),$(kvm_bench)$(nested_bench)),nested) \
+		$(if $(filter fuzz,$(MAKECMDGOALS)),fuzz) \
 		$(if $(filter lint format,$(MAKECMDGOALS)),lint)
 
 # Objects are made again when the compiler or its flags change.
@@ -169,8 +170,16 @@ $(B)/test-image/trapline.elf: $(image_parts) $(symbols) \
 	@mkdir -p $(@D)
 	$(Q)$(link)
 
+other_images := $(B)/test-image/trapline.elf $(B)/bench-image/trapline.elf
+
+# The image of the nested figures, which can do without most of an exit's handler.
+$(B)/bench-image/trapline.elf: $(image_parts) $(symbols) $(call obj,tests/bench/bare_exit.c tests/bench/bare_entry.asm)
+	$(call say,LD,$@)
+	@mkdir -p $(@D)
+	$(Q)$(link)
+
 # QEMU's -kernel takes 32-bit ELF files only.
-$(B)/trapline32.elf: $(B)/trapline.elf
+$(B)/trapline32.elf $(B)/bench-image/trapline32.elf: %32.elf: %.elf
 	$(call say,OBJCOPY,$@)
 	$(Q)$(OBJCOPY) -I elf64-x86-64 -O elf32-i386 $< $@
 
@@ -203,7 +212,7 @@ $(B)/guests/%.bin: guest/stubs/%.asm $(rebuild)
 
 # ---- Running and testing ---------------------------------------------------------------------------------------------
 
-export FUZZ_SECONDS B BACKEND MACHINE BOOT MODEL MEM CPUS TIMEOUT LOG GUEST CMDLINE KVM
+export FUZZ_SECONDS B BACKEND MACHINE BOOT MODEL MEM CPUS TIMEOUT LOG GUEST CMDLINE KVM NESTED
 
 # A failed recipe makes GNU make end with 2, whatever the recipe's status was. `make run` has to tell 1 (a guest failed)
 # from 2 (it could not run), so it asks make a question (-q): then make ends with 1, and prints nothing, if a line is left
@@ -293,7 +302,7 @@ fuzz: $(libfuzzer) $(B)/unit/test_decode_zydis
 test-fuzz: $(replayers)
 	@tools/fuzz test
 
-test: $(unit_tests) $(tsan_tests) $(replayers) $(coverage_programs) all $(guests) $(B)/test-image/trapline.elf
+test: $(unit_tests) $(tsan_tests) $(replayers) $(coverage_programs) all $(guests) $(other_images)
 	@tools/test docs unit tsan fuzz coverage model system
 test-unit: $(unit_tests)
 	@tools/test unit
@@ -301,7 +310,7 @@ test-tsan: $(tsan_tests)
 	@tools/test tsan
 test-model: | tools
 	@tools/test model
-test-system: all $(guests) $(B)/test-image/trapline.elf
+test-system: all $(guests) $(other_images)
 	@tools/test system
 test-fresh:
 	@tools/setup fresh
@@ -322,7 +331,8 @@ $(B)/kvm_bench/guest.bin: tools/kvm_bench/guest.c tools/kvm_bench/guest.ld tools
 	$(Q)$(LD) $(ld_flags) --oformat binary -T tools/kvm_bench/guest.ld -o $@ $(@:.bin=.o)
 
 kvm_bench := $(if $(filter-out 0,$(KVM)),$(B)/kvm_bench/measure $(B)/kvm_bench/guest.bin)
-bench: $(B)/trapline.iso $(B)/scaling $(kvm_bench)
+nested_bench := $(if $(filter 0,$(NESTED)),,$(B)/bench-image/trapline32.elf $(B)/guests/nested.elf)
+bench: $(B)/trapline.iso $(B)/scaling $(kvm_bench) $(nested_bench)
 	@tools/bench
 
 docs: | tools
@@ -347,7 +357,8 @@ help:
 #:   test-model   spin searches the model of the orderings, tests/model, exhaustively
 #:   test-fuzz    the fuzz targets on the corpus in tests/fuzz/corpus/ and on a fixed number of mutants of it
 #:   test-system  the system tests alone (the image in Bochs and in QEMU)
-#:   bench        measures exits in Bochs: a table, $(B)/bench.json and bench.md; with KVM=1 also those of a real KVM there
+#:   bench        measures exits in Bochs: a table, $(B)/bench.json and bench.md; with KVM=1 also those of a real KVM there,
+#:                with NESTED=0 none as a guest of that KVM
 #:   coverage     lines and branches that the unit tests and the fuzz corpus reach: a table, $(B)/coverage.txt, .json
 #:   fuzz         libFuzzer on each target, FUZZ_SECONDS in all (3600); tools/fuzz keeps the corpus
 #:   test-fresh   `make run` and `make test` from a fresh clone in a minimal Debian below build/; needs root

@@ -15,6 +15,8 @@
 /* Only the image of the system tests has it (tests/system/corrupt_ept.c). */
 extern bool test_corrupt_ept(struct tl_vm *vm, uint64_t gpa, unsigned level, uint64_t keep, uint64_t set)
 	__attribute__((weak));
+/* Only the image of the nested figures has it (tests/bench/bare_exit.c). */
+extern bool test_bare_exits(bool bare) __attribute__((weak));
 
 static struct guest_module guests[BOOT_MODULES_MAX];
 static char guest_names[BOOT_MODULES_MAX][CMDLINE_NAME_MAX];
@@ -226,6 +228,7 @@ void guests_run(const struct boot_options *options, unsigned *passed, unsigned *
 				.quiet = options->quiet,
 				.tsc_hz = tsc_hz(),
 				.corrupt_ept = test_corrupt_ept,
+				.bare_exits = test_bare_exits,
 			},
 	};
 

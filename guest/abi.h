@@ -57,6 +57,8 @@ enum abi_call {
 	HC_CORRUPT,
 	/* device, address. The guest's memory from there on is behind a BACKED device. */
 	HC_BACK,
+	/* 1, or 0 to end it: misconfigurations are skipped and nothing more; only the image of tests/bench can. */
+	HC_BARE_EXITS,
 };
 
 enum abi_yield {

@@ -90,6 +90,11 @@ static uint64_t calls_corrupt(struct platform *platform, uint64_t address, uint6
 	return 0;
 }
 
+static uint64_t calls_bare_exits(const struct platform *platform, uint64_t bare)
+{
+	return platform->services->bare_exits && platform->services->bare_exits(bare) ? 0 : HC_FAILED;
+}
+
 static uint64_t calls_rider(struct platform *platform, uint64_t number, uint64_t gpa)
 {
 	struct abi_rider report;
@@ -170,6 +175,9 @@ void calls_serve(struct platform_vcpu *vcpu, struct tl_exit_vmcall *call)
 		break;
 	case HC_BACK:
 		call->result = calls_back(platform, argument[0], argument[1]);
+		break;
+	case HC_BARE_EXITS:
+		call->result = calls_bare_exits(platform, argument[0]);
 		break;
 	default:
 		call->result = HC_FAILED;

@@ -44,6 +44,9 @@ struct guest_services {
 	/* Replaces the EPT entry at `level` (1 to 4) on the way to `gpa` by (entry & keep) | set, for tests of damage;
 	 * false if there is none. NULL: this image cannot. */
 	bool (*corrupt_ept)(struct tl_vm *vm, uint64_t gpa, unsigned level, uint64_t keep, uint64_t set);
+	/* From now on exits of the vCPU that ran last on this CPU are served by the least of all handlers, or by the
+	 * library's own again, for measurements. NULL: this image cannot. */
+	bool (*bare_exits)(bool bare);
 };
 
 struct guest_report {
