@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The words of the hypervisor's command line. One table in cmdline.c holds them all; a new word is a new row. */
+/* The words of the hypervisor's command line. One table in cmdline_words.c holds them all; a new word is a new row. */
 #ifndef BOOT_CMDLINE_H
 #define BOOT_CMDLINE_H
 
@@ -23,7 +23,7 @@ enum boot_crash {
 struct boot_options {
 	char guests[CMDLINE_GUESTS_MAX][CMDLINE_NAME_MAX]; /* run only these; none named: all but the manual ones */
 	size_t nr_guests;
-	bool quiet, trace, together;
+	bool help, quiet, trace, together;
 	uint64_t mmio_level, tag_bits, generation; /* for struct tl_vm_config; 0: not given */
 	uint64_t crash;                            /* enum boot_crash */
 	uint64_t features_off;                     /* for tl_features_off() */
@@ -35,7 +35,7 @@ struct boot_options {
  */
 bool cmdline_parse(const char *line, struct boot_options *options, char *reason, size_t size);
 
-/* Writes the row of the word with this index, as a user is to see it; false: there are no more. Context: any. */
-bool cmdline_describe(size_t index, char *text, size_t size);
+/* How the word with this index is written, and what it does; false: there are no more. Context: any. */
+bool cmdline_describe(size_t index, char *usage, size_t usage_size, char *help, size_t help_size);
 
 #endif

@@ -62,14 +62,16 @@ static void read_loader(uint32_t magic, uint32_t address)
 
 static void read_command_line(void)
 {
-	char row[256];
+	char usage[128], help[256];
+	bool proper = cmdline_parse(boot_info.line, &boot_options, refusal, sizeof(refusal));
 
-	if (cmdline_parse(boot_info.line, &boot_options, refusal, sizeof(refusal)))
+	if (proper && !boot_options.help)
 		return;
 	host_print("The words of the command line:\n");
-	for (size_t i = 0; cmdline_describe(i, row, sizeof(row)); i++)
-		host_print("  %s\n", row);
-	host_exit(HOST_CANNOT_RUN, "%s", refusal);
+	for (size_t i = 0; cmdline_describe(i, usage, sizeof(usage), help, sizeof(help)); i++)
+		host_print("  %-36s %s\n", usage, help);
+	host_exit(HOST_CANNOT_RUN, "%s",
+		  proper ? "help was asked for, so no guest is run; leave out the word." : refusal);
 }
 
 static void print_banner(void)

@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: MIT */
+/* The words of the command line: a new one is a new row. */
+#include "boot/cmdline_words.h"
+
+#include <stdarg.h>
+#include <trapline.h>
+
+#include "boot/cmdline.h"
+#include "boot/libc.h"
+#include "boot/print.h"
+
+static const char *const crash_choices[] = {"ud", "null", "text", "data", "stack", "other", NULL};
+
+static const char *const feature_choices[] = {
+	[TL_FEATURE_VPID] = "vpid",
+	[TL_FEATURE_UNRESTRICTED_GUEST] = "unrestricted-guest",
+	[TL_FEATURE_EPT_2M] = "ept-2m",
+	[TL_FEATURE_EPT_1G] = "ept-1g",
+	[TL_FEATURE_EPT_ACCESSED_DIRTY] = "ept-ad",
+	[TL_FEATURE_EPT_EXECUTE_ONLY] = "ept-execute-only",
+	[TL_FEATURE_INVEPT_SINGLE] = "invept-single",
+	[TL_FEATURE_PREEMPTION_TIMER] = "preemption-timer",
+	[TL_FEATURE_PML] = "pml",
+	[TL_FEATURE_VIRTUAL_NMIS] = "virtual-nmis",
+	[TL_FEATURE_IO_BITMAPS] = "io-bitmaps",
+	[TL_FEATURE_MSR_BITMAPS] = "msr-bitmaps",
+	[TL_FEATURE_XSAVE] = "xsave",
+	[TL_NR_FEATURES] = NULL,
+};
+
+#define FIELD(name) offsetof(struct boot_options, name)
+
+static const struct word words[] = {
+	{"help", WORD_FLAG, FIELD(help), 0, 0, NULL, "print these words and what they do, and run nothing"},
+	{"guest", WORD_NAMES, 0, 0, 0, NULL, "run only these guests"},
+	{"quiet", WORD_FLAG, FIELD(quiet), 0, 0, NULL, "print only the table and what went wrong"},
+	{"together", WORD_FLAG, FIELD(together), 0, 0, NULL, "run the guests at once, one on each CPU"},
+	{"trace", WORD_FLAG, FIELD(trace), 0, 0, NULL, "print the trace events of each guest"},
+	{"mmio-level", WORD_NUMBER, FIELD(mmio_level), 1, 3, NULL, "largest MMIO entry: 4 KiB, 2 MiB or 1 GiB"},
+	{"tag-bits", WORD_NUMBER, FIELD(tag_bits), 1, 19, NULL, "width of the tag in an MMIO entry"},
+	{"generation", WORD_NUMBER, FIELD(generation), 1, UINT64_MAX, NULL, "first generation of a guest's map"},
+	{"off", WORD_SET, FIELD(features_off), 0, 0, feature_choices, "do without these features of the CPU"},
+	{"crash", WORD_CHOICE, FIELD(crash), 0, 0, crash_choices, "check the host's own protection by a fault"},
+};
+
+enum { NR_WORDS = sizeof(words) / sizeof(words[0]) };
+_Static_assert(NR_WORDS <= 64, "cmdline.c keeps a bit for each");
+
+const struct word *word_at(size_t index)
+{
+	return index < NR_WORDS ? &words[index] : NULL;
+}
+
+/* ---- What is said of them --------------------------------------------------------------------------------- */
+
+size_t word_append(char *text, size_t size, size_t at, const char *format, ...)
+{
+	va_list arguments;
+
+	if (at >= size)
+		return at;
+	va_start(arguments, format);
+	at += print_to_buffer_v(text + at, size - at, format, arguments);
+	va_end(arguments);
+	return at;
+}
+
+size_t word_append_usage(char *text, size_t size, size_t at, const struct word *word)
+{
+	at = word_append(text, size, at, "%s", word->name);
+	switch (word->kind) {
+	case WORD_FLAG:
+		break;
+	case WORD_NUMBER:
+		if (word->high == UINT64_MAX)
+			at = word_append(text, size, at, "=N");
+		else
+			at = word_append(text, size, at, "=%llu..%llu", (unsigned long long)word->low,
+					 (unsigned long long)word->high);
+		break;
+	case WORD_CHOICE:
+		for (size_t i = 0; word->choices[i]; i++)
+			at = word_append(text, size, at, "%c%s", i ? '|' : '=', word->choices[i]);
+		break;
+	case WORD_SET:
+		at = word_append(text, size, at, "=FEATURE[,FEATURE]");
+		break;
+	case WORD_NAMES:
+		at = word_append(text, size, at, "=NAME[,NAME]");
+		break;
+	}
+	return at;
+}
+
+size_t word_append_choices(char *text, size_t size, size_t at, const struct word *word)
+{
+	for (size_t i = 0; word->kind == WORD_SET && word->choices[i]; i++)
+		at = word_append(text, size, at, "%s %s", i ? "," : ":", word->choices[i]);
+	return at;
+}
+
+bool cmdline_describe(size_t index, char *usage, size_t usage_size, char *help, size_t help_size)
+{
+	size_t at;
+
+	if (index >= NR_WORDS)
+		return false;
+	word_append_usage(usage, usage_size, 0, &words[index]);
+	at = word_append(help, help_size, 0, "%s", words[index].help);
+	word_append_choices(help, help_size, at, &words[index]);
+	return true;
+}
+
+/* ---- Which one was meant ---------------------------------------------------------------------------------- */
+
+enum { NEAR_LENGTH = 24 };
+
+static unsigned least(unsigned a, unsigned b)
+{
+	return a < b ? a : b;
+}
+
+/* The letters to change, put in, leave out, or swap with the next one, to make one name of the other. */
+static unsigned distance(struct span from, const char *to)
+{
+	unsigned rows[3][NEAR_LENGTH + 1];
+	size_t length = strlen(to);
+
+	if (from.length > NEAR_LENGTH || length > NEAR_LENGTH)
+		return UINT32_MAX;
+	for (unsigned k = 0; k <= length; k++)
+		rows[0][k] = k;
+	for (size_t i = 1; i <= from.length; i++) {
+		unsigned *row = rows[i % 3], *above = rows[(i + 2) % 3], *two_above = rows[(i + 1) % 3];
+
+		row[0] = (unsigned)i;
+		for (size_t k = 1; k <= length; k++) {
+			row[k] = least(least(above[k], row[k - 1]) + 1, above[k - 1] + (from.text[i - 1] != to[k - 1]));
+			if (i > 1 && k > 1 && from.text[i - 1] == to[k - 2] && from.text[i - 2] == to[k - 1])
+				row[k] = least(row[k], two_above[k - 2] + 1);
+		}
+	}
+	return rows[from.length % 3][length];
+}
+
+/* More than half of the letters is another word. */
+static unsigned far_from(struct span name)
+{
+	return (unsigned)name.length / 2 + 1;
+}
+
+const struct word *word_nearest(struct span name)
+{
+	const struct word *nearest = NULL;
+	unsigned best = far_from(name);
+
+	for (size_t i = 0; i < NR_WORDS; i++) {
+		unsigned changes = distance(name, words[i].name);
+
+		if (changes >= best)
+			continue;
+		best = changes;
+		nearest = &words[i];
+	}
+	return nearest;
+}
+
+const char *word_nearest_choice(const struct word *word, struct span name)
+{
+	const char *nearest = NULL;
+	unsigned best = far_from(name);
+
+	for (size_t i = 0; word->choices[i]; i++) {
+		unsigned changes = distance(name, word->choices[i]);
+
+		if (changes >= best)
+			continue;
+		best = changes;
+		nearest = word->choices[i];
+	}
+	return nearest;
+}
