@@ -23,7 +23,7 @@ enum boot_crash {
 struct boot_options {
 	char guests[CMDLINE_GUESTS_MAX][CMDLINE_NAME_MAX]; /* run only these; none named: all but the manual ones */
 	size_t nr_guests;
-	bool help, quiet, trace, together;
+	bool help, selftest, quiet, trace, together;
 	uint64_t mmio_level, tag_bits, generation; /* for struct tl_vm_config; 0: not given */
 	uint64_t crash;                            /* enum boot_crash */
 	uint64_t features_off;                     /* for tl_features_off() */

@@ -33,6 +33,7 @@ static const char *const feature_choices[] = {
 static const struct word words[] = {
 	{"help", WORD_FLAG, FIELD(help), 0, 0, NULL, "print these words and what they do, and run nothing"},
 	{"guest", WORD_NAMES, 0, 0, 0, NULL, "run only these guests"},
+	{"selftest", WORD_FLAG, FIELD(selftest), 0, 0, NULL, "run no guest; check what is relied on in this CPU"},
 	{"quiet", WORD_FLAG, FIELD(quiet), 0, 0, NULL, "print only the table and what went wrong"},
 	{"together", WORD_FLAG, FIELD(together), 0, 0, NULL, "run the guests at once, one on each CPU"},
 	{"trace", WORD_FLAG, FIELD(trace), 0, 0, NULL, "print the trace events of each guest"},

@@ -18,6 +18,7 @@
 #include "boot/multiboot.h"
 #include "boot/paging.h"
 #include "boot/selfcheck.h"
+#include "boot/selftest.h"
 #include "boot/smp.h"
 
 _Noreturn void boot_main(uint32_t magic, uint32_t address);
@@ -108,6 +109,17 @@ static void require(enum tl_status status)
 		host_exit(HOST_CANNOT_RUN, "%s", tl_status_text(status));
 }
 
+static _Noreturn void end_with_selftest(void)
+{
+	unsigned ok, failed, absent;
+
+	selftest_report(&boot_info, &ok, &failed, &absent);
+	smp_stop();
+	tl_cpu_down();
+	host_exit(failed ? HOST_FAILED : HOST_PASSED, "selftest: %u checks ok, %u failed, %u not here", ok, failed,
+		  absent);
+}
+
 _Noreturn void boot_main(uint32_t magic, uint32_t address)
 {
 	unsigned passed, failed;
@@ -122,7 +134,7 @@ _Noreturn void boot_main(uint32_t magic, uint32_t address)
 	read_firmware();
 	start_memory();
 	selfcheck_crash((enum boot_crash)boot_options.crash);
-	if (!guests_init(&boot_info, &boot_options, refusal, sizeof(refusal)))
+	if (!boot_options.selftest && !guests_init(&boot_info, &boot_options, refusal, sizeof(refusal)))
 		host_exit(HOST_CANNOT_RUN, "%s", refusal);
 
 	hooks_set_quiet(boot_options.quiet);
@@ -135,6 +147,8 @@ _Noreturn void boot_main(uint32_t magic, uint32_t address)
 		tl_cpu_describe();
 		smp_describe();
 	}
+	if (boot_options.selftest)
+		end_with_selftest();
 	guests_run(&boot_options, &passed, &failed);
 	smp_stop();
 	tl_cpu_down();

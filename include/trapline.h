@@ -368,5 +368,7 @@ enum tl_status tl_vcpu_set(struct tl_vcpu *vcpu, const struct tl_state *state);
 
 /* Counts, trace records. */
 #include <trapline_stats.h>
+/* What only the CPU itself shows. */
+#include <trapline_selftest.h>
 
 #endif

@@ -18,7 +18,7 @@ PASSED, FAILED, NOT_RUN = 0, 1, 2
 BACKENDS = ("bochs", "kvm", "tcg", "kvm-in-bochs")
 DEFAULT_MODEL = "corei7_haswell_4770"
 
-RESULT_LINE = re.compile(r"trapline: (\d+) guests? passed, (\d+) failed")
+RESULT_LINE = re.compile(r"trapline: (?:(\d+) guests? passed, (\d+) failed|selftest: (\d+) checks ok, (\d+) failed, \d+ not here)")
 REFUSAL_LINE = re.compile(r"trapline: (cannot run|panic): .+")
 
 # The image asks Bochs to end by writing to its shutdown port, which Bochs logs as a panic.
@@ -244,7 +244,7 @@ def judge(console, complaint):
     last = lines[-1] if lines else ""
     match = RESULT_LINE.fullmatch(last)
     if match and not complaint:
-        passed, failed = int(match[1]), int(match[2])
+        passed, failed = (int(number) for number in match.groups() if number)
         if failed:
             return FAILED, last
         return (PASSED, last) if passed else (NOT_RUN, "trapline: cannot run: no guest was run")

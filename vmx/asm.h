@@ -126,6 +126,15 @@ VMX_INLINE enum vmx_result vmcs_load(uint64_t region)
 	return vmx_result(carry, zero);
 }
 
+/* VMPTRST: the physical address of the current VMCS, all ones if there is none. */
+VMX_INLINE uint64_t vmcs_current(void)
+{
+	uint64_t region;
+
+	__asm__ volatile("vmptrst %0" : "=m"(region) : : "cc");
+	return region;
+}
+
 /* SDM vol. 3, 31.3, INVEPT. */
 enum invept_type { INVEPT_SINGLE_CONTEXT = 1, INVEPT_ALL_CONTEXT = 2 };
 

@@ -7,7 +7,6 @@
 
 /* The guest's memory: its code, then a PML4, a page-directory-pointer table and a page directory, one to one. */
 enum { CODE_AT = 0, PML4_AT = 0x1000, PDPT_AT = 0x2000, DIRECTORY_AT = 0x3000, MEMORY_SIZE = 0x4000 };
-enum { DEVICE_AT = 0x100000 };
 
 bool probe_length_is_right;
 
@@ -34,6 +33,8 @@ static const struct access_insn insns[] = {
 
 enum { NR_INSNS = sizeof(insns) / sizeof(insns[0]), HLT = 0xf4 };
 
+_Static_assert(sizeof(insns) / sizeof(insns[0]) <= PROBE_INSNS_MOST, "who writes them has room for their lengths");
+
 struct probe {
 	unsigned served;
 	unsigned right; /* of those that were misconfigurations; the first access finds no entry yet */
@@ -53,15 +54,22 @@ static enum tl_status compare_length(struct tl_mmio *access)
 	return TL_OK;
 }
 
-static void fill_memory(uint8_t *memory)
+unsigned probe_write_insns(uint8_t *code, uint8_t length[PROBE_INSNS_MOST])
 {
-	uint8_t *code = memory + CODE_AT;
-
 	for (unsigned i = 0; i < NR_INSNS; i++) {
 		__builtin_memcpy(code, insns[i].bytes, insns[i].length);
 		code += insns[i].length;
+		length[i] = insns[i].length;
 	}
 	*code = HLT;
+	return NR_INSNS;
+}
+
+static void fill_memory(uint8_t *memory)
+{
+	uint8_t length[PROBE_INSNS_MOST];
+
+	probe_write_insns(memory + CODE_AT, length);
 	/* Present, writable; the directory's entry is a page of 2 MiB. */
 	*(uint64_t *)(void *)(memory + PML4_AT) = PDPT_AT | 3;
 	*(uint64_t *)(void *)(memory + PDPT_AT) = DIRECTORY_AT | 3;
@@ -72,7 +80,7 @@ static enum tl_status build_map(struct tl_vm *vm, uint8_t *memory, struct probe 
 {
 	const struct tl_range ram = {.kind = TL_RANGE_RAM, .start = 0, .size = MEMORY_SIZE, .host = memory};
 	const struct tl_range device = {.kind = TL_RANGE_MMIO,
-					.start = DEVICE_AT,
+					.start = PROBE_OPERAND,
 					.size = PAGE_SIZE,
 					.access = compare_length,
 					.context = probe};
@@ -90,8 +98,7 @@ static enum tl_status build_map(struct tl_vm *vm, uint8_t *memory, struct probe 
 	return status;
 }
 
-/* 64-bit code with paging, which every CPU with VMX runs. */
-static enum tl_status set_state(struct tl_vcpu *vcpu)
+enum tl_status probe_set_state(struct tl_vcpu *vcpu, uint64_t rip, uint64_t cr3)
 {
 	struct tl_state state;
 	enum tl_status status = tl_vcpu_get(vcpu, &state);
@@ -101,10 +108,10 @@ static enum tl_status set_state(struct tl_vcpu *vcpu)
 	for (unsigned i = 0; i <= TL_GS; i++)
 		state.segment[i] = (struct tl_segment){.selector = 8, .limit = UINT32_MAX, .access = 0xc093};
 	state.segment[TL_CS] = (struct tl_segment){.selector = 16, .limit = UINT32_MAX, .access = 0xa09b};
-	state.rip = CODE_AT;
-	state.gpr[TL_RDI] = DEVICE_AT;
+	state.rip = rip;
+	state.gpr[TL_RDI] = PROBE_OPERAND;
 	state.cr0 = 0x80000031; /* PG, NE, ET, PE */
-	state.cr3 = PML4_AT;
+	state.cr3 = cr3;
 	state.cr4 = 0x20;   /* PAE */
 	state.efer = 0x500; /* LMA, LME */
 	return tl_vcpu_set(vcpu, &state);
@@ -118,7 +125,7 @@ static enum tl_status run_guest(struct tl_vm *vm, const struct probe *probe)
 
 	if (!vcpu)
 		return status;
-	status = set_state(vcpu);
+	status = probe_set_state(vcpu, CODE_AT, PML4_AT);
 	if (status == TL_OK)
 		status = tl_vcpu_run(vcpu, &exit);
 	if (status == TL_OK)

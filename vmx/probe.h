@@ -17,4 +17,16 @@ extern bool probe_length_is_right;
  */
 enum tl_status probe_instruction_length(void);
 
+/* What [RDI] and the absolute addresses of the probe's instructions are. */
+enum { PROBE_OPERAND = 0x100000, PROBE_INSNS_MOST = 16 };
+
+/*
+ * Writes those instructions, one behind the other, and a HLT: 128 bytes at most. Returns their number, and how long
+ * each is.
+ */
+unsigned probe_write_insns(uint8_t *code, uint8_t length[PROBE_INSNS_MOST]);
+
+/* 64-bit code with paging, which every CPU with VMX runs, at CPL 0. The operand is in RDI. */
+enum tl_status probe_set_state(struct tl_vcpu *vcpu, uint64_t rip, uint64_t cr3);
+
 #endif

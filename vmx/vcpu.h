@@ -225,6 +225,7 @@ _Static_assert(offsetof(struct tl_vcpu, gpr) == 0 && offsetof(struct tl_vcpu, ho
 /* entry.asm: runs the guest until a handler returns VCPU_LEAVE (then that) or an entry fails (VCPU_FAILED). */
 enum vcpu_action vmx_run(struct tl_vcpu *vcpu);
 void vmx_exit_entry(void); /* HOST_RIP */
+void vmx_exit_once(void);  /* the same, of a vCPU whose every exit ends vmx_run() with VCPU_LEAVE */
 
 /*
  * vmx/residence.c: makes the vCPU's VMCS current on this CPU, with this CPU's host state; loads its FPU and debug

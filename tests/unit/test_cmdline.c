@@ -115,7 +115,7 @@ static void refuses_unknown_words(void **context)
 	(void)context;
 	assert_refused("quiet gest=hammer", "unknown word \"gest=hammer\"");
 	assert_refused("gest=hammer",
-		       "help, guest=NAME[,NAME], quiet, together, trace, mmio-level=1..3, tag-bits=1..19");
+		       "help, guest=NAME[,NAME], selftest, quiet, together, trace, mmio-level=1..3, tag-bits=1..19");
 	assert_refused("Quiet", "\"Quiet\"");
 	assert_refused("quie", "\"quie\"");
 	assert_refused("quiett", "\"quiett\"");

@@ -16,6 +16,14 @@ typedef struct {
 
 enum { MOCK_VMCS_FIELDS = 0x8000 };
 
+struct cpuid {
+	uint32_t eax, ebx, ecx, edx;
+};
+
+enum vmx_result { VMX_SUCCEED, VMX_FAIL_INVALID, VMX_FAIL_VALID };
+enum invept_type { INVEPT_SINGLE_CONTEXT = 1, INVEPT_ALL_CONTEXT = 2 };
+enum invvpid_type { INVVPID_INDIVIDUAL_ADDRESS, INVVPID_SINGLE_CONTEXT, INVVPID_ALL_CONTEXT };
+
 /*
  * The VMCS that is loaded. CR2, DR6 and CR4 of the CPU, of which each thread has one. How often the instructions of the
  * hot path were executed.
@@ -27,6 +35,14 @@ struct mock_cpu {
 	unsigned long nr_windows; /* of interrupts */
 	/* So often was an instruction executed, by all CPUs that the thread plays. */
 	atomic_ulong nr_vmclears, nr_vmptrlds, nr_invvpids;
+	/* What a test has these instructions do; NULL: nothing, and 0 is what they read. */
+	uint64_t (*on_rdmsr)(uint32_t msr);
+	void (*on_wrmsr)(uint32_t msr, uint64_t value);
+	struct cpuid (*on_cpuid)(uint32_t leaf, uint32_t subleaf);
+	uint64_t (*on_rdtsc)(void);
+	void (*on_invept)(enum invept_type type, uint64_t eptp);
+	void (*on_vmptrld)(uint64_t region);
+	uint64_t (*on_vmptrst)(void);
 };
 
 extern _Thread_local struct mock_cpu mock_cpu;
@@ -49,10 +65,6 @@ static inline bool vmcs_try_read(vmcs_field_t field, uint64_t *value)
 	return true;
 }
 
-enum vmx_result { VMX_SUCCEED, VMX_FAIL_INVALID, VMX_FAIL_VALID };
-enum invept_type { INVEPT_SINGLE_CONTEXT = 1, INVEPT_ALL_CONTEXT = 2 };
-enum invvpid_type { INVVPID_INDIVIDUAL_ADDRESS, INVVPID_SINGLE_CONTEXT, INVVPID_ALL_CONTEXT };
-
 #define MOCK_REGION(name)                                   \
 	static inline enum vmx_result name(uint64_t region) \
 	{                                                   \
@@ -73,9 +85,15 @@ static inline enum vmx_result vmcs_clear(uint64_t region)
 
 static inline enum vmx_result vmcs_load(uint64_t region)
 {
-	(void)region;
 	atomic_fetch_add(&mock_cpu.nr_vmptrlds, 1);
+	if (mock_cpu.on_vmptrld)
+		mock_cpu.on_vmptrld(region);
 	return VMX_SUCCEED;
+}
+
+static inline uint64_t vmcs_current(void)
+{
+	return mock_cpu.on_vmptrst ? mock_cpu.on_vmptrst() : 0;
 }
 
 static inline enum vmx_result vmx_off(void)
@@ -85,8 +103,8 @@ static inline enum vmx_result vmx_off(void)
 
 static inline enum vmx_result invept(enum invept_type type, uint64_t eptp)
 {
-	(void)type;
-	(void)eptp;
+	if (mock_cpu.on_invept)
+		mock_cpu.on_invept(type, eptp);
 	return VMX_SUCCEED;
 }
 
@@ -101,30 +119,23 @@ static inline enum vmx_result invvpid(enum invvpid_type type, uint16_t vpid, uin
 
 static inline uint64_t rdmsr(uint32_t msr)
 {
-	(void)msr;
-	return 0;
+	return mock_cpu.on_rdmsr ? mock_cpu.on_rdmsr(msr) : 0;
 }
 
 static inline void wrmsr(uint32_t msr, uint64_t value)
 {
-	(void)msr;
-	(void)value;
+	if (mock_cpu.on_wrmsr)
+		mock_cpu.on_wrmsr(msr, value);
 }
-
-struct cpuid {
-	uint32_t eax, ebx, ecx, edx;
-};
 
 static inline struct cpuid cpuid(uint32_t leaf, uint32_t subleaf)
 {
-	(void)leaf;
-	(void)subleaf;
-	return (struct cpuid){0};
+	return mock_cpu.on_cpuid ? mock_cpu.on_cpuid(leaf, subleaf) : (struct cpuid){0};
 }
 
 static inline uint64_t rdtsc(void)
 {
-	return 0;
+	return mock_cpu.on_rdtsc ? mock_cpu.on_rdtsc() : 0;
 }
 
 #define MOCK_REGISTER(name, kept)                \

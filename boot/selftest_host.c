@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: MIT */
+#include "boot/selftest_host.h"
+
+#include <stdatomic.h>
+
+#include "boot/cpu.h"
+#include "boot/smp.h"
+#include "boot/tsc.h"
+
+enum { LEAF_TSC = 0x15, EXCHANGES = 64, RATE_TOLERANCE = 50 /* one in so many */ };
+
+#define SLOWEST_HZ 1000000ull
+#define FASTEST_HZ 20000000000ull
+
+const char *host_check_name(enum host_check check)
+{
+	static const char *const names[HOST_NR_CHECKS] = {
+		[HOST_CHECK_TSC_RATE] = "tsc-rate",
+		[HOST_CHECK_TSC_AGREES] = "tsc-agrees",
+		[HOST_CHECK_L1TF] = "l1tf",
+	};
+
+	return names[check];
+}
+
+static struct tl_check_result ok(const char *text)
+{
+	return (struct tl_check_result){.verdict = TL_VERDICT_OK, .text = text};
+}
+
+static struct tl_check_result absent(const char *why)
+{
+	return (struct tl_check_result){.verdict = TL_VERDICT_ABSENT, .text = why};
+}
+
+static struct tl_check_result fail(const char *what, uint64_t expected, uint64_t found)
+{
+	return (struct tl_check_result){.verdict = TL_VERDICT_FAIL, .text = what, .expected = expected, .found = found};
+}
+
+/* ---- The rate -----------------------------------------------------------------------------------------------------
+ */
+
+/* SDM vol. 2, CPUID leaf 15H: the crystal's rate, and how much faster the TSC is. */
+static uint64_t cpuid_hz(void)
+{
+	struct cpuid ratio;
+
+	if (cpu_id(0).eax < LEAF_TSC)
+		return 0;
+	ratio = cpu_id(LEAF_TSC);
+	return ratio.eax && ratio.ebx && ratio.ecx ? (uint64_t)ratio.ecx * ratio.ebx / ratio.eax : 0;
+}
+
+static struct tl_check_result check_rate(struct host_selftest *report)
+{
+	uint64_t measured = tsc_hz(), said = cpuid_hz();
+
+	report->tsc_hz = measured;
+	report->cpuid_tsc_hz = said;
+	if (!measured)
+		return absent("no PIT answers to measure it by");
+	if (measured < SLOWEST_HZ || measured > FASTEST_HZ)
+		return fail("no rate, in Hz, of a TSC", SLOWEST_HZ, measured);
+	if (!said)
+		return ok("measured; CPUID does not say it");
+	if (measured < said - said / RATE_TOLERANCE || measured > said + said / RATE_TOLERANCE)
+		return absent("CPUID says another one: the measured one is used");
+	return ok("measured, and what CPUID says");
+}
+
+/* ---- One CPU beside another ---------------------------------------------------------------------------------------
+ */
+
+/* Fences on both sides: read neither before what stands before it, nor after what stands behind it. */
+static uint64_t tsc_now(void)
+{
+	uint32_t low, high;
+
+	__asm__ volatile("lfence\n\trdtsc\n\tlfence" : "=a"(low), "=d"(high) : : "memory");
+	return (uint64_t)high << 32 | low;
+}
+
+/* Odd: the other CPU is asked for its time; even: it has answered. */
+struct exchange {
+	_Atomic unsigned turn;
+	uint64_t answer;
+};
+
+static void answer_times(void *context)
+{
+	struct exchange *exchange = context;
+
+	for (unsigned i = 0; i < EXCHANGES; i++) {
+		/* acquire: asked before the time is read. */
+		while (atomic_load_explicit(&exchange->turn, memory_order_acquire) != 2 * i + 1)
+			cpu_relax();
+		exchange->answer = tsc_now();
+		/* release: the answer. */
+		atomic_store_explicit(&exchange->turn, 2 * i + 2, memory_order_release);
+	}
+}
+
+/* Each answer lies between the question and its arrival, if both count the same time. */
+static bool agrees(unsigned cpu, uint64_t *window, struct tl_check_result *result)
+{
+	struct exchange exchange = {0};
+	bool good = true;
+
+	*window = UINT64_MAX;
+	smp_start(cpu, answer_times, &exchange);
+	for (unsigned i = 0; i < EXCHANGES; i++) {
+		uint64_t asked = tsc_now(), arrived;
+
+		/* release, acquire: as in answer_times(). */
+		atomic_store_explicit(&exchange.turn, 2 * i + 1, memory_order_release);
+		while (atomic_load_explicit(&exchange.turn, memory_order_acquire) != 2 * i + 2)
+			cpu_relax();
+		arrived = tsc_now();
+		if (arrived - asked < *window)
+			*window = arrived - asked;
+		if (good && (exchange.answer < asked || exchange.answer > arrived)) {
+			*result = fail("another CPU's TSC is behind or ahead", asked, exchange.answer);
+			good = false;
+		}
+	}
+	smp_wait(cpu);
+	return good;
+}
+
+static struct tl_check_result check_agrees(struct host_selftest *report)
+{
+	struct tl_check_result result = ok("a vCPU that migrates sees time go on");
+
+	if (smp_nr_cpus() == 1)
+		return absent("there is one CPU");
+	for (unsigned cpu = 1; cpu < smp_nr_cpus(); cpu++) {
+		uint64_t window;
+
+		if (!agrees(cpu, &window, &result))
+			break;
+		if (window > report->tsc_window)
+			report->tsc_window = window;
+	}
+	return result;
+}
+
+/* ---- Memory -------------------------------------------------------------------------------------------------------
+ */
+
+static struct tl_check_result check_l1tf(const struct boot_info *info)
+{
+	for (size_t i = 0; i < info->nr_memory; i++) {
+		uint64_t start = info->memory[i].start, size = info->memory[i].end - start;
+
+		if (tl_memory_is_l1tf_target(start, size))
+			return fail("memory where MMIO entries point: guests cannot have it", 0, start);
+	}
+	return ok("no memory where MMIO entries point");
+}
+
+void host_selftest(const struct boot_info *info, struct host_selftest *report)
+{
+	*report = (struct host_selftest){0};
+	report->check[HOST_CHECK_TSC_RATE] = check_rate(report);
+	report->check[HOST_CHECK_TSC_AGREES] = check_agrees(report);
+	report->check[HOST_CHECK_L1TF] = check_l1tf(info);
+}
