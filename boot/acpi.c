@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "boot/acpi.h"
 
-#include <stdarg.h>
-
 #include "boot/acpi_spec.h"
 #include "boot/libc.h"
-#include "boot/print.h"
+#include "boot/refuse.h"
 
 /* Longer than any table that lists processors: a thousand of them take 16 KiB. */
 enum { ACPI_TABLE_MAX = 1 << 20 };
@@ -13,19 +11,8 @@ enum { ACPI_TABLE_MAX = 1 << 20 };
 struct parser {
 	acpi_bytes_fn at;
 	struct acpi_cpus *cpus;
-	char *reason;
-	size_t reason_size;
+	struct refusal why;
 };
-
-__attribute__((format(printf, 2, 3))) static bool refuse(const struct parser *p, const char *format, ...)
-{
-	va_list arguments;
-
-	va_start(arguments, format);
-	print_to_buffer_v(p->reason, p->reason_size, format, arguments);
-	va_end(arguments);
-	return false;
-}
 
 static uint8_t sum(const uint8_t *bytes, size_t size)
 {
@@ -82,23 +69,24 @@ static const uint8_t *find_table(const struct parser *p, uint64_t at, const char
 	struct acpi_header header;
 
 	if (!bytes) {
-		refuse(p, "ACPI's %s at 0x%llx cannot be read; update the firmware.", name, (unsigned long long)at);
+		refuse(&p->why, "ACPI's %s at 0x%llx cannot be read; update the firmware.", name,
+		       (unsigned long long)at);
 		return NULL;
 	}
 	memcpy(&header, bytes, sizeof(header));
 	if (memcmp(header.signature, name, sizeof(header.signature)) != 0) {
-		refuse(p, "there is no %s at 0x%llx, where ACPI has it; update the firmware.", name,
+		refuse(&p->why, "there is no %s at 0x%llx, where ACPI has it; update the firmware.", name,
 		       (unsigned long long)at);
 		return NULL;
 	}
 	if (header.length < sizeof(header) || header.length > ACPI_TABLE_MAX) {
-		refuse(p, "ACPI's %s at 0x%llx says that it has %u bytes; update the firmware.", name,
+		refuse(&p->why, "ACPI's %s at 0x%llx says that it has %u bytes; update the firmware.", name,
 		       (unsigned long long)at, header.length);
 		return NULL;
 	}
 	bytes = p->at(at, header.length);
 	if (!bytes || sum(bytes, header.length) != 0) {
-		refuse(p, "ACPI's %s at 0x%llx %s; update the firmware.", name, (unsigned long long)at,
+		refuse(&p->why, "ACPI's %s at 0x%llx %s; update the firmware.", name, (unsigned long long)at,
 		       bytes ? "has a wrong checksum" : "cannot be read to its end");
 		return NULL;
 	}
@@ -168,14 +156,15 @@ static bool read_madt(const struct parser *p, uint64_t where)
 		if (size < sizeof(struct madt_entry) || size > left ||
 		    !take_entry(p->cpus, madt + at, madt[at], size)) {
 			p->cpus->count = 0;
-			return refuse(p,
+			return refuse(&p->why,
 				      "ACPI's APIC table has an entry of %u bytes at offset %u; update the firmware.",
 				      size, at);
 		}
 		at += size;
 	}
-	return p->cpus->count || refuse(p, "ACPI's APIC table lists no processor that is enabled; turn them on in the "
-					   "firmware.");
+	return p->cpus->count ||
+	       refuse(&p->why, "ACPI's APIC table lists no processor that is enabled; turn them on in the "
+			       "firmware.");
 }
 
 /* Looks through the RSDT, whose entries have 4 bytes, or the XSDT with its 8. */
@@ -199,23 +188,24 @@ static bool read_root(const struct parser *p, uint64_t where, const char *name, 
 		if (read_madt(p, entry))
 			return true;
 	}
-	return met ? false : refuse(p, "ACPI's %s names no APIC table that can be read; update the firmware.", name);
+	return met ? false
+		   : refuse(&p->why, "ACPI's %s names no APIC table that can be read; update the firmware.", name);
 }
 
 bool acpi_find_cpus(acpi_bytes_fn at, const uint8_t *rsdp, size_t rsdp_size, struct acpi_cpus *cpus, char *reason,
 		    size_t size)
 {
-	const struct parser p = {at, cpus, reason, size};
+	const struct parser p = {at, cpus, {reason, size}};
 	struct acpi_rsdp root;
 
 	memset(cpus, 0, sizeof(*cpus));
 	if (!take_rsdp(rsdp, rsdp_size, &root) && !find_rsdp(&p, &root))
-		return refuse(&p, "neither the loader nor the BIOS has a root pointer of ACPI; turn ACPI on in the "
-				  "firmware.");
+		return refuse(&p.why, "neither the loader nor the BIOS has a root pointer of ACPI; turn ACPI on in the "
+				      "firmware.");
 	/* A broken XSDT leaves the older table, which firmware keeps beside it. */
 	if (root.xsdt && read_root(&p, root.xsdt, "XSDT", 8))
 		return true;
 	if (root.rsdt)
 		return read_root(&p, root.rsdt, "RSDT", 4);
-	return root.xsdt ? false : refuse(&p, "ACPI's root pointer names no table; update the firmware.");
+	return root.xsdt ? false : refuse(&p.why, "ACPI's root pointer names no table; update the firmware.");
 }
