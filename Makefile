@@ -59,7 +59,7 @@ unit_src := $(sort $(wildcard tests/unit/test_*.c))
 unit_lib_src := $(filter-out $(unit_src),$(sort $(wildcard tests/unit/*.c)))
 # vmx/ is hosted on a CPU that is an array: there tests/unit/mock/vmx/asm.h stands in the place of vmx/asm.h.
 hosted_src := $(sort $(wildcard vmx/*.c mmio/*.c mmu/*.c guest/*.c boot/acpi.c boot/multiboot*.c boot/cmdline.c boot/cmdline_words.c boot/print.c \
-	boot/refuse.c))
+	boot/refuse.c boot/framebuffer.c)) $(B)/font.c
 hosted = $(addprefix $(B)/hosted/,$(1:.c=.o))
 unit_libs_test_decode_zydis := -lZydis
 unit_libs_test_stress := -Wl,--wrap=vm_unlock
@@ -146,7 +146,15 @@ $(B)/libtrapline.a: $(lib_obj) $(rebuild)
 # output. The image is linked with an empty table first, then with the table of that image; the table has to lie after
 # the text, so that the addresses stay.
 link = $(LD) $(ld_flags) -T linker.ld -o $@ $(filter %.o,$^) --start-group $(filter %.a,$^) --end-group
-image_parts := $(host_obj) $(B)/libtrapline.a linker.ld $(rebuild)
+image_parts := $(host_obj) $(B)/obj/font.o $(B)/libtrapline.a linker.ld $(rebuild)
+
+# The font of the distribution, as an array.
+$(B)/font.c: tools/font.py /usr/share/grub/unicode.pf2 | tools
+	$(call say,FONT,$@)
+	@mkdir -p $(@D)
+	$(Q)tools/font.py > $@
+$(B)/obj/font.o: $(B)/font.c $(rebuild)
+	$(Q)$(CC) $(std_boot) $(common) $(freestanding) -c -o $@ $<
 ifneq ($(wildcard boot/symbols.sh),)
 $(B)/obj/symbols_empty.c: boot/symbols.sh
 	@mkdir -p $(@D)

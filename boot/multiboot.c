@@ -56,6 +56,11 @@ bool boot_add_memory(const struct boot_parser *p, uint64_t base, uint64_t length
 			      "the loader's memory map has a range at 0x%llx of 0x%llx bytes, which wraps around; "
 			      "update the firmware or use another boot loader.",
 			      (unsigned long long)base, (unsigned long long)length);
+	/* What continues the entry before is one with it: firmware divides memory by its own use of it, too. */
+	if (at && info->map[at - 1].end == base && info->map[at - 1].type == type) {
+		info->map[at - 1].end += length;
+		return true;
+	}
 	if (at == BOOT_MAP_MAX)
 		return refuse(&p->why, "the loader's memory map has more than %d entries; use another boot loader.",
 			      BOOT_MAP_MAX);
@@ -76,6 +81,34 @@ struct boot_module *boot_add_module(const struct boot_parser *p, uint64_t start,
 	}
 	info->modules[info->nr_modules] = (struct boot_module){.start = start, .end = end};
 	return &info->modules[info->nr_modules++];
+}
+
+bool boot_fetch_framebuffer(const struct boot_parser *p, uint64_t from, uint64_t colors)
+{
+	struct boot_framebuffer *f = &p->info->framebuffer;
+	struct mb_framebuffer given;
+	struct mb_colors c;
+
+	if (!boot_fetch(p, from, &given, sizeof(given), "description of the screen"))
+		return false;
+	*f = (struct boot_framebuffer){
+		.kind = given.type == MB_FRAMEBUFFER_TEXT ? BOOT_SCREEN_TEXT : BOOT_SCREEN_OTHER,
+		.type = given.type,
+		.bits = given.bits,
+		.base = given.base,
+		.pitch = given.pitch,
+		.width = given.width,
+		.height = given.height,
+	};
+	if (given.type != MB_FRAMEBUFFER_RGB)
+		return true;
+	if (!boot_fetch(p, colors, &c, sizeof(c), "description of the screen"))
+		return false;
+	f->kind = BOOT_SCREEN_PIXELS;
+	f->red = (struct boot_color){c.red_position, c.red_size};
+	f->green = (struct boot_color){c.green_position, c.green_size};
+	f->blue = (struct boot_color){c.blue_position, c.blue_size};
+	return true;
 }
 
 /* QEMU passes the image's path as the first word, and so did GRUB before its version 2. No word of ours has a slash. */

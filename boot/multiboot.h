@@ -39,6 +39,27 @@ struct boot_module {
 	char line[BOOT_MODULE_LINE_MAX];
 };
 
+/* What the loader says of the screen. */
+enum boot_screen {
+	BOOT_SCREEN_UNSAID, /* nothing */
+	BOOT_SCREEN_TEXT,   /* cells of characters and attributes, as the VGA has them */
+	BOOT_SCREEN_PIXELS, /* red, green and blue at fixed places of a pixel */
+	BOOT_SCREEN_OTHER,  /* a palette, or what no specification knows */
+};
+
+struct boot_color {
+	uint8_t position, size; /* in bits */
+};
+
+struct boot_framebuffer {
+	enum boot_screen kind;
+	uint8_t type; /* the loader's own number */
+	uint8_t bits; /* of a pixel */
+	uint64_t base;
+	uint32_t pitch, width, height; /* bytes from line to line; pixels */
+	struct boot_color red, green, blue;
+};
+
 struct boot_info {
 	const char *protocol;
 	char loader[BOOT_LOADER_MAX]; /* empty: it did not say */
@@ -54,6 +75,9 @@ struct boot_info {
 	struct boot_module modules[BOOT_MODULES_MAX]; /* in the loader's order; apart, inside usable memory */
 	size_t nr_modules;
 
+	struct boot_framebuffer framebuffer;
+	bool efi; /* the firmware is UEFI */
+
 	uint8_t rsdp[BOOT_RSDP_MAX]; /* a copy of ACPI's root pointer; rsdp_size 0: the loader gave none */
 	size_t rsdp_size;
 };
@@ -68,7 +92,8 @@ struct boot_view {
 
 /*
  * Reads what the loader passed in EAX (magic) and EBX (address) into *info. false: refused, and `reason` holds one
- * sentence that says why, cut to `size` bytes; *info is then worthless. Context: any.
+ * sentence that says why, cut to `size` bytes; of *info only the framebuffer, for showing it, and `efi` are then worth
+ * anything, as far as they had been read. Context: any.
  */
 bool boot_parse(uint32_t magic, uint32_t address, const struct boot_view *view, struct boot_info *info, char *reason,
 		size_t size);

@@ -52,6 +52,11 @@ bool mb1_parse(const struct boot_parser *p, uint32_t address)
 	info->protocol = "Multiboot 1";
 	if (!boot_fetch(p, address, &mb, sizeof(mb), "information"))
 		return false;
+	/* First: what is refused afterwards is shown there. */
+	if (mb.flags & MB1_HAS_FRAMEBUFFER &&
+	    !boot_fetch_framebuffer(p, (uint64_t)address + MB1_FRAMEBUFFER_AT,
+				    (uint64_t)address + MB1_FRAMEBUFFER_AT + sizeof(struct mb_framebuffer)))
+		return false;
 	if (mb.flags & MB1_HAS_LOADER && mb.loader && !boot_fetch_loader(p, mb.loader, UINT32_MAX))
 		return false;
 	if (mb.flags & MB1_HAS_LINE && mb.line &&

@@ -28,6 +28,9 @@ bool boot_add_memory(const struct boot_parser *p, uint64_t base, uint64_t length
 /* A module without its line, or NULL: there are too many. */
 struct boot_module *boot_add_module(const struct boot_parser *p, uint64_t start, uint64_t end);
 
+/* The description of a framebuffer and, behind it, that of its colours. */
+bool boot_fetch_framebuffer(const struct boot_parser *p, uint64_t from, uint64_t colors);
+
 /* Each reads all that its loader tells. */
 bool mb1_parse(const struct boot_parser *p, uint32_t address);
 bool mb2_parse(const struct boot_parser *p, uint32_t address);
