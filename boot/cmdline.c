@@ -192,6 +192,10 @@ static bool parse_value(struct parser *p, const struct word *word, struct span g
 		if (!parse_number(value, &number) || number < word->low || number > word->high)
 			return refuse_value(p, word, given, nothing);
 		break;
+	case WORD_EITHER:
+		if (parse_number(value, &number) && number >= word->low && number <= word->high)
+			break;
+		/* fall through */
 	case WORD_CHOICE:
 		if (!parse_choice(p, word, given, value, &number))
 			return false;

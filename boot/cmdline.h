@@ -20,12 +20,28 @@ enum boot_crash {
 	BOOT_CRASH_OTHER, /* overflows another processor's stack */
 };
 
+/* Where text goes besides the screen; from BOOT_CONSOLE_PORT on it is the first of a UART's eight ports. */
+enum boot_console {
+	BOOT_CONSOLE_ANY, /* the first UART that is found: COM1 to COM4, then one on PCI */
+	BOOT_CONSOLE_NONE,
+	BOOT_CONSOLE_COM1,
+	BOOT_CONSOLE_COM2,
+	BOOT_CONSOLE_COM3,
+	BOOT_CONSOLE_COM4,
+	BOOT_CONSOLE_PCI,
+	BOOT_CONSOLE_PORT = 0x100,
+};
+
+enum boot_screen_use { BOOT_SCREEN_USE_ANY, BOOT_SCREEN_USE_OFF };
+
 struct boot_options {
 	char guests[CMDLINE_GUESTS_MAX][CMDLINE_NAME_MAX]; /* run only these; none named: all but the manual ones */
 	size_t nr_guests;
 	bool help, selftest, quiet, trace, together;
 	uint64_t mmio_level, tag_bits, generation; /* for struct tl_vm_config; 0: not given */
 	uint64_t crash;                            /* enum boot_crash */
+	uint64_t console;                          /* enum boot_console */
+	uint64_t screen;                           /* enum boot_screen_use */
 	uint64_t features_off;                     /* for tl_features_off() */
 };
 

@@ -11,6 +11,10 @@
 
 static const char *const crash_choices[] = {"ud", "null", "text", "data", "stack", "other", NULL};
 
+static const char *const console_choices[] = {"none", "com1", "com2", "com3", "com4", "pci", NULL};
+
+static const char *const screen_choices[] = {"off", NULL};
+
 static const char *const feature_choices[] = {
 	[TL_FEATURE_VPID] = "vpid",
 	[TL_FEATURE_UNRESTRICTED_GUEST] = "unrestricted-guest",
@@ -40,6 +44,9 @@ static const struct word words[] = {
 	{"mmio-level", WORD_NUMBER, FIELD(mmio_level), 1, 3, NULL, "largest MMIO entry: 4 KiB, 2 MiB or 1 GiB"},
 	{"tag-bits", WORD_NUMBER, FIELD(tag_bits), 1, 19, NULL, "width of the tag in an MMIO entry"},
 	{"generation", WORD_NUMBER, FIELD(generation), 1, UINT64_MAX, NULL, "first generation of a guest's map"},
+	{"console", WORD_EITHER, FIELD(console), BOOT_CONSOLE_PORT, 0xFFF8, console_choices,
+	 "the serial line; by default the first of COM1 to COM4 that answers, else one on PCI"},
+	{"screen", WORD_CHOICE, FIELD(screen), 0, 0, screen_choices, "leave the screen alone"},
 	{"off", WORD_SET, FIELD(features_off), 0, 0, feature_choices, "do without these features of the CPU"},
 	{"crash", WORD_CHOICE, FIELD(crash), 0, 0, crash_choices, "check the host's own protection by a fault"},
 };
@@ -80,8 +87,12 @@ size_t word_append_usage(char *text, size_t size, size_t at, const struct word *
 					 (unsigned long long)word->high);
 		break;
 	case WORD_CHOICE:
+	case WORD_EITHER:
 		for (size_t i = 0; word->choices[i]; i++)
 			at = word_append(text, size, at, "%c%s", i ? '|' : '=', word->choices[i]);
+		if (word->kind == WORD_EITHER)
+			at = word_append(text, size, at, "|0x%llx..0x%llx", (unsigned long long)word->low,
+					 (unsigned long long)word->high);
 		break;
 	case WORD_SET:
 		at = word_append(text, size, at, "=FEATURE[,FEATURE]");

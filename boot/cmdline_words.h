@@ -11,6 +11,7 @@ enum word_kind {
 	WORD_FLAG,   /* name */
 	WORD_NUMBER, /* name=N, decimal or 0x and hexadecimal, from low to high */
 	WORD_CHOICE, /* name=one of the choices; stores 1 for the first */
+	WORD_EITHER, /* a choice, or a number from low to high, which lies above the choices */
 	WORD_SET,    /* name=CHOICE[,CHOICE...]; stores a mask, bit 0 for the first */
 	WORD_NAMES,  /* name=NAME[,NAME...]; may be repeated */
 };

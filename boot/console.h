@@ -4,9 +4,22 @@
 #define BOOT_CONSOLE_H
 
 #include <stdarg.h>
+#include <stdint.h>
 
-/* Finds the serial port and clears the screen. Context: host, one CPU. */
-void console_init(void);
+#include "boot/multiboot.h"
+
+/*
+ * Opens the serial port that `serial` (enum boot_console) asks for, and the screen: the VGA's text where the loader
+ * says so or says nothing, a framebuffer, or with NULL none. Only the first call counts; text that is printed before
+ * opens what is found. Preconditions: the early tables are in use. Context: host, one CPU.
+ */
+void console_start(uint64_t serial, const struct boot_framebuffer *framebuffer);
+
+/* Moves to the host's own tables. Precondition: paging_init() just now. Context: host, one CPU. */
+void console_remap(void);
+
+/* Says what was opened, and what was not and why. */
+void console_describe(void);
 
 /* Waits until what was printed has left the machine. */
 void console_drain(void);

@@ -30,6 +30,19 @@ static inline uint8_t io_read8(uint16_t port)
 	return value;
 }
 
+static inline void io_write32(uint16_t port, uint32_t value)
+{
+	__asm__ volatile("outl %0, %1" : : "a"(value), "Nd"(port) : "memory");
+}
+
+static inline uint32_t io_read32(uint16_t port)
+{
+	uint32_t value;
+
+	__asm__ volatile("inl %1, %0" : "=a"(value) : "Nd"(port) : "memory");
+	return value;
+}
+
 static inline uint64_t msr_read(uint32_t msr)
 {
 	uint32_t low, high;

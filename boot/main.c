@@ -49,6 +49,21 @@ static const void *early_firmware(uint64_t physical, uint64_t size)
 	return (const void *)physical;
 }
 
+/* Firmware without a VGA's text says where its pixels are. */
+static void open_console(void)
+{
+	bool none = boot_options.screen == BOOT_SCREEN_USE_OFF ||
+		    (boot_info.efi && boot_info.framebuffer.kind == BOOT_SCREEN_UNSAID);
+
+	console_start(boot_options.console, none ? NULL : &boot_info.framebuffer);
+}
+
+static _Noreturn void refuse_run(void)
+{
+	open_console();
+	host_exit(HOST_CANNOT_RUN, "%s", refusal);
+}
+
 static void read_loader(uint32_t magic, uint32_t address)
 {
 	const struct boot_view view = {
@@ -58,7 +73,7 @@ static void read_loader(uint32_t magic, uint32_t address)
 	};
 
 	if (!boot_parse(magic, address, &view, &boot_info, refusal, sizeof(refusal)))
-		host_exit(HOST_CANNOT_RUN, "%s", refusal);
+		refuse_run();
 }
 
 static void read_command_line(void)
@@ -68,6 +83,7 @@ static void read_command_line(void)
 
 	if (proper && !boot_options.help)
 		return;
+	open_console();
 	host_print("The words of the command line:\n");
 	for (size_t i = 0; cmdline_describe(i, usage, sizeof(usage), help, sizeof(help)); i++)
 		host_print("  %-36s %s\n", usage, help);
@@ -82,6 +98,7 @@ static void print_banner(void)
 	host_print("Trapline, started by %s (%s); %llu MiB of memory in %zu ranges, %zu modules\n",
 		   boot_info.loader[0] ? boot_info.loader : "a loader without a name", boot_info.protocol,
 		   (unsigned long long)(boot_info.memory_size >> 20), boot_info.nr_memory, boot_info.nr_modules);
+	console_describe();
 }
 
 /* While the early tables map firmware's own memory. A machine that says nothing of itself has one processor. */
@@ -101,6 +118,7 @@ static void start_memory(void)
 		host_exit(HOST_CANNOT_RUN, "no usable memory is left above the first MiB; give the machine more.");
 	if (!paging_init(&boot_info, refusal, sizeof(refusal)))
 		host_exit(HOST_CANNOT_RUN, "%s", refusal);
+	console_remap();
 }
 
 static void require(enum tl_status status)
@@ -124,12 +142,12 @@ _Noreturn void boot_main(uint32_t magic, uint32_t address)
 {
 	unsigned passed, failed;
 
-	console_init();
 	host_stacks_first(&host_cpus[0]);
 	gdt_init(&host_cpus[0]);
 	idt_init();
 	read_loader(magic, address);
 	read_command_line();
+	open_console();
 	print_banner();
 	read_firmware();
 	start_memory();

@@ -17,14 +17,21 @@
 #define PTE_NO_EXECUTE    (1ull << 63)
 #define PTE_ADDRESS       0x000FFFFFFFFFF000ull
 
-/* The protections in use. The PAT is as after reset: PCD and PWT together are UC (SDM vol. 3, 12.12.4). */
+/*
+ * The PAT is as after reset, PCD and PWT together being UC (SDM vol. 3, 12.12.4), but for entry 1: PWT alone is not WT,
+ * which nothing here uses, but WC.
+ */
+#define PAT_HOST 0x0007040600070106ull
+
+/* The protections in use. */
 #define PAGE_NONE   0
 #define PAGE_TEXT   PTE_PRESENT
 #define PAGE_READ   (PTE_PRESENT | PTE_NO_EXECUTE)
 #define PAGE_DATA   (PTE_PRESENT | PTE_WRITE | PTE_NO_EXECUTE)
 #define PAGE_DEVICE (PAGE_DATA | PTE_WRITE_THROUGH | PTE_CACHE_DISABLE)
+#define PAGE_SCREEN (PAGE_DATA | PTE_WRITE_THROUGH)
 
-enum { MSR_EFER = 0xC0000080, EFER_NXE = 1 << 11 };
+enum { MSR_PAT = 0x277, MSR_EFER = 0xC0000080, EFER_NXE = 1 << 11 };
 enum { LEAF_FEATURES = 0x80000001, FEATURE_NX = 1 << 20, FEATURE_1G_PAGES = 1 << 26, LEAF_ADDRESS_SIZES = 0x80000008 };
 enum { LEVEL_4K, LEVEL_2M, LEVEL_1G, LEVEL_512G };
 enum { ENTRIES = 512 };
@@ -33,6 +40,13 @@ enum { ENTRIES = 512 };
 enum { LOW_SCREEN = 0xA0000, LOW_ROM = 0xC0000, LOW_END = 0x100000 };
 
 extern char image_start[], image_text_end[], image_rodata_start[], image_rodata_end[], image_data_start[], image_end[];
+
+/* Of boot/start.asm: the early tables' top. */
+extern uint64_t early_pml4[];
+
+/* For what paging_map_early() maps above their reach. */
+static uint64_t early_high_pdpt[ENTRIES] __attribute__((aligned(HOST_PAGE)));
+static uint64_t early_high_pd[ENTRIES] __attribute__((aligned(HOST_PAGE)));
 
 static uint64_t *paging_root;
 static unsigned paging_top_leaf; /* the largest page: LEVEL_2M or LEVEL_1G */
@@ -144,6 +158,35 @@ bool paging_init(const struct boot_info *info, char *reason, size_t size)
 	}
 	msr_write(MSR_EFER, msr_read(MSR_EFER) | EFER_NXE);
 	cr3_write((uintptr_t)paging_root);
+	paging_init_cpu();
+	return true;
+}
+
+void paging_init_cpu(void)
+{
+	msr_write(MSR_PAT, PAT_HOST);
+	/* No page with entry 1 has been used, but one may have been read ahead into the TLB. SDM vol. 3, 12.12.4. */
+	cr3_write(cr3_read());
+}
+
+bool paging_map_early(uint64_t physical, uint64_t size)
+{
+	const uint64_t entry = PTE_PRESENT | PTE_WRITE;
+	uint64_t start = physical & ~(level_span(LEVEL_1G) - 1);
+	uint64_t *pdpt = early_high_pdpt;
+
+	if (!size || size > UINT64_MAX - physical || physical + size > paging_limit())
+		return false;
+	if (physical + size <= PAGING_EARLY_REACH)
+		return true;
+	if (physical < PAGING_EARLY_REACH || physical + size > start + level_span(LEVEL_1G) || early_high_pd[0])
+		return false;
+	if (early_pml4[start / level_span(LEVEL_512G) % ENTRIES])
+		pdpt = (uint64_t *)(early_pml4[start / level_span(LEVEL_512G) % ENTRIES] & PTE_ADDRESS);
+	for (uint64_t i = 0; i < ENTRIES; i++)
+		early_high_pd[i] = (start + i * level_span(LEVEL_2M)) | entry | PTE_LARGE;
+	pdpt[start / level_span(LEVEL_1G) % ENTRIES] = (uintptr_t)early_high_pd | entry;
+	early_pml4[start / level_span(LEVEL_512G) % ENTRIES] = (uintptr_t)pdpt | entry;
 	return true;
 }
 
@@ -160,7 +203,8 @@ bool paging_unmap(uint64_t start, uint64_t end)
 	return done;
 }
 
-volatile void *paging_map_device(uint64_t physical, uint64_t size)
+/* Not-present entries are not cached, so that nothing has to be flushed. SDM vol. 3, 4.10.2.3. */
+static void *map_outside_memory(uint64_t physical, uint64_t size, uint64_t protection)
 {
 	uint64_t limit = paging_limit();
 	uint64_t start, end;
@@ -172,6 +216,15 @@ volatile void *paging_map_device(uint64_t physical, uint64_t size)
 	for (size_t i = 0; i < paging_info->nr_memory; i++)
 		if (start < paging_info->memory[i].end && paging_info->memory[i].start < end)
 			return NULL;
-	/* Not-present entries are not cached, so that nothing has to be flushed. SDM vol. 3, 4.10.2.3. */
-	return set(start, end, PAGE_DEVICE) ? (volatile void *)physical : NULL;
+	return set(start, end, protection) ? (void *)physical : NULL;
+}
+
+volatile void *paging_map_device(uint64_t physical, uint64_t size)
+{
+	return map_outside_memory(physical, size, PAGE_DEVICE);
+}
+
+void *paging_map_screen(uint64_t physical, uint64_t size)
+{
+	return map_outside_memory(physical, size, PAGE_SCREEN);
 }

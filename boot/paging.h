@@ -30,6 +30,22 @@ uint64_t paging_tables(void);
 bool paging_unmap(uint64_t start, uint64_t end);
 
 /*
+ * Maps a range at its own address while the early tables are in use; what lies below PAGING_EARLY_REACH is mapped
+ * already. false: not so, for it crosses a multiple of 1 GiB or another one above the reach has been mapped. Context:
+ * one CPU, before paging_init().
+ */
+bool paging_map_early(uint64_t physical, uint64_t size);
+
+/* What each CPU does before it touches memory of paging_map_screen(). Context: the CPU itself. */
+void paging_init_cpu(void);
+
+/*
+ * Maps a framebuffer at a physical address for writing in whole bursts and returns its address; NULL: as for
+ * paging_map_device(). Context: host, one CPU at a time.
+ */
+void *paging_map_screen(uint64_t physical, uint64_t size);
+
+/*
  * Maps the registers of a device at a physical address uncached and returns their address; NULL: they lie in usable
  * memory or out of reach, or memory for tables ran out. Context: host, one CPU at a time.
  */

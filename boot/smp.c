@@ -57,6 +57,7 @@ _Noreturn void ap_main(struct host_cpu *cpu)
 {
 	gdt_init(cpu);
 	idt_load();
+	paging_init_cpu();
 	cr4_write(cr4_read() | CR4_MCE);
 	apic_enable();
 	cpu->status = tl_cpu_up();

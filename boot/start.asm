@@ -13,12 +13,14 @@ MULTIBOOT2_OPTIONAL  equ 1              ; header tag flag: boot on if the loader
 
 TAG_END              equ 0
 TAG_INFO_REQUEST     equ 1
+TAG_FRAMEBUFFER      equ 5
 TAG_MODULE_ALIGN     equ 6
 INFO_COMMAND_LINE    equ 1
 INFO_MODULE          equ 3
 INFO_MEMORY_MAP      equ 6
 INFO_ACPI_OLD        equ 14
 INFO_ACPI_NEW        equ 15
+INFO_EFI_MAP         equ 17
 
 %include "boot/cpu.inc"
 
@@ -50,11 +52,18 @@ align 8, db 0
 align 8, db 0
 .wanted:
 	dw TAG_INFO_REQUEST, MULTIBOOT2_OPTIONAL
-	dd .module_align - .wanted
-	dd INFO_ACPI_OLD, INFO_ACPI_NEW
+	dd .wanted_end - .wanted
+	dd INFO_ACPI_OLD, INFO_ACPI_NEW, INFO_EFI_MAP
+.wanted_end:
+align 8, db 0
 .module_align:
 	dw TAG_MODULE_ALIGN, 0
 	dd 8
+	; A screen of pixels will do, of any size; UEFI has no other. GRUB on a BIOS gives one if gfxpayload asks for it.
+	dw TAG_FRAMEBUFFER, MULTIBOOT2_OPTIONAL
+	dd 20
+	dd 0, 0, 32
+align 8, db 0
 	dw TAG_END, 0
 	dd 8
 multiboot2_end:

@@ -3,13 +3,25 @@
 #ifndef BOOT_UART_H
 #define BOOT_UART_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
+enum { UART_SIZE = 8 };
+
+/* Where its eight registers are: ports, or bytes of memory that are mapped at their own address. */
+struct uart_place {
+	uint64_t base;
+	bool in_memory;
+};
+
 /*
- * Sets up the first of COM1 to COM4 that passes the loopback test and returns its port, or 0 where there is none: then
- * the other functions do nothing. Context: host, one CPU.
+ * Sets up the port at a place, which is the one in use then. false: nothing there behaves like a 16550. Context for
+ * all: host, one CPU at a time.
  */
-uint16_t uart_init(void);
+bool uart_open(struct uart_place place);
+
+/* The port is used no more: the functions below do nothing. */
+void uart_close(void);
 
 /* Sends one byte. Waits for the transmitter, but not for ever: a port that has stopped is given up. */
 void uart_put(uint8_t byte);

@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Makes a bootable ISO: GRUB, the image, and the guests as Multiboot modules.
+"""Makes a bootable ISO for BIOS and UEFI: GRUB, the image, and the guests as Multiboot modules.
 
     tools/iso.py --build build --output build/trapline.iso
 
-Tests make variants of it through make_iso(): another command line, other modules, Multiboot 1.
+It is a hybrid: a disk's image as well as a CD's. Tests make variants of it through make_iso(): another command line, other
+modules, Multiboot 1, a screen of pixels on a BIOS.
 """
 
 import argparse
@@ -16,8 +17,16 @@ import tempfile
 
 MODULES_FILE = "guest/stubs/modules"
 NESTED_MODULES_FILE = "tools/nested/modules"
-# What grub.cfg below needs; a full set of GRUB modules makes the ISO slower to write and to boot.
-GRUB_MODULES = "iso9660 biosdisk multiboot multiboot2"
+# What grub.cfg below needs, and what grub-mkrescue's own script for UEFI loads; a full set of GRUB modules makes the ISO slower
+# to write and to boot.
+GRUB_MODULES = (
+    "normal test iso9660 multiboot multiboot2 all_video part_acorn part_amiga part_apple part_bsd part_dfly part_dvh"
+    " part_gpt part_msdos part_plan part_sun part_sunpc"
+)
+
+
+# GRUB for BIOS and for UEFI. grub-mkrescue takes what is installed, and would leave one out without a word.
+PLATFORMS = ("/usr/lib/grub/i386-pc", "/usr/lib/grub/x86_64-efi")
 
 
 class IsoError(Exception):
@@ -46,16 +55,22 @@ def quote(word):
     return "'" + word.replace("'", "'\\''") + "'"
 
 
-def grub_config(command_line, modules, protocol):
-    """GRUB's script. `protocol` is the Multiboot version, 1 or 2."""
+def grub_config(command_line, modules, protocol, graphics):
+    """GRUB's script. `protocol` is the Multiboot version, 1 or 2; `graphics` the mode of the screen, "" for GRUB's choice on
+    UEFI and text on a BIOS."""
     kernel, module = {1: ("multiboot", "module"), 2: ("multiboot2", "module2")}[protocol]
     lines = [" ".join([kernel, "/boot/trapline.elf"] + [quote(word) for word in command_line.split()])]
     for file, arguments in modules:
         lines.append(" ".join([module, quote("/guests/" + os.path.basename(file))] + [quote(a) for a in arguments]))
+    # After the kernel, whose header has set gfxpayload.
+    if graphics:
+        lines += ["insmod all_video", "set gfxpayload=" + graphics]
+    else:
+        lines += ['if [ "$grub_platform" = efi ]; then insmod efi_gop; else set gfxpayload=text; fi']
     return "\n".join(lines + ["boot", ""])
 
 
-def make_iso(output, build, command_line="", modules=None, protocol=2, kernel="trapline.elf"):
+def make_iso(output, build, command_line="", modules=None, protocol=2, kernel="trapline.elf", graphics=""):
     """Writes the ISO `output`. Module files without a slash lie in `build`/guests. Raises IsoError."""
     if modules is None:
         modules = read_modules()
@@ -70,11 +85,14 @@ def make_iso(output, build, command_line="", modules=None, protocol=2, kernel="t
         except OSError as error:
             raise IsoError(f"{error.filename}: {error.strerror}; run make first") from None
         with open(tree + "/boot/grub/grub.cfg", "w", encoding="ascii") as config:
-            config.write(grub_config(command_line, modules, protocol))
+            config.write(grub_config(command_line, modules, protocol, graphics))
         command = [
-            "grub-mkrescue", "--directory=/usr/lib/grub/i386-pc", "--install-modules=" + GRUB_MODULES,
+            "grub-mkrescue", "--install-modules=" + GRUB_MODULES,
             "--fonts=", "--locales=", "--themes=", "-o", output, tree,
         ]  # fmt: skip
+        for platform in PLATFORMS:
+            if not os.path.exists(platform):
+                raise IsoError(f"{platform} is not there; run tools/setup build")
         done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
         if done.returncode:
             raise IsoError("grub-mkrescue failed: " + done.stdout.strip().splitlines()[-1])

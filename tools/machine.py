@@ -11,6 +11,7 @@ import time
 import kvm_vmx
 import nested.linux
 import qemu
+import screen
 
 # Exit statuses of a run.
 PASSED, FAILED, NOT_RUN = 0, 1, 2
@@ -41,7 +42,7 @@ QEMU_IMAGE_ENDED = tuple(2 * (16 + status) + 1 for status in (PASSED, FAILED, NO
 BOCHSRC = """\
 plugin_ctrl: speaker=0, iodebug=0
 config_interface: textconfig
-display_library: rfb, options="timeout=0"
+display_library: {display}
 romimage: file=/usr/share/bochs/BIOS-bochs-latest
 vgaromimage: file=/usr/share/bochs/VGABIOS-lgpl-latest
 memory: guest={memory}, host={host_memory}
@@ -49,7 +50,7 @@ cpu: model={model}, count={cpus}, quantum={quantum}, ips=20000000, reset_on_trip
 clock: sync=none, time0=1700000000
 ata0-master: type=cdrom, path="{iso}", status=inserted
 boot: cdrom
-com1: enabled=1, mode=file, dev=serial.txt
+{pci}com1: enabled=1, mode=file, dev=serial.txt
 log: bochs.log
 magic_break: enabled={magic_break}
 panic: action=fatal
@@ -77,6 +78,10 @@ class Settings:
     timeout: float = 300.0
     log: bool = False
     machine: str = "q35"  # QEMU's
+    firmware: str = "bios"  # QEMU's: bios, uefi
+    serial: str = "com1"  # QEMU's serial port: com1, pci, pci-beside-com1, none
+    screen: bool = False  # QEMU gets a screen, and leaves a picture of it in the folder when the image has ended
+    pci_vga: bool = False  # Bochs' VGA is a PCI card, which has modes with more than 256 colours
     quantum: int = 16  # Bochs runs so many instructions of one CPU before it goes to the next
     debugger: str = ""  # commands for Bochs' debugger; magic breakpoints (XCHG BX, BX) are on with them
 
@@ -105,6 +110,9 @@ def bochs_command(iso, settings, folder):
         values = dataclasses.asdict(settings) | {
             "iso": os.path.abspath(iso),
             "host_memory": host_memory,
+            # Bochs' own VNC has no screens of pixels of more than 8 bits; SDL draws them for nobody.
+            "display": "sdl2" if settings.pci_vga else 'rfb, options="timeout=0"',
+            "pci": "pci: enabled=1, chipset=i440fx, slot1=pcivga\n" if settings.pci_vga else "",
             "magic_break": int(bool(settings.debugger)),
             "errors": "report" if settings.log else "ignore",
         }
@@ -157,7 +165,12 @@ def start(boot, settings, folder):
     with open(folder + "/emulator.txt", "wb") as output:
         try:
             return subprocess.Popen(
-                command, cwd=folder, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT
+                command,
+                cwd=folder,
+                env=os.environ | {"SDL_VIDEODRIVER": "dummy"},
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
             )
         except FileNotFoundError:
             raise CannotRun(f"{command[0]} is not installed; run tools/setup run test.") from None
@@ -172,8 +185,16 @@ def stop(process):
         process.wait()
 
 
-def follow(process, path, timeout, show):
-    """Passes the growing file `path` on to show() until the process ends. Returns (its text, whether it ended)."""
+def has_last_line(text):
+    """Whether a console has come to the line with which the image ends."""
+    lines = text.decode("ascii", "replace").splitlines()
+    return text.endswith(b"\n") and bool(lines) and bool(RESULT_LINE.match(lines[-1]) or REFUSAL_LINE.match(lines[-1]))
+
+
+def follow(process, path, timeout, show, at_end=None):
+    """Passes the growing file `path` on to show() until the process ends. Returns (its text, whether it ended).
+
+    at_end() is called once when the image has printed its last line."""
     deadline = time.monotonic() + timeout
     text = b""
     while True:
@@ -186,9 +207,36 @@ def follow(process, path, timeout, show):
             text += fresh
             if fresh and show:
                 show(fresh)
+            if at_end and has_last_line(text):
+                at_end()
+                at_end = None
         if ended or time.monotonic() > deadline:
             return text.decode("ascii", "backslashreplace").replace("\r", ""), ended
         time.sleep(0.03)
+
+
+def leave_picture(folder):
+    """Ends a QEMU that has a screen, whose picture stays in its folder."""
+    monitor = screen.Monitor(f"{folder}/{qemu.MONITOR}")
+    monitor.take_picture(qemu.PICTURE)
+    monitor.quit()
+
+
+def follow_screen(process, folder, timeout):
+    """follow() where the screen is all that there is to look at: the console's text is what it shows in the end."""
+    deadline = time.monotonic() + timeout
+    monitor, rows = None, []
+    while process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.5)
+        if not monitor and os.path.exists(f"{folder}/{qemu.MONITOR}"):
+            monitor = screen.Monitor(f"{folder}/{qemu.MONITOR}")
+        if monitor:
+            monitor.take_picture(qemu.PICTURE)
+            rows = screen.read_picture(f"{folder}/{qemu.PICTURE}")[0]
+        if has_last_line("\n".join([*rows, ""]).encode()):
+            monitor.quit()
+            process.wait(timeout)
+    return "\n".join([*rows, ""]), process.poll() is not None
 
 
 def read(path):
@@ -234,6 +282,8 @@ def emulator_complaint(settings, folder, code):
         if status is None:
             return f"Linux in Bochs did not come to QEMU's end ({bochs_complaint(settings, folder, code)}): {said}"
         return qemu_complaint(status, said)
+    if settings.screen and code == 0:
+        return ""  # it was told to end once its picture was taken
     messages = read(folder + "/emulator.txt").strip().splitlines()
     return qemu_complaint(code, messages[-1] if messages else "")
 
@@ -274,7 +324,11 @@ def run_once(boot, settings, folder, show):
     except CannotRun as error:
         return Result(NOT_RUN, f"trapline: cannot run: {error}", "", 0.0)
     try:
-        console, ended = follow(process, folder + "/serial.txt", settings.timeout, show)
+        if settings.serial == "none":
+            console, ended = follow_screen(process, folder, settings.timeout)
+        else:
+            picture = (lambda: leave_picture(folder)) if settings.screen else None
+            console, ended = follow(process, folder + "/serial.txt", settings.timeout, show, picture)
     finally:
         if process.poll() is None:
             stop(process)

@@ -8,6 +8,16 @@ ACCELERATORS = {"kvm": ["kvm", "host"], "kvm-in-bochs": ["kvm", "host"], "tcg": 
 MACHINES = ("q35", "microvm", "pc")
 # The firmware that QEMU gives a microvm starts kernels only.
 MICROVM_BIOS = "/usr/share/seabios/bios-microvm.bin"
+FIRMWARE = {"bios": [], "uefi": ["-bios", "/usr/share/ovmf/OVMF.fd"]}
+# The serial port, which writes to serial.txt: COM1, the port of a card on PCI, that one beside a COM1 which says nothing, or none.
+SERIAL = {
+    "com1": ["-serial", "file:serial.txt"],
+    "pci": ["-chardev", "file,id=serial,path=serial.txt", "-device", "pci-serial,chardev=serial"],
+    "pci-beside-com1": ["-serial", "null", "-chardev", "file,id=serial,path=serial.txt", "-device", "pci-serial,chardev=serial"],
+    "none": [],
+}
+# Where a machine with a screen takes commands, in the folder of its logs, and what it writes its screen's picture to.
+MONITOR, PICTURE = "monitor", "screen.ppm"
 
 
 @dataclasses.dataclass
@@ -47,12 +57,19 @@ def media(boot, machine, place):
     return ["-bios", MICROVM_BIOS, "-drive", drive, "-device", "virtio-blk-device,drive=disk"]
 
 
+def end_or_screen(settings):
+    """A device that lets the image end QEMU; or a screen, which is to be looked at before somebody else ends QEMU."""
+    if not settings.screen:
+        return ["-device", "isa-debug-exit,iobase=0xf4,iosize=0x04"]
+    return ["-vga", "std", "-qmp", f"unix:{MONITOR},server=on,wait=off"]
+
+
 def arguments(boot, settings, place=os.path.abspath):
     """`boot` is an ISO or a Kernel; place() says where QEMU finds a file of this machine."""
     accelerator, cpu = ACCELERATORS[settings.backend]
     return [
         "-machine", settings.machine, "-accel", accelerator, "-cpu", cpu,
         "-m", str(settings.memory), "-smp", str(settings.cpus),
-        "-nodefaults", "-display", "none", "-no-reboot", "-serial", "file:serial.txt",
-        "-device", "isa-debug-exit,iobase=0xf4,iosize=0x04", *media(boot, settings.machine, place),
+        "-nodefaults", "-display", "none", "-no-reboot", *SERIAL[settings.serial],
+        *FIRMWARE[settings.firmware], *end_or_screen(settings), *media(boot, settings.machine, place),
     ]  # fmt: skip

@@ -90,6 +90,34 @@ static void reads_choices_in_order(void **context)
 	}
 }
 
+static void reads_consoles(void **context)
+{
+	static const struct {
+		const char *line;
+		uint64_t console;
+	} rows[] = {
+		{"", BOOT_CONSOLE_ANY},
+		{"console=none", BOOT_CONSOLE_NONE},
+		{"console=com1", BOOT_CONSOLE_COM1},
+		{"console=com4", BOOT_CONSOLE_COM4},
+		{"console=pci", BOOT_CONSOLE_PCI},
+		{"console=0x3e8", 0x3E8},
+		{"console=1000", 1000},
+		{"console=0x100", BOOT_CONSOLE_PORT},
+		{"console=0xfff8", 0xFFF8},
+	};
+
+	(void)context;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		assert_true(parse(rows[i].line));
+		assert_int_equal(options.console, rows[i].console);
+		assert_int_equal(options.screen, BOOT_SCREEN_USE_ANY);
+	}
+	assert_true(parse("screen=off"));
+	assert_int_equal(options.screen, BOOT_SCREEN_USE_OFF);
+	assert_refused("console=com5", "console=none|com1|com2|com3|com4|pci|0x100..0xfff8.");
+}
+
 static void reads_lists_of_guests(void **context)
 {
 	(void)context;
@@ -158,6 +186,15 @@ static void refuses_malformed_words(void **context)
 		"off=vpid,,pml",
 		"off=vpid,nosuch",
 		"trace=no",
+		"console",
+		"console=",
+		"console=com0",
+		"console=0xff",
+		"console=6",
+		"console=0xfff9",
+		"console=com1,com2",
+		"screen",
+		"screen=on",
 		"generation=0x10000000000000000",
 	};
 
@@ -279,6 +316,7 @@ int main(void)
 		cmocka_unit_test(reads_the_ends_of_ranges),
 		cmocka_unit_test(reads_choices_in_order),
 		cmocka_unit_test(reads_sets),
+		cmocka_unit_test(reads_consoles),
 		cmocka_unit_test(reads_lists_of_guests),
 		cmocka_unit_test(refuses_unknown_words),
 		cmocka_unit_test(refuses_malformed_words),
