@@ -213,7 +213,8 @@ static void wraps_and_scrolls(void **context)
 		unsigned width = widths[random_below(sizeof(widths) / sizeof(widths[0]))];
 
 		memset(text, 'a' + (int)(i % 26), width);
-		strcpy(text + width, random_below(4) ? "\n" : "");
+		text[width] = random_below(4) ? '\n' : '\0';
+		text[width + 1] = '\0';
 		put(form, text);
 		if (i % 5 == 0) {
 			framebuffer_show();
