@@ -6,6 +6,7 @@
 #include "boot/cpu.h"
 #include "boot/idt.h"
 #include "boot/paging.h"
+#include "boot/tsc.h"
 
 enum { MSR_APIC_BASE = 0x1B, APIC_BASE_X2APIC = 1 << 10, APIC_BASE_ENABLE = 1 << 11, APIC_SIZE = 4096 };
 #define APIC_BASE_ADDRESS 0x000FFFFFFFFFF000ull
@@ -22,12 +23,18 @@ enum apic_register {
 	APIC_COMMAND_HIGH = 0x310,
 	APIC_LVT_TIMER = 0x320,
 	APIC_LVT_LINT0 = 0x350,
+	APIC_TIMER_INITIAL = 0x380,
+	APIC_TIMER_CURRENT = 0x390,
+	APIC_TIMER_DIVIDE = 0x3E0,
 };
 
 enum { MSR_X2APIC = 0x800, APIC_SOFTWARE_ENABLE = 1 << 8, LVT_MASKED = 1 << 16, COMMAND_PENDING = 1 << 12 };
 enum { XAPIC_ID_SHIFT = 24, XAPIC_EVERYBODY = 0xFF, COMMAND_POLLS = 1000000 };
 
+enum { TIMER_DIVIDE_BY_1 = 0xB, CALIBRATION_TICKS = 1 << 18 /* of the TSC */ };
+
 static bool apic_x2, apic_usable;
+static uint64_t timer_counts; /* of the timer, in CALIBRATION_TICKS */
 static volatile uint8_t *apic_registers;
 
 static uint32_t apic_read(enum apic_register which)
@@ -45,11 +52,11 @@ static void apic_write(enum apic_register which, uint32_t value)
 		*(volatile uint32_t *)(apic_registers + which) = value;
 }
 
-bool apic_init(void)
+bool apic_init(bool x2apic_off)
 {
 	if (!(cpu_id(LEAF_FEATURES).edx & FEATURE_APIC))
 		return false;
-	apic_x2 = cpu_id(LEAF_FEATURES).ecx & FEATURE_X2APIC;
+	apic_x2 = cpu_id(LEAF_FEATURES).ecx & FEATURE_X2APIC && !x2apic_off;
 	if (!apic_x2)
 		apic_registers = paging_map_device(msr_read(MSR_APIC_BASE) & APIC_BASE_ADDRESS, APIC_SIZE);
 	apic_usable = apic_x2 || apic_registers;
@@ -67,7 +74,11 @@ void apic_enable(void)
 {
 	uint64_t base = msr_read(MSR_APIC_BASE);
 
-	/* From off to x2APIC leads through xAPIC (SDM vol. 3, 11.12.5). */
+	/* From x2APIC to xAPIC leads through off, and from off to x2APIC through xAPIC (SDM vol. 3, 11.12.5). */
+	if (!apic_x2 && base & APIC_BASE_X2APIC) {
+		base &= ~(uint64_t)(APIC_BASE_ENABLE | APIC_BASE_X2APIC);
+		msr_write(MSR_APIC_BASE, base);
+	}
 	msr_write(MSR_APIC_BASE, base | APIC_BASE_ENABLE);
 	if (apic_x2)
 		msr_write(MSR_APIC_BASE, base | APIC_BASE_ENABLE | APIC_BASE_X2APIC);
@@ -109,4 +120,36 @@ void apic_send(uint32_t id, uint32_t command)
 void apic_end_interrupt(void)
 {
 	apic_write(APIC_END_OF_INTERRUPT, 0);
+}
+
+/* ---- The timer ----------------------------------------------------------------------------------------------------
+ */
+
+/* The same for all CPUs, which count by one clock. */
+void apic_calibrate_timer(void)
+{
+	uint64_t begin = tsc_read();
+
+	apic_write(APIC_TIMER_DIVIDE, TIMER_DIVIDE_BY_1);
+	apic_write(APIC_TIMER_INITIAL, UINT32_MAX);
+	while (tsc_read() - begin < CALIBRATION_TICKS)
+		cpu_relax();
+	timer_counts = UINT32_MAX - apic_read(APIC_TIMER_CURRENT);
+	apic_write(APIC_TIMER_INITIAL, 0);
+}
+
+bool apic_arm_timer(uint64_t tsc_ticks)
+{
+	uint64_t longest = UINT32_MAX, count;
+
+	if (!apic_usable || !timer_counts)
+		return false;
+	count = (tsc_ticks < longest ? tsc_ticks : longest) * timer_counts / CALIBRATION_TICKS;
+	if (count > longest)
+		count = longest;
+	apic_write(APIC_TIMER_DIVIDE, TIMER_DIVIDE_BY_1);
+	/* A kick is what the guest has to feel of it. One-shot: the mode's bits are 0. */
+	apic_write(APIC_LVT_TIMER, tsc_ticks ? IDT_VECTOR_KICK : LVT_MASKED);
+	apic_write(APIC_TIMER_INITIAL, tsc_ticks && !count ? 1 : (uint32_t)count);
+	return true;
 }

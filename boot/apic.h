@@ -16,10 +16,10 @@ enum {
 
 /*
  * Finds out which form the machine is to use, the same for all CPUs: x2APIC where the CPU has it, since it needs no
- * memory and reaches every ID. false: there is no local APIC, or its registers cannot be mapped. Precondition:
- * paging_init(). Context: the first CPU.
+ * memory and reaches every ID, unless it is turned off. false: there is no local APIC, or its registers cannot be
+ * mapped. Precondition: paging_init(). Context: the first CPU.
  */
-bool apic_init(void);
+bool apic_init(bool x2apic_off);
 
 /* "xAPIC" or "x2APIC"; NULL where none can be used, and nothing is sent. */
 const char *apic_form(void);
@@ -38,6 +38,12 @@ bool apic_reaches(uint32_t id);
  * takes it. Context: any, interrupts off.
  */
 void apic_send(uint32_t id, uint32_t command);
+
+/* Measures the timer's rate by the TSC. Precondition: apic_enable(). Context: the first CPU, once. */
+void apic_calibrate_timer(void);
+
+/* struct tl_hooks' arm_timer: the interrupt is a kick without a sender. Context: any, interrupts off. */
+bool apic_arm_timer(uint64_t tsc_ticks);
 
 /* Says that the interrupt in service is done. Called by boot/start.asm. */
 void apic_end_interrupt(void);

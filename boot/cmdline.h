@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <trapline.h>
 
 enum { CMDLINE_GUESTS_MAX = 16, CMDLINE_NAME_MAX = 32 };
 
@@ -34,6 +35,9 @@ enum boot_console {
 
 enum boot_screen_use { BOOT_SCREEN_USE_ANY, BOOT_SCREEN_USE_OFF };
 
+/* What off= can name beside the library's features. */
+enum { BOOT_FEATURE_X2APIC = TL_NR_FEATURES };
+
 struct boot_options {
 	char guests[CMDLINE_GUESTS_MAX][CMDLINE_NAME_MAX]; /* run only these; none named: all but the manual ones */
 	size_t nr_guests;
@@ -42,7 +46,7 @@ struct boot_options {
 	uint64_t crash;                            /* enum boot_crash */
 	uint64_t console;                          /* enum boot_console */
 	uint64_t screen;                           /* enum boot_screen_use */
-	uint64_t features_off;                     /* for tl_features_off() */
+	uint64_t features_off;                     /* enum tl_feature, and those above */
 };
 
 /*

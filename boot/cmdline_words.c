@@ -29,7 +29,8 @@ static const char *const feature_choices[] = {
 	[TL_FEATURE_IO_BITMAPS] = "io-bitmaps",
 	[TL_FEATURE_MSR_BITMAPS] = "msr-bitmaps",
 	[TL_FEATURE_XSAVE] = "xsave",
-	[TL_NR_FEATURES] = NULL,
+	[BOOT_FEATURE_X2APIC] = "x2apic",
+	[BOOT_FEATURE_X2APIC + 1] = NULL,
 };
 
 #define FIELD(name) offsetof(struct boot_options, name)

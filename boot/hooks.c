@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "boot/hooks.h"
 
+#include "boot/apic.h"
 #include "boot/backtrace.h"
 #include "boot/console.h"
 #include "boot/halt.h"
@@ -48,4 +49,5 @@ const struct tl_hooks host_hooks = {
 	.panic = panic,
 	.cpu_index = host_cpu_index,
 	.kick = smp_kick,
+	.arm_timer = apic_arm_timer,
 };

@@ -182,13 +182,14 @@ static void start_all(const struct boot_info *info, unsigned count)
 	}
 }
 
-void smp_init(const struct boot_info *info, const struct acpi_cpus *cpus)
+void smp_init(const struct boot_info *info, const struct acpi_cpus *cpus, bool x2apic_off)
 {
-	if (!apic_init()) {
+	if (!apic_init(x2apic_off)) {
 		host_print("SMP: the processor has no local APIC that can be used, so that it stays alone.\n");
 		return;
 	}
 	apic_enable();
+	apic_calibrate_timer();
 	host_cpus[0].apic_id = apic_id();
 	atomic_store_explicit(&host_cpus[0].state, HOST_CPU_IDLE_OR_WORKING, memory_order_relaxed);
 	nr_listed = cpus->count + cpus->left_out;

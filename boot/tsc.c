@@ -12,7 +12,7 @@ enum { PIT_HZ = 1193182, MEASURES_PER_SECOND = 100, POLLS_MAX = 10000000 };
 /* Of a TSC whose frequency is unknown: a delay is rather too long than too short. */
 #define FASTEST_HZ 5000000000ull
 
-static uint64_t rdtsc(void)
+uint64_t tsc_read(void)
 {
 	uint32_t low, high;
 
@@ -31,14 +31,14 @@ static uint64_t measure(void)
 	io_write8(PIT_COMMAND, PIT_CHANNEL2_ONE_SHOT);
 	io_write8(PIT_CHANNEL2, (uint8_t)count);
 	io_write8(PIT_CHANNEL2, (uint8_t)(count >> 8));
-	start = rdtsc();
+	start = tsc_read();
 	/* Mode 0 takes OUT low with the command, so that a port reading all ones ends at once and tells itself apart.
 	 */
 	if (io_read8(PORT_B) & PORT_B_OUT2)
 		return 0;
 	for (unsigned i = 0; i < POLLS_MAX && !done; i++)
 		done = io_read8(PORT_B) & PORT_B_OUT2;
-	return done ? (rdtsc() - start) * MEASURES_PER_SECOND : 0;
+	return done ? (tsc_read() - start) * MEASURES_PER_SECOND : 0;
 }
 
 uint64_t tsc_hz(void)
@@ -55,8 +55,8 @@ uint64_t tsc_hz(void)
 void tsc_delay(unsigned microseconds)
 {
 	uint64_t hz = tsc_hz() ? tsc_hz() : FASTEST_HZ;
-	uint64_t begin = rdtsc(), ticks = hz / 1000000 * microseconds;
+	uint64_t begin = tsc_read(), ticks = hz / 1000000 * microseconds;
 
-	while (rdtsc() - begin < ticks)
+	while (tsc_read() - begin < ticks)
 		cpu_relax();
 }

@@ -4,6 +4,8 @@
 
 #include <stdint.h>
 
+uint64_t tsc_read(void);
+
 /* Ticks of the TSC in a second, measured for 10 ms against the PIT by the first call; 0 where no PIT answers. Context:
  * the first CPU. */
 uint64_t tsc_hz(void);

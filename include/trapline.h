@@ -45,6 +45,7 @@ enum tl_status {
 	TL_CPU_DOWN = -19,           /* tl_cpu_up() has not been called on this CPU */
 	TL_DEVICE_ERROR = -20,       /* for device callbacks: the access cannot be completed; stops the guest */
 	TL_RAM_AT_L1TF_TARGET = -21, /* RAM lies where MMIO entries point a speculating CPU (docs/how-it-works.md) */
+	TL_VMX_ONLY_IN_SMX = -22,
 };
 
 /* One sentence that names what is wrong and what to do about it. Context: any. Never NULL. */
@@ -76,6 +77,11 @@ struct tl_hooks {
 	 * (before an x2APIC ICR write: MFENCE; LFENCE. SDM vol. 3, 10.12.3).
 	 */
 	void (*kick)(unsigned cpu);
+	/*
+	 * Interrupts the calling CPU once, after so many ticks of its TSC or not long before; 0: not any more. It takes
+	 * the place of an earlier call. For CPUs without a preemption timer; false, or NULL: then there are no budgets.
+	 */
+	bool (*arm_timer)(uint64_t tsc_ticks);
 };
 
 enum { TL_MAX_CPUS = 64 };
@@ -338,7 +344,8 @@ void tl_vcpu_set_context(struct tl_vcpu *vcpu, void *context);
 void *tl_vcpu_context(const struct tl_vcpu *vcpu);
 
 /* The guest time, in TSC ticks, after which tl_vcpu_run() returns TL_EXIT_BUDGET; counted from this call on, spent in
- * the guest only. 0: none. TL_UNSUPPORTED without a preemption timer. Context: host, not running. */
+ * the guest only. 0: none. Without a preemption timer the embedder's ends it, and all time counts; TL_UNSUPPORTED
+ * without either. Context: host, not running. */
 enum tl_status tl_vcpu_set_budget(struct tl_vcpu *vcpu, uint64_t tsc_ticks);
 
 /* Makes tl_vcpu_run() return TL_EXIT_KICKED soon; one that does not run returns at once the next time. Context: any. */

@@ -36,8 +36,13 @@ const char *tl_status_text(enum tl_status status)
 		return "The CPU has no VMX: use an Intel CPU with VT-x, and under a hypervisor turn nested "
 		       "virtualization on.";
 	case TL_VMX_LOCKED:
-		return "Firmware locked VMX off outside SMX (IA32_FEATURE_CONTROL): turn VT-x on in the firmware's "
-		       "setup.";
+		return "Firmware locked VMX off (IA32_FEATURE_CONTROL): turn \"Intel Virtualization Technology\" "
+		       "(VT-x, "
+		       "VMX) on in the firmware's setup, and switch the machine off and on.";
+	case TL_VMX_ONLY_IN_SMX:
+		return "Firmware locked VMX so that it works after a measured launch only (IA32_FEATURE_CONTROL, bit 1 "
+		       "without "
+		       "bit 2): turn VT-x on, or Trusted Execution (TXT) off, in the firmware's setup.";
 	case TL_NO_EPT:
 		return "The CPU's VMX has no EPT: use a Nehalem or later, and under a hypervisor let it expose EPT.";
 	case TL_NO_EPT_4_LEVEL:

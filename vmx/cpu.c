@@ -43,8 +43,12 @@ static enum tl_status allow_vmx(void)
 		if (cpuid(1, 0).ecx & BIT(6))
 			control |= FEATURE_CONTROL_VMX_IN_SMX;
 		wrmsr(MSR_IA32_FEATURE_CONTROL, control);
+		/* A hypervisor below may keep what it had. */
+		control = rdmsr(MSR_IA32_FEATURE_CONTROL);
 	}
-	return control & FEATURE_CONTROL_VMX_OUTSIDE_SMX ? TL_OK : TL_VMX_LOCKED;
+	if (control & FEATURE_CONTROL_LOCKED && control & FEATURE_CONTROL_VMX_OUTSIDE_SMX)
+		return TL_OK;
+	return control & FEATURE_CONTROL_VMX_IN_SMX ? TL_VMX_ONLY_IN_SMX : TL_VMX_LOCKED;
 }
 
 static enum tl_status baseline_fill(void)
@@ -303,5 +307,6 @@ void tl_cpu_describe(void)
 		tl_log(TL_LOG_INFO, "VMX: preemption timer yes, one count for each %u TSC ticks",
 		       1u << c->preemption_timer_shift);
 	else
-		tl_log(TL_LOG_INFO, "VMX: preemption timer no, so that a guest cannot be given a time budget");
+		tl_log(TL_LOG_INFO,
+		       "VMX: preemption timer no, so that a timer of the host's ends a guest's time budget");
 }

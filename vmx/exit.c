@@ -5,6 +5,7 @@
  */
 #include "vmx/exit.h"
 #include "mmu/mmu.h"
+#include "vmx/budget.h"
 #include "vmx/cpu.h"
 #include "vmx/cr.h"
 #include "vmx/exit_reason.h"
@@ -86,6 +87,8 @@ static enum vcpu_action exit_external_interrupt(struct tl_vcpu *vcpu)
 	/* Not acknowledged at the exit: the host's own handler takes it here, while we hold no map. A kick is one. */
 	interrupt_window();
 	tl_cpu_poll();
+	if (budget_is_spent(vcpu))
+		return exit_leave(vcpu, TL_EXIT_BUDGET);
 	return vcpu_attention(vcpu);
 }
 
@@ -93,19 +96,6 @@ static enum vcpu_action exit_window(struct tl_vcpu *vcpu, uint32_t control)
 {
 	vmcs_write(VMCS_PROC_CONTROLS, vmcs_read(VMCS_PROC_CONTROLS) & ~(uint64_t)control);
 	return vcpu_attention(vcpu);
-}
-
-static enum vcpu_action exit_preemption_timer(struct tl_vcpu *vcpu)
-{
-	uint64_t next = vcpu->budget < UINT32_MAX ? vcpu->budget : UINT32_MAX;
-
-	if (!next) {
-		tl_vcpu_set_budget(vcpu, 0);
-		return exit_leave(vcpu, TL_EXIT_BUDGET);
-	}
-	vcpu->budget -= next;
-	vmcs_write(VMCS_PREEMPTION_TIMER_VALUE, next);
-	return vcpu_before_entry(vcpu);
 }
 
 static enum vcpu_action exit_entry_failure(struct tl_vcpu *vcpu, uint32_t reason)

@@ -9,6 +9,7 @@
  * it is asked for, so that two that want each other's vCPUs do not wait for ever.
  */
 #include "mmu/hooks.h"
+#include "vmx/budget.h"
 #include "vmx/cpu.h"
 #include "vmx/exit.h"
 #include "vmx/extended_state.h"
@@ -125,5 +126,7 @@ enum tl_status vcpu_load(struct tl_vcpu *vcpu)
 		vcpu_flush_guest_tlb(vcpu);
 	}
 	extended_state_load(vcpu);
+	/* Another vCPU may have armed this CPU's timer for itself, or this one another CPU's. */
+	budget_arm(vcpu);
 	return TL_OK;
 }

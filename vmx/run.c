@@ -159,29 +159,3 @@ void tl_vcpu_kick(struct tl_vcpu *vcpu)
 	if (atomic_load_explicit(&vcpu->reader.in_run, memory_order_seq_cst))
 		hooks->kick(atomic_load_explicit(&vcpu->reader.cpu, memory_order_relaxed));
 }
-
-enum tl_status tl_vcpu_set_budget(struct tl_vcpu *vcpu, uint64_t tsc_ticks)
-{
-	uint64_t units = tsc_ticks >> vmx_capability.preemption_timer_shift;
-	uint64_t now = units < UINT32_MAX ? units : UINT32_MAX;
-	enum tl_status status;
-	uint64_t pin, controls;
-
-	if (tsc_ticks && !vmx_controls.preemption_timer)
-		return TL_UNSUPPORTED;
-	status = vcpu_load(vcpu);
-	if (status != TL_OK)
-		return status;
-	/* The timer and its being saved at exits go together (SDM vol. 3, 27.2.1.2). */
-	pin = vmcs_read(VMCS_PIN_CONTROLS) & ~(uint64_t)PIN_PREEMPTION_TIMER;
-	controls = vmcs_read(VMCS_EXIT_CONTROLS) & ~(uint64_t)VM_EXIT_SAVE_PREEMPTION_TIMER;
-	if (tsc_ticks) {
-		pin |= PIN_PREEMPTION_TIMER;
-		controls |= VM_EXIT_SAVE_PREEMPTION_TIMER;
-		vmcs_write(VMCS_PREEMPTION_TIMER_VALUE, now);
-	}
-	vmcs_write(VMCS_PIN_CONTROLS, pin);
-	vmcs_write(VMCS_EXIT_CONTROLS, controls);
-	vcpu->budget = units - now;
-	return TL_OK;
-}

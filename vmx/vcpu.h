@@ -188,7 +188,8 @@ struct tl_vcpu {
 
 	bool event_queued;
 	struct tl_event event;
-	uint64_t budget; /* beyond what the preemption timer holds; in its units */
+	uint64_t budget;   /* beyond what the preemption timer holds; in its units */
+	uint64_t deadline; /* the TSC's value at which the budget ends, where the embedder's timer ends it; 0: none */
 
 	uint64_t slots_flushed; /* the VM's flush number the slot cache is good for */
 	hpa_t vmcs;             /* physical address of the region */

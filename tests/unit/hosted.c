@@ -123,6 +123,12 @@ static void flush(struct tl_vm *vm)
 		hosted.on_flush(vm);
 }
 
+static bool arm_timer(uint64_t tsc_ticks)
+{
+	hosted.armed = tsc_ticks;
+	return hosted.has_timer;
+}
+
 static struct tl_hooks table = {
 	.alloc_pages = alloc_pages,
 	.free_pages = free_pages,
@@ -130,6 +136,7 @@ static struct tl_hooks table = {
 	.panic = panic,
 	.cpu_index = cpu_index,
 	.kick = kick,
+	.arm_timer = arm_timer,
 };
 
 void hosted_start(void)

@@ -26,6 +26,9 @@ struct hosted {
 	unsigned kicked[HOSTED_MAX_KICKS];
 	size_t nr_kicks;
 	size_t nr_flushes;
+	/* The arm_timer hook: whether there is a timer, and what it was armed with last. */
+	bool has_timer;
+	uint64_t armed;
 	/* Called by the hooks if not NULL. */
 	void (*on_alloc)(void);
 	void (*on_kick)(unsigned cpu);
