@@ -1,12 +1,19 @@
 /* SPDX-License-Identifier: MIT */
-/* mmu/map_commit.c, mmu/map_apply.c, mmu/map_complete.c. The variables of a transaction are the process' own. */
+/* mmu/map_commit.c, mmu/map_apply.c. The variables of a transaction are the process' own. */
 
 byte commits_left = COMMITS, callback_commits_left = CALLBACK_COMMITS;
 byte writers_done;
 
+/* Rule 7: a commit that finds no page for the second half of its wrap owes it, and the next commit takes it over. */
+#ifndef REFUSALS
+#define REFUSALS 0
+#endif
+byte refusals_left = REFUSALS;
+bit wrap_owed;
+
 #define TRANSACTION \
-	byte new, old, edit_round, removes, at; \
-	bit takes, zaps, wraps, again
+	byte new, old, edit_round, removes, at, stage; \
+	bit takes, zaps, wraps, again, abandoned
 
 #ifdef RULE_3_REUSES_AT_ONCE
 #define CAN_REUSE(index) true
@@ -44,7 +51,11 @@ inline advance_generation() {
 #endif
 		:: else
 		fi
+#ifdef RULE_7_FORGETS_DEBT
 	:: else
+#else
+	:: else -> wraps = wrap_owed
+#endif
 	fi
 }
 
@@ -118,7 +129,8 @@ inline map_publish_pointer() {
 	answers_since[1] = answers_since[1] | (1 << page_is);
 	/* Set for good by the raise that follows, under the lock; nobody may reuse it before. */
 	map[old].retired_round = NONE;
-	forget_contents(old)
+	forget_contents(old);
+	wrap_owed = false
 }
 
 inline raise_and_unlock() {
@@ -228,156 +240,4 @@ inline publish_edit() {
 inline wait_for_retired() {
 	atomic { edit_round = round };
 	grace_wait(edit_round)
-}
-
-/* Rule 7, second half. */
-inline finish_wrap() {
-	do
-	:: true ->
-#ifndef RULE_7_NO_ZAP
-#ifndef RULE_7_ZAPS_FIRST
-		ept_zap_mmio();
-#endif
-#endif
-		atomic {
-			!writer_lock ->
-			writer_lock = true;
-			map_reuse();
-			again = (new == NONE);
-			if
-			:: again -> writer_lock = false
-			:: else ->
-#ifdef RULE_7_REPUBLISHES_OLD
-				map_copy_contents(KEPT, new);
-#else
-				map_copy_contents(vm_map, new);
-#endif
-				map[new].stamping = true;
-				map_retag_all(new);
-				map_publish_pointer()
-			fi
-		};
-		if
-		:: again -> new = 0; grace_raise(edit_round); grace_wait(edit_round)
-		:: else -> raise_and_unlock(); break
-		fi
-	od
-}
-
-/* By compare-and-exchange in a loop: what is there is gone afterwards, at one moment. */
-inline ept_zap_mmio() {
-	atomic {
-		if
-		:: entry_kind == MMIO -> entry_kind = EMPTY; entry_id = 0; entry_tag = 0; entry_made_at = 0
-		:: else
-		fi
-	}
-}
-
-inline ept_zap_present() {
-	atomic {
-		if
-		:: entry_kind == PRESENT && entry_memory == removes -> entry_kind = EMPTY; entry_memory = 0
-		:: else
-		fi
-	}
-}
-
-/* Rule 4: flush number, then round. */
-inline request_flush() {
-#ifdef RULE_4_ROUND_BEFORE_NUMBER
-	grace_raise(edit_round);
-	flush_number++
-#else
-#ifdef RULE_4_FLUSHES_IN_ONE_ROUND
-	atomic { round++; edit_round = round; flush_round = round }
-#else
-	flush_number++;
-	grace_raise(edit_round)
-#endif
-#endif
-}
-
-/* What of a commit has to wait; rules 3, 4 and 7 give the order. Then it returns, and releases what it removed. */
-inline map_complete() {
-#ifdef RULE_4_ZAPS_BEFORE_GRACE
-	if
-	:: zaps -> ept_zap_present()
-	:: else
-	fi;
-#endif
-#ifdef RULE_7_ZAPS_FIRST
-	if
-	:: wraps -> ept_zap_mmio()
-	:: else
-	fi;
-#endif
-#ifdef RULE_7_NO_GRACE
-	if
-	:: takes -> grace_wait(edit_round)
-	:: else
-	fi;
-#else
-#ifndef RULE_3_NO_GRACE
-	if
-	:: takes || wraps -> grace_wait(edit_round)
-	:: else
-	fi;
-#endif
-#endif
-	if
-	:: zaps ->
-#ifndef RULE_4_ZAPS_BEFORE_GRACE
-		ept_zap_present();
-#endif
-#ifndef RULE_4_NO_FLUSH
-		request_flush();
-#ifndef RULE_4_RETURNS_EARLY
-		grace_wait(edit_round);
-#endif
-#endif
-		zaps = false
-	:: else
-	fi;
-	if
-	:: wraps -> finish_wrap()
-	:: else
-	fi;
-	release_steps()
-}
-
-inline release_steps() {
-	atomic {
-		if
-		:: takes ->
-			NEVER(callback_outlives, callback[0] == removes || callback[1] == removes);
-			released[removes] = true
-		:: else
-		fi;
-		takes = false;
-		wraps = false;
-		removes = 0;
-		edit_round = 0
-	}
-}
-
-/* A writer outside any callback. */
-proctype writer() {
-	TRANSACTION;
-	byte v, cpu, announced, seen_round;
-	bit is_vcpu;
-
-	do
-	:: atomic { commits_left > 0 -> commits_left-- };
-		do
-		:: true ->
-			publish_edit();
-			if
-			:: again -> again = false; wait_for_retired()
-			:: else -> break
-			fi
-		od;
-		map_complete()
-	:: atomic { commits_left == 0 -> writers_done++; break }
-	od
 }

@@ -11,6 +11,11 @@ byte word[2];
 bit in_run[2];
 bit in_guest[2]; /* what nobody may rely on */
 
+#ifndef KICKS
+#define KICKS 0
+#endif
+byte kicks_left = KICKS; /* of vCPUs that wait in a commit of theirs */
+
 /*
  * x86 keeps the order of a CPU's stores, but its loads overtake them. With STORE_BUFFERS what a vCPU stores for others to
  * read waits here, and locked instructions wait until it is empty.
@@ -69,7 +74,7 @@ byte vcpu_flushed[2];
 inline flush_if_behind() {
 	if
 	:: BEHIND ->
-		tlb[cpu] = 0;
+		FORGET_CACHED;
 		flushed[cpu] = flush_number;
 #ifdef RULE_4_FLUSHES_PER_VCPU
 		vcpu_flushed[v] = flush_number
@@ -128,8 +133,8 @@ inline grace_raise(to) {
 #endif
 
 /*
- * A vCPU that waits goes on announcing (rule 3), so that two do not wait for each other. In one look: a reader that has
- * passed fails again only between entering and announcing, where it holds nothing.
+ * A vCPU that waits goes on announcing (rule 3), so that two do not wait for each other; a kick ends its wait. In one
+ * look: a reader that has passed fails again only between entering and announcing, where it holds nothing.
  */
 inline grace_wait(of_round) {
 	do
@@ -137,5 +142,6 @@ inline grace_wait(of_round) {
 #ifndef RULE_3_WAITS_SILENTLY
 	:: is_vcpu && announced != round -> grace_announce()
 #endif
+	:: atomic { is_vcpu && kicks_left > 0 -> kicks_left--; abandoned = true; break }
 	od
 }

@@ -52,6 +52,8 @@ byte entry_kind, entry_id, entry_tag, entry_made_at, entry_memory;
 
 byte tlb[2]; /* by CPU: the memory that the page leads to, 0: nothing is cached */
 
+#define FORGET_CACHED tlb[cpu] = 0
+
 /* Ghosts. */
 byte holds[2];    /* the map that a vCPU has a pointer to */
 byte callback[2]; /* the device whose callback a vCPU is in */
@@ -69,6 +71,8 @@ bit null_dispatch;      /* the snapshot has no such device */
 bit tag_repeats;        /* an entry counts as fresh that was made under an earlier generation with the same tag */
 bit mmio_over_present;  /* rule 5 */
 bit map_in_use;         /* a map is reused that a vCPU still holds */
+bit enters_owing;       /* a vCPU is in its guest with a commit that it has not completed */
+bit wrap_lost;          /* in the end stamping is off, and nobody owes the second half of a wrap */
 
 #define NEVER(name, condition) name = (condition); assert(!name)
 

@@ -13,6 +13,7 @@
 #include "map.pml"
 #include "grace.pml"
 #include "commit.pml"
+#include "complete.pml"
 #include "vcpu.pml"
 
 init {
@@ -44,5 +45,11 @@ init {
 		run store_buffer(0);
 		run store_buffer(1);
 #endif
+	};
+#ifndef STORE_BUFFERS
+	atomic {
+		_nr_pr == 1 ->
+		NEVER(wrap_lost, !map[vm_map].stamping && !wrap_owed)
 	}
+#endif
 }

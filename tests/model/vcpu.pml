@@ -3,6 +3,7 @@
 
 /* Rule 1: the exit's only load of the pointer. */
 inline exit_reads_map() {
+	NEVER(enters_owing, pending);
 	holds[v] = vm_map;
 	answers_since[v] = 1 << page_is
 }
@@ -142,6 +143,7 @@ inline guest_accesses() {
 	:: tlb[cpu] != 0
 	:: else -> tlb[cpu] = entry_memory
 	fi;
+	NEVER(enters_owing, pending);
 	NEVER(stale_access, released[tlb[cpu]])
 }
 
@@ -175,6 +177,12 @@ inline take_cpu() {
 #define MAY_LEAVE IS_DONE
 #endif
 
+#ifdef RULE_3_KICK_FORGETS
+#define OWES false
+#else
+#define OWES abandoned
+#endif
+
 /* Nothing is called for the hole, nor for memory that was mapped. */
 #define SERVED \
 	if \
@@ -199,10 +207,12 @@ enter: /* tl_vcpu_run() */
 		fi
 	};
 	grace_enter();
+#ifndef RULE_3_ENTERS_OWING
 	if
 	:: pending -> goto attention
 	:: else
 	fi;
+#endif
 
 guest:
 	STORE_IN_GUEST(1);
@@ -254,11 +264,14 @@ in_callback:
 		}
 	fi;
 
-attention: /* vcpu_attention() */
+attention: /* vcpu_attention(): a kick that ended the wait leaves to the embedder, and the next run goes on with it */
 	map_complete();
-	pending = false;
+	pending = OWES;
 	grace_announce();
-	goto guest;
+	if
+	:: abandoned -> abandoned = false; goto leave
+	:: else -> goto guest
+	fi;
 
 leave:
 	grace_leave();
