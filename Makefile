@@ -65,8 +65,9 @@ unit_libs_test_decode_zydis := -lZydis
 unit_libs_test_stress := -Wl,--wrap=vm_unlock
 unit_libs_test_tlb := $(addprefix -Wl$(comma)--wrap=,grace_wait ept_zap_present ept_collect)
 unit_tests := $(patsubst tests/unit/%.c,$(B)/unit/%,$(unit_src))
-# Those with threads are built for the thread sanitizer, too.
-tsan_tests := $(patsubst tests/unit/%.c,$(B)/tsan/unit/%,$(shell grep -l '<pthread.h>' $(unit_src)))
+# Those with threads are built for the thread sanitizer, too, unless they step: it holds a stepped thread's signals back.
+tsan_src := $(shell grep -L 'unit/stepping.h' $$(grep -l '<pthread.h>' $(unit_src)))
+tsan_tests := $(patsubst tests/unit/%.c,$(B)/tsan/unit/%,$(tsan_src))
 
 # The fuzz targets: fuzz_NAME.c is one; the other files of tests/fuzz/ belong to all of them. See tools/fuzz.
 fuzz_targets := $(sort $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c)))
