@@ -62,9 +62,9 @@ static enum mmio_progress ask_device(const struct mmio_environment *env, const s
 }
 
 /* What nobody takes reads as ones. */
-static enum mmio_progress no_device(uint64_t *counter, unsigned by, bool write, unsigned count, uint64_t *data)
+static enum mmio_progress no_device(_Atomic uint64_t *counter, unsigned by, bool write, unsigned count, uint64_t *data)
 {
-	*counter += by;
+	stats_add(counter, by);
 	if (!write)
 		*data = insn_mask[count];
 	return MMIO_DONE;
@@ -100,7 +100,7 @@ static enum mmio_progress dispatch_special(const struct mmio_environment *env, c
 	if (!options->ring)
 		return ask_device(env, range, gpa, count, write, data);
 	if (write && ring_put(options->ring, cpu_of(env), gpa - range->start, *data & insn_mask[count], count)) {
-		env->stats->coalesced++;
+		stats_add(&env->stats->coalesced, 1);
 		return MMIO_DONE;
 	}
 	progress = drain(env, range, gpa);
@@ -143,7 +143,7 @@ enum mmio_progress mmio_dispatch(const struct mmio_environment *env, const struc
 		else if (range->access)
 			return ask_device(env, range, gpa, count, write, data);
 		else
-			env->stats->rom_writes++;
+			stats_add(&env->stats->rom_writes, 1);
 		return MMIO_DONE;
 	case MAP_EXECUTE_ONLY:
 	case MAP_MMIO:

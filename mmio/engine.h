@@ -84,7 +84,7 @@ struct mmio_environment {
 	const struct grace_reader *reader; /* to stop a string instruction when the vCPU wants attention */
 	struct tl_mmio *access;
 	struct tl_exit_io *port;
-	struct tl_stats *stats; /* hole_reads, hole_writes, rom_writes, refused_sizes */
+	struct vcpu_stats *stats; /* hole_reads, hole_writes, rom_writes, refused_sizes */
 };
 
 /* Prepares an operation. Nothing of the guest is looked at yet. */

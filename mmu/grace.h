@@ -9,6 +9,7 @@
 #ifndef MMU_GRACE_H
 #define MMU_GRACE_H
 
+#include "mmu/stats.h"
 #include "mmu/types.h"
 #include <stdatomic.h>
 #include <trapline.h>
@@ -29,7 +30,7 @@ struct grace_reader {
 	struct tl_vm *vm;
 	struct tl_edit *pending; /* commits made in callbacks of this vCPU, to be completed by it; oldest first */
 	struct grace_reader *next;
-	struct tl_stats stats; /* what this vCPU counts; the VM's own fields stay 0 */
+	struct vcpu_stats stats;
 };
 
 /* Adds a reader to its VM, takes it away. Precondition: not running. Context: host. */

@@ -1,23 +1,24 @@
 /* SPDX-License-Identifier: MIT */
+#include "mmu/stats.h"
 #include "mmu/ept_table.h"
 #include "mmu/vm.h"
 
-static void add(struct tl_stats *sum, const struct tl_stats *part)
+static void add(struct tl_stats *sum, const struct vcpu_stats *part)
 {
-	sum->fresh += part->fresh;
-	sum->stale += part->stale;
-	sum->retried += part->retried;
-	sum->bugs += part->bugs;
-	sum->hole_reads += part->hole_reads;
-	sum->hole_writes += part->hole_writes;
-	sum->rom_writes += part->rom_writes;
-	sum->coalesced += part->coalesced;
-	sum->clustered += part->clustered;
-	sum->refused_sizes += part->refused_sizes;
-	sum->exits += part->exits;
+	sum->fresh += stats_read(&part->fresh);
+	sum->stale += stats_read(&part->stale);
+	sum->retried += stats_read(&part->retried);
+	sum->bugs += stats_read(&part->bugs);
+	sum->hole_reads += stats_read(&part->hole_reads);
+	sum->hole_writes += stats_read(&part->hole_writes);
+	sum->rom_writes += stats_read(&part->rom_writes);
+	sum->coalesced += stats_read(&part->coalesced);
+	sum->clustered += stats_read(&part->clustered);
+	sum->refused_sizes += stats_read(&part->refused_sizes);
+	sum->exits += stats_read(&part->exits);
 }
 
-void vm_keep_stats(struct tl_vm *vm, const struct tl_stats *stats)
+void vm_keep_stats(struct tl_vm *vm, const struct vcpu_stats *stats)
 {
 	vm_lock(vm);
 	add(&vm->past, stats);

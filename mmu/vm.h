@@ -79,7 +79,7 @@ void vm_unlock_tables(struct tl_vm *vm);
 bool vm_reclaim(struct tl_vm *vm, struct grace_reader *self);
 
 /* Keeps the counts of a vCPU that goes away. */
-void vm_keep_stats(struct tl_vm *vm, const struct tl_stats *stats);
+void vm_keep_stats(struct tl_vm *vm, const struct vcpu_stats *stats);
 
 /* Tells the VM's memory that table walks cached before may be stale (rules 4, 6): to be followed by grace_raise(). */
 ALWAYS_INLINE void vm_request_flush(struct tl_vm *vm)

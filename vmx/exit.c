@@ -29,7 +29,7 @@ static enum vcpu_action exit_ept_misconfig(struct tl_vcpu *vcpu)
 	if (unlikely(check_mmio_spte(map, entry, &range) != MMIO_EMULATE))
 		return is_mmio_spte(entry) ? exit_ept_misconfig_stale(vcpu, map, gpa, cached, entry)
 					   : exit_ept_misconfig_slow(vcpu, map, gpa);
-	vcpu->reader.stats.fresh++;
+	counter_add(&vcpu->reader.stats.fresh, 1);
 	if (range->kind >= MAP_DOORBELL_COUNT) /* and no memory, which has no MMIO entries */
 		return exit_doorbell(vcpu, map, range, gpa);
 	vcpu->exit_gpa = gpa;
@@ -51,7 +51,7 @@ HOT enum vcpu_action vcpu_exit_fast(struct tl_vcpu *vcpu)
 {
 	uint32_t reason = (uint32_t)vmcs_read(VMCS_EXIT_REASON);
 
-	vcpu->reader.stats.exits++;
+	counter_add(&vcpu->reader.stats.exits, 1);
 	if (likely(reason == EXIT_REASON_EPT_MISCONFIGURATION))
 		return exit_ept_misconfig(vcpu);
 	if (reason == EXIT_REASON_VMCALL)

@@ -27,6 +27,12 @@ enum vcpu_action exit_mmio(struct tl_vcpu *vcpu);
  */
 COLD enum vcpu_action vcpu_attention(struct tl_vcpu *vcpu);
 
+/* The number of this exit. */
+ALWAYS_INLINE uint64_t vcpu_nr_exits(const struct tl_vcpu *vcpu)
+{
+	return stats_read(&vcpu->reader.stats.exits);
+}
+
 /* Before every entry: one load, one compare. After it no map of before may be used. */
 ALWAYS_INLINE enum vcpu_action vcpu_before_entry(struct tl_vcpu *vcpu)
 {

@@ -144,7 +144,7 @@ static HOT __attribute__((noinline)) enum vcpu_action begin(struct tl_vcpu *vcpu
 			    .cs_access = first->cs_access,
 			    .host = first->host + first->insn.length,
 			    .flags = {.rflags = rflags},
-			    .loops = vcpu->last_served == first && vcpu->last_cluster + 1 == vcpu->reader.stats.exits};
+			    .loops = vcpu->last_served == first && vcpu->last_cluster + 1 == vcpu_nr_exits(vcpu)};
 	unsigned served;
 
 	/* Of a range that is left out, nothing that it comes to is worth looking for again. */
@@ -156,9 +156,9 @@ static HOT __attribute__((noinline)) enum vcpu_action begin(struct tl_vcpu *vcpu
 	step_settle(&c.flags);
 	write_state(&c, rflags);
 	vcpu->last_served = first;
-	vcpu->last_cluster = vcpu->reader.stats.exits;
-	vcpu->reader.stats.fresh += served + c.failed;
-	vcpu->reader.stats.clustered += served;
+	vcpu->last_cluster = vcpu_nr_exits(vcpu);
+	counter_add(&vcpu->reader.stats.fresh, served + c.failed);
+	counter_add(&vcpu->reader.stats.clustered, served);
 	if (unlikely(c.failed))
 		return exit_stop(vcpu, TL_STOP_DEVICE, 0);
 	return vcpu_before_entry(vcpu) | VCPU_RELOAD;

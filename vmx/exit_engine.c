@@ -23,11 +23,11 @@ static enum vcpu_action stop_with_bytes(struct tl_vcpu *vcpu, enum tl_stop why)
 static enum vcpu_action operand_elsewhere(struct tl_vcpu *vcpu)
 {
 	struct last_retry *last = &vcpu->last_retry;
-	bool again = vcpu->operand_retried && last->exits + 1 == vcpu->reader.stats.exits;
+	bool again = vcpu->operand_retried && last->exits + 1 == vcpu_nr_exits(vcpu);
 
-	last->exits = vcpu->reader.stats.exits;
+	last->exits = vcpu_nr_exits(vcpu);
 	vcpu->operand_retried = true;
-	vcpu->reader.stats.retried++;
+	counter_add(&vcpu->reader.stats.retried, 1);
 	return again ? stop_with_bytes(vcpu, TL_STOP_OPERAND) : vcpu_before_entry(vcpu);
 }
 

@@ -23,10 +23,10 @@ static bool same_again(struct tl_vcpu *vcpu, gpa_t gpa, ept_entry_t entry)
 	struct last_retry *last = &vcpu->last_retry;
 	/* relaxed: any change that matters raised it before the exit. */
 	uint64_t round = atomic_load_explicit(&vcpu->vm->round, memory_order_relaxed);
-	bool same = last->exits + 1 == vcpu->reader.stats.exits && last->gpa == gpa && last->entry == entry &&
+	bool same = last->exits + 1 == vcpu_nr_exits(vcpu) && last->gpa == gpa && last->entry == entry &&
 		    last->round == round;
 
-	*last = (struct last_retry){.exits = vcpu->reader.stats.exits, .gpa = gpa, .entry = entry, .round = round};
+	*last = (struct last_retry){.exits = vcpu_nr_exits(vcpu), .gpa = gpa, .entry = entry, .round = round};
 	return same;
 }
 
@@ -47,14 +47,14 @@ static void found(struct tl_vcpu *vcpu, const struct map *map, const struct map_
 
 static enum vcpu_action stop_bug(struct tl_vcpu *vcpu, const struct ept_walk *walk)
 {
-	vcpu->reader.stats.bugs++;
+	counter_add(&vcpu->reader.stats.bugs, 1);
 	return exit_stop(vcpu, TL_STOP_BUG, walk->entry);
 }
 
 /* Verdict RETRY. The SDM promises that cached mappings are dropped for violations only, so this one flushes. */
 static enum vcpu_action retry(struct tl_vcpu *vcpu, gpa_t gpa, const struct ept_walk *walk)
 {
-	vcpu->reader.stats.retried++;
+	counter_add(&vcpu->reader.stats.retried, 1);
 	if (same_again(vcpu, gpa, walk->entry))
 		return exit_stop(vcpu, TL_STOP_SPURIOUS, walk->entry);
 	mmu_cpu.flush(vcpu->vm);
@@ -67,9 +67,9 @@ enum { MOST_RECLAIMS = 8 /* for one access; others may take what is freed */ };
 static enum vcpu_action reclaim_tables(struct tl_vcpu *vcpu, gpa_t gpa)
 {
 	struct last_reclaim *last = &vcpu->last_reclaim;
-	bool again = last->exits + 1 == vcpu->reader.stats.exits && last->gpa == gpa;
+	bool again = last->exits + 1 == vcpu_nr_exits(vcpu) && last->gpa == gpa;
 
-	last->exits = vcpu->reader.stats.exits;
+	last->exits = vcpu_nr_exits(vcpu);
 	last->gpa = gpa;
 	last->times = again ? last->times + 1 : 0;
 	if (last->times < MOST_RECLAIMS && vm_reclaim(vcpu->vm, &vcpu->reader))
@@ -108,7 +108,7 @@ ALWAYS_INLINE enum vcpu_action handle_mmio_page_fault(struct tl_vcpu *vcpu, cons
 	if (unlikely(fault != MMU_SERVE))
 		return fault_without_access(vcpu, fault, gpa, walk);
 	if (likely(!map_is_memory(range)))
-		vcpu->reader.stats.stale++;
+		counter_add(&vcpu->reader.stats.stale, 1);
 	/* Of a page that is not all the range's, or of memory, the access is searched for: it may reach out of it. */
 	if (unlikely(map_is_memory(range)) || unlikely(range->start > (gpa & ~(PAGE_SIZE - 1))) ||
 	    unlikely(range->last < (gpa | (PAGE_SIZE - 1))))
@@ -137,7 +137,7 @@ HOT enum vcpu_action exit_ept_misconfig_uncached(struct tl_vcpu *vcpu, const str
 	cached->gfn = gpa >> PAGE_SHIFT;
 	cached->slot = walk.slot;
 	cached->level = walk.level;
-	vcpu->reader.stats.fresh++;
+	counter_add(&vcpu->reader.stats.fresh, 1);
 	if (map_is_doorbell(range))
 		return exit_doorbell(vcpu, map, range, gpa);
 	vcpu->exit_gpa = gpa;
@@ -172,7 +172,7 @@ enum vcpu_action exit_ept_misconfig_slow(struct tl_vcpu *vcpu, const struct map 
 		exit_deliver_again(vcpu);
 	switch (verdict) {
 	case MMIO_EMULATE:
-		vcpu->reader.stats.fresh++;
+		counter_add(&vcpu->reader.stats.fresh, 1);
 		cache_slot(vcpu, gpa, &walk);
 		found(vcpu, map, range);
 		break;
@@ -229,7 +229,7 @@ enum vcpu_action exit_ept_violation(struct tl_vcpu *vcpu)
 	vcpu->exit_gpa = gpa;
 	block_nmi_again(qualification);
 	if (unlikely(gpa >= EPT_REACH)) {
-		vcpu->reader.stats.stale++;
+		counter_add(&vcpu->reader.stats.stale, 1);
 		found(vcpu, map, &map->ranges[MAP_HOLE_ID]);
 		return serve_violation(vcpu, qualification);
 	}

@@ -105,7 +105,7 @@ static HOT __attribute__((noinline)) enum vcpu_action serve_other_kind(struct tl
 	if (range->kind == MAP_SPECIAL && d->plain >= PLAIN_STORE && !range->options->sizes &&
 	    ring_put(range->options->ring, atomic_load_explicit(&vcpu->reader.cpu, memory_order_relaxed),
 		     vcpu->exit_gpa - range->start, plain_store_value(vcpu, d), d->insn.memory_size)) {
-		vcpu->reader.stats.coalesced++;
+		counter_add(&vcpu->reader.stats.coalesced, 1);
 		return exit_skip(vcpu, d->rip, d->insn.length);
 	}
 	return serve_decoded_reload(vcpu, d);

@@ -61,7 +61,7 @@ struct guest_step {
 struct guest {
 	struct tl_vm *vm;
 	struct grace_reader reader;
-	struct tl_stats stats;
+	struct vcpu_stats stats;
 	struct guest_step step[GUEST_MAX_STEPS];
 	unsigned nr_steps;
 	/* Since guest_begin(). */

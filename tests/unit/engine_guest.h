@@ -48,7 +48,7 @@ struct engine_guest {
 	struct mmio_operation op;
 	struct tl_mmio access;
 	struct tl_exit_io port;
-	struct tl_stats stats;
+	struct vcpu_stats stats;
 	struct grace_reader reader;
 	/* What the device was asked, and what it answers: its bytes hold what is written. */
 	unsigned calls;

@@ -30,7 +30,7 @@ enum { CODE_64_RIGHTS = 0xa0fb, CODE_32_RIGHTS = 0xc0fb, DATA_RIGHTS = 0xc0f3, U
 
 unsigned long native_guest_calls, native_guest_completions;
 static struct grace_reader reader;
-static struct tl_stats stats;
+static struct vcpu_stats stats;
 
 static void serve(struct tl_mmio *access)
 {

@@ -15,7 +15,7 @@ enum { AT = 0x1040 };
 
 static const uint64_t patterns[] = {0x1122334455667788, 0xffeeddccbbaa9988};
 
-static struct tl_stats stats;
+static struct vcpu_stats stats;
 static volatile unsigned steps, torn;
 static volatile bool changed;
 static volatile uint64_t before, after;

@@ -23,7 +23,7 @@ struct vcpu {
 	gpa_t gpa;
 	bool locks; /* the guest's own lock around each write: then all writes have one order */
 	struct grace_reader reader;
-	struct tl_stats stats;
+	struct vcpu_stats stats;
 	unsigned drains;
 };
 

@@ -277,6 +277,16 @@ static bool long_enough(void)
 	       wraps >= factor * LEAST_WRAPS;
 }
 
+/* They are read while the vCPUs count. */
+static void look_at_stats(struct tl_stats *seen)
+{
+	struct tl_stats before = *seen;
+
+	tl_stats(vm, seen);
+	assert_true(seen->hole_reads >= before.hole_reads);
+	assert_true(seen->commits >= before.commits);
+}
+
 static void check_counts(const struct vcpu_thread vcpus[NR_VCPUS])
 {
 	uint64_t calls = 0, accesses = 0, holes = 0, fresh = 0, reads_of_hole = 0;
@@ -308,6 +318,7 @@ static void stress(void **context)
 {
 	static const unsigned writer_index[NR_WRITERS] = {NR_VCPUS, NR_VCPUS + 1};
 	static struct vcpu_thread vcpus[NR_VCPUS];
+	struct tl_stats stats = {.commits = 0};
 	pthread_t threads[NR_AGENTS];
 	struct tl_ring *ring;
 
@@ -327,12 +338,15 @@ static void stress(void **context)
 		assert_int_equal(
 			pthread_create(&threads[NR_VCPUS + i], NULL, run_writer, (void *)(uintptr_t)&writer_index[i]),
 			0);
-	while (!long_enough())
+	while (!long_enough()) {
+		look_at_stats(&stats);
 		usleep(10000);
+	}
 	atomic_store(&done, true);
 	for (unsigned i = 0; i < NR_AGENTS; i++)
 		pthread_join(threads[i], NULL);
 	hosted_cpu = NR_AGENTS;
+	assert_true(stats.hole_reads > 0);
 	check_counts(vcpus);
 	for (unsigned i = 0; i < NR_VCPUS; i++)
 		grace_reader_remove(&vcpus[i].reader);

@@ -27,7 +27,7 @@ struct outcome {
 };
 
 static struct grace_reader reader;
-static struct tl_stats stats;
+static struct vcpu_stats stats;
 static uint8_t registers[ALL_SIZE - FIRST_AT];
 static unsigned calls, fail_at, commit_at;
 static unsigned long batches, ends[16];

@@ -274,4 +274,11 @@ static inline void cpu_pause(void)
 {
 }
 
+static inline void counter_add(_Atomic uint64_t *counter, uint64_t more)
+{
+	uint64_t now = atomic_load_explicit(counter, memory_order_relaxed);
+
+	atomic_store_explicit(counter, now + more, memory_order_relaxed);
+}
+
 #endif
