@@ -182,6 +182,10 @@ static bool parse_value(struct parser *p, const struct word *word, struct span g
 	char *field = (char *)p->options + word->field;
 	uint64_t number = 0;
 
+	if (word->kind == WORD_SET && word->high && !value.text) {
+		memcpy(field, &word->high, sizeof(word->high));
+		return true;
+	}
 	if ((word->kind == WORD_FLAG) != !value.text || (value.text && !value.length))
 		return refuse_value(p, word, given, nothing);
 	switch (word->kind) {

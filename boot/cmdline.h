@@ -41,7 +41,8 @@ enum { BOOT_FEATURE_X2APIC = TL_NR_FEATURES };
 struct boot_options {
 	char guests[CMDLINE_GUESTS_MAX][CMDLINE_NAME_MAX]; /* run only these; none named: all but the manual ones */
 	size_t nr_guests;
-	bool help, selftest, quiet, trace, together;
+	bool help, selftest, quiet, together;
+	uint64_t trace;                            /* mask of 1 << enum tl_trace_event */
 	uint64_t mmio_level, tag_bits, generation; /* for struct tl_vm_config; 0: not given */
 	uint64_t crash;                            /* enum boot_crash */
 	uint64_t console;                          /* enum boot_console */

@@ -33,6 +33,10 @@ static const char *const feature_choices[] = {
 	[BOOT_FEATURE_X2APIC + 1] = NULL,
 };
 
+/* What `trace` alone means: the events of 2013. */
+#define TRACE_SPTES \
+	(1 << TL_TRACE_MARK_MMIO_SPTE | 1 << TL_TRACE_CHECK_MMIO_SPTE | 1 << TL_TRACE_HANDLE_MMIO_PAGE_FAULT)
+
 #define FIELD(name) offsetof(struct boot_options, name)
 
 static const struct word words[] = {
@@ -41,7 +45,7 @@ static const struct word words[] = {
 	{"selftest", WORD_FLAG, FIELD(selftest), 0, 0, NULL, "run no guest; check what is relied on in this CPU"},
 	{"quiet", WORD_FLAG, FIELD(quiet), 0, 0, NULL, "print only the table and what went wrong"},
 	{"together", WORD_FLAG, FIELD(together), 0, 0, NULL, "run the guests at once, one on each CPU"},
-	{"trace", WORD_FLAG, FIELD(trace), 0, 0, NULL, "print the trace events of each guest"},
+	{"trace", WORD_SET, FIELD(trace), 0, TRACE_SPTES, tl_trace_event_names, "print these events of each guest"},
 	{"mmio-level", WORD_NUMBER, FIELD(mmio_level), 1, 3, NULL, "largest MMIO entry: 4 KiB, 2 MiB or 1 GiB"},
 	{"tag-bits", WORD_NUMBER, FIELD(tag_bits), 1, 19, NULL, "width of the tag in an MMIO entry"},
 	{"generation", WORD_NUMBER, FIELD(generation), 1, UINT64_MAX, NULL, "first generation of a guest's map"},
@@ -96,7 +100,7 @@ size_t word_append_usage(char *text, size_t size, size_t at, const struct word *
 					 (unsigned long long)word->high);
 		break;
 	case WORD_SET:
-		at = word_append(text, size, at, "=FEATURE[,FEATURE]");
+		at = word_append(text, size, at, word->high ? "[=NAME[,NAME]]" : "=NAME[,NAME]");
 		break;
 	case WORD_NAMES:
 		at = word_append(text, size, at, "=NAME[,NAME]");

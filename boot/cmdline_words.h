@@ -12,8 +12,9 @@ enum word_kind {
 	WORD_NUMBER, /* name=N, decimal or 0x and hexadecimal, from low to high */
 	WORD_CHOICE, /* name=one of the choices; stores 1 for the first */
 	WORD_EITHER, /* a choice, or a number from low to high, which lies above the choices */
-	WORD_SET,    /* name=CHOICE[,CHOICE...]; stores a mask, bit 0 for the first */
-	WORD_NAMES,  /* name=NAME[,NAME...]; may be repeated */
+	/* name=CHOICE[,CHOICE...]; stores a mask, bit 0 for the first. Without a value: high, if it is not 0. */
+	WORD_SET,
+	WORD_NAMES, /* name=NAME[,NAME...]; may be repeated */
 };
 
 struct word {

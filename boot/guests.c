@@ -9,6 +9,7 @@
 #include "boot/memory.h"
 #include "boot/print.h"
 #include "boot/smp.h"
+#include "boot/trace_out.h"
 #include "boot/tsc.h"
 #include "guest/guest.h"
 
@@ -224,7 +225,8 @@ void guests_run(const struct boot_options *options, unsigned *passed, unsigned *
 				.nr_cpus = smp_nr_cpus(),
 				.start_cpu = smp_start,
 				.wait_cpu = smp_wait,
-				.trace = options->trace,
+				.trace_events = (uint32_t)options->trace,
+				.take_trace = trace_out_text,
 				.quiet = options->quiet,
 				.tsc_hz = tsc_hz(),
 				.corrupt_ept = test_corrupt_ept,

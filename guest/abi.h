@@ -59,6 +59,11 @@ enum abi_call {
 	HC_BACK,
 	/* 1, or 0 to end it: misconfigurations are skipped and nothing more; only the image of tests/bench can. */
 	HC_BARE_EXITS,
+	/* Mask of 1 << enum tl_trace_event. Records these from now on, and drops what was recorded before; 0: no
+	   longer. */
+	HC_TRACE,
+	/* struct tl_trace_record *, count. Takes what the guest's CPU recorded; returns how many that were. */
+	HC_TRACE_TAKE,
 };
 
 enum abi_yield {

@@ -179,6 +179,12 @@ void calls_serve(struct platform_vcpu *vcpu, struct tl_exit_vmcall *call)
 	case HC_BARE_EXITS:
 		call->result = calls_bare_exits(platform, argument[0]);
 		break;
+	case HC_TRACE:
+		call->result = calls_trace(vcpu, argument[0]);
+		break;
+	case HC_TRACE_TAKE:
+		call->result = calls_trace_take(vcpu, argument[0], argument[1]);
+		break;
 	default:
 		call->result = HC_FAILED;
 	}

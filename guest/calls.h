@@ -13,4 +13,10 @@
  */
 void calls_serve(struct platform_vcpu *vcpu, struct tl_exit_vmcall *call);
 
+/*
+ * HC_TRACE and HC_TRACE_TAKE. Context: as above, the first vCPU.
+ */
+uint64_t calls_trace(struct platform_vcpu *vcpu, uint64_t events);
+uint64_t calls_trace_take(struct platform_vcpu *vcpu, uint64_t gpa, uint64_t count);
+
 #endif

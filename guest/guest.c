@@ -2,13 +2,11 @@
 #include "guest/guest.h"
 #include "guest/schedule.h"
 #include "guest/text.h"
+#include "guest/traced.h"
 
 enum {
 	GUEST_PAGE = 4096,
 	GUEST_PLATFORM_PAGES = (sizeof(struct platform) + GUEST_PAGE - 1) / GUEST_PAGE,
-	GUEST_TRACE_BATCH = 32,
-	GUEST_TRACE_ALL =
-		1 << TL_TRACE_MARK_MMIO_SPTE | 1 << TL_TRACE_CHECK_MMIO_SPTE | 1 << TL_TRACE_HANDLE_MMIO_PAGE_FAULT,
 };
 
 static uint64_t guest_ticks(void)
@@ -17,46 +15,6 @@ static uint64_t guest_ticks(void)
 
 	__asm__ volatile("rdtsc" : "=a"(low), "=d"(high));
 	return (uint64_t)high << 32 | low;
-}
-
-static const char *guest_trace_name(uint32_t event)
-{
-	static const char *const names[] = {[TL_TRACE_MARK_MMIO_SPTE] = "mark_mmio_spte",
-					    [TL_TRACE_CHECK_MMIO_SPTE] = "check_mmio_spte",
-					    [TL_TRACE_HANDLE_MMIO_PAGE_FAULT] = "handle_mmio_page_fault"};
-
-	return event < sizeof(names) / sizeof(names[0]) ? names[event] : "unknown event";
-}
-
-static void guest_print_record(const struct guest_services *services, const struct tl_trace_record *record)
-{
-	const char *valid = "";
-
-	if (record->event == TL_TRACE_CHECK_MMIO_SPTE)
-		valid = record->verdict ? " not valid" : " valid";
-	services->print("trace: %lu %s gpa 0x%lx spte 0x%lx range %u tag 0x%x, in the map 0x%x%s\n", record->tsc,
-			guest_trace_name(record->event), record->gpa, record->spte, record->range, record->spte_tag,
-			record->map_tag, valid);
-}
-
-static void guest_print_trace_of(const struct guest_services *services, unsigned cpu)
-{
-	struct tl_trace_record record[GUEST_TRACE_BATCH];
-	uint64_t lost;
-	size_t count;
-
-	while ((count = tl_trace_read(cpu, record, GUEST_TRACE_BATCH, &lost)) > 0) {
-		if (lost)
-			services->print("trace: %lu older events were overwritten\n", lost);
-		for (size_t i = 0; i < count; i++)
-			guest_print_record(services, &record[i]);
-	}
-}
-
-static void guest_print_trace(const struct guest_services *services)
-{
-	for (unsigned cpu = 0; cpu < TL_MAX_CPUS; cpu++)
-		guest_print_trace_of(services, cpu);
 }
 
 /* Whether the run was right; the reason says why, or why not. */
@@ -122,17 +80,14 @@ static void guest_run_on(struct platform *platform, const struct guest_module *m
 		platform_destroy(platform);
 		return;
 	}
-	if (services->trace)
-		tl_trace_enable(GUEST_TRACE_ALL);
+	traced_begin(services);
 	begin = guest_ticks();
 	schedule_run(platform);
 	report->ticks = guest_ticks() - begin;
-	tl_trace_enable(0);
+	traced_end(services, platform->traces);
 	tl_stats(platform->vm, &report->stats);
 	report->accesses = platform_accesses(platform) + report->stats.hole_reads + report->stats.hole_writes;
 	platform_destroy(platform);
-	if (services->trace)
-		guest_print_trace(services);
 	guest_judge(platform, options, report);
 }
 

@@ -38,7 +38,10 @@ struct guest_services {
 	unsigned nr_cpus;
 	void (*start_cpu)(unsigned cpu, void (*function)(void *context), void *context);
 	void (*wait_cpu)(unsigned cpu);
-	bool trace;      /* record the library's trace events and print them after the guest */
+	/* The events of the library's trace to record, 0: none; and who takes the records, on the CPU that made them or
+	 * when it has nothing to do. */
+	uint32_t trace_events;
+	void (*take_trace)(unsigned cpu, const struct tl_trace_record *records, size_t count, uint64_t lost);
 	bool quiet;      /* print nothing of what a guest has to say unless it fails */
 	uint64_t tsc_hz; /* 0: unknown */
 	/* Replaces the EPT entry at `level` (1 to 4) on the way to `gpa` by (entry & keep) | set, for tests of damage;

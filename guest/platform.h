@@ -73,6 +73,7 @@ struct platform {
 	char fault[PLATFORM_FAULT]; /* the first thing that a host-side check found wrong; "" if none */
 	struct guest_end end;
 	_Atomic bool ended;
+	bool traces;               /* the guest turned a trace on */
 	_Atomic unsigned nr_awake; /* vCPUs that were started and have not halted */
 	struct platform_vcpu vcpu[ABI_VCPUS];
 	struct platform_cpu cpu[TL_MAX_CPUS];

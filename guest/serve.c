@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "guest/serve.h"
 #include "guest/calls.h"
+#include "guest/traced.h"
 
 /* The first to end the guest may say how. */
 static struct guest_end *claim_end(struct platform_vcpu *vcpu, unsigned ending)
@@ -108,6 +109,7 @@ bool serve_exit(struct platform_vcpu *vcpu)
 		exit->io.data = UINT32_MAX; /* no port is claimed: all ones, and writes go nowhere */
 		return true;
 	case TL_EXIT_KICKED:
+		traced_drain(vcpu->platform->services, vcpu->ran_on);
 		return !atomic_load_explicit(&vcpu->platform->ended, memory_order_relaxed);
 	case TL_EXIT_HLT:
 		serve_halt(vcpu);

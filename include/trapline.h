@@ -373,9 +373,11 @@ enum tl_status tl_vcpu_inject(struct tl_vcpu *vcpu, const struct tl_event *event
 enum tl_status tl_vcpu_get(struct tl_vcpu *vcpu, struct tl_state *state);
 enum tl_status tl_vcpu_set(struct tl_vcpu *vcpu, const struct tl_state *state);
 
-/* Counts, trace records. */
+/* Counts. */
 #include <trapline_stats.h>
 /* What only the CPU itself shows. */
 #include <trapline_selftest.h>
+/* The trace. */
+#include <trapline_trace.h>
 
 #endif

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* What a VM has counted, and the trace of its CPUs. Included by trapline.h. */
+/* What a VM has counted. Included by trapline.h. */
 #ifndef TRAPLINE_STATS_H
 #define TRAPLINE_STATS_H
 
-#include <stddef.h>
 #include <stdint.h>
 
 struct tl_vm;
@@ -27,27 +26,5 @@ struct tl_stats {
 
 /* Context: host. A vCPU that runs meanwhile may be counted a little late. live_mmio_entries walks the tables. */
 void tl_stats(struct tl_vm *vm, struct tl_stats *stats);
-
-enum tl_trace_event { TL_TRACE_MARK_MMIO_SPTE, TL_TRACE_CHECK_MMIO_SPTE, TL_TRACE_HANDLE_MMIO_PAGE_FAULT };
-
-/* One record of a per-CPU ring. */
-struct tl_trace_record {
-	uint64_t tsc;
-	uint32_t event;   /* enum tl_trace_event */
-	uint32_t verdict; /* check: enum verdict, 0 is EMULATE (valid) */
-	uint64_t gpa;
-	uint64_t spte;
-	uint32_t spte_tag; /* the tag in the entry */
-	uint32_t map_tag;  /* the tag of that range in the map */
-	uint32_t range;
-	uint32_t reserved;
-};
-
-/* Turns events on (a mask of 1 << enum tl_trace_event) for all CPUs, 0 turns all off. A vCPU that runs meanwhile
- * may trace CHECK_MMIO_SPTE only from its next tl_vcpu_run() on. Context: host. */
-void tl_trace_enable(uint32_t events);
-/* Takes up to `count` records of `cpu`, oldest first, and returns how many; *lost counts the overwritten ones.
- * Precondition: called on that CPU. Context: host. */
-size_t tl_trace_read(unsigned cpu, struct tl_trace_record *records, size_t count, uint64_t *lost);
 
 #endif

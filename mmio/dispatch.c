@@ -6,6 +6,7 @@
 #include "mmio/memory.h"
 #include "mmio/ring.h"
 #include "mmu/dirty.h"
+#include "mmu/trace.h"
 
 /* Whether a device of these sizes takes `count` bytes, 1, 2, 4 or 8, at `gpa`. */
 static bool takes(unsigned sizes, gpa_t gpa, unsigned count)
@@ -125,8 +126,8 @@ static enum mmio_progress dispatch_doorbell(const struct mmio_environment *env, 
 	return ask_device(env, range, gpa, count, write, data);
 }
 
-enum mmio_progress mmio_dispatch(const struct mmio_environment *env, const struct map_range *range, gpa_t gpa,
-				 unsigned count, bool write, uint64_t *data)
+ALWAYS_INLINE enum mmio_progress dispatch(const struct mmio_environment *env, const struct map_range *range, gpa_t gpa,
+					  unsigned count, bool write, uint64_t *data)
 {
 	switch (range->kind) {
 	case MAP_RAM:
@@ -158,4 +159,27 @@ enum mmio_progress mmio_dispatch(const struct mmio_environment *env, const struc
 	default:
 		return no_device(write ? &env->stats->hole_writes : &env->stats->hole_reads, 1, write, count, data);
 	}
+}
+
+static COLD void trace_dispatched(enum mmio_progress progress, const struct map_range *range, gpa_t gpa, unsigned count,
+				  bool write, uint64_t data)
+{
+	enum tl_trace_access how = write ? TL_TRACE_WRITE : TL_TRACE_READ;
+
+	/* Memory is no device, but for the writes to ROM. What has to be drained first will be dispatched again. */
+	if (range->kind == MAP_RAM || (range->kind == MAP_ROM && !write) || progress == MMIO_DRAIN)
+		return;
+	if (progress == MMIO_EMBEDDER && !write)
+		how = TL_TRACE_UNSATISFIED;
+	trace_access(how, range, gpa, count, how == TL_TRACE_UNSATISFIED ? 0 : data & insn_mask[count]);
+}
+
+enum mmio_progress mmio_dispatch(const struct mmio_environment *env, const struct map_range *range, gpa_t gpa,
+				 unsigned count, bool write, uint64_t *data)
+{
+	enum mmio_progress progress = dispatch(env, range, gpa, count, write, data);
+
+	if (trace_is_on(TL_TRACE_MMIO))
+		trace_dispatched(progress, range, gpa, count, write, *data);
+	return progress;
 }

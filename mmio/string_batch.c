@@ -4,6 +4,7 @@
 #include "mmio/emulate.h"
 #include "mmio/memory.h"
 #include "mmio/unit.h"
+#include "mmu/trace.h"
 #include "mmu/vm.h"
 
 #define RFLAGS_DF BIT(10)
@@ -57,7 +58,8 @@ static bool look_at(struct side *side, const struct mmio_span *span, unsigned re
 	bool down = cpu->rflags & RFLAGS_DF;
 	uint64_t left;
 
-	if (span->first != span->size)
+	/* Accesses that are traced are done one by one. */
+	if (span->first != span->size || trace_is_on(TL_TRACE_MMIO))
 		return false;
 	side->gpa = down ? span->gpa[0] - size : span->gpa[0] + size;
 	if ((side->gpa ^ span->gpa[0]) >> PAGE_SHIFT)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "mmu/ept_table.h"
 #include "mmu/hooks.h"
+#include "mmu/trace.h"
 
 /* A leaf of execute-only memory, on a CPU that has it. */
 static bool is_execute_only(ept_entry_t entry, unsigned level)
@@ -124,6 +125,8 @@ static bool zap_present(void *context, ept_slot_t *slot, ept_entry_t entry)
 
 void ept_zap_present(struct tl_vm *vm, gpa_t first, gpa_t last)
 {
+	if (trace_is_on(TL_TRACE_ZAP))
+		trace_numbers(TL_TRACE_ZAP, first, last);
 	visit_table(vm->root, EPT_LEVELS, 0, first, last, zap_present, NULL);
 }
 
@@ -142,6 +145,8 @@ static bool zap_mmio(void *context, ept_slot_t *slot, ept_entry_t entry)
 
 void ept_zap_mmio(struct tl_vm *vm)
 {
+	if (trace_is_on(TL_TRACE_ZAP))
+		trace_numbers(TL_TRACE_ZAP, 0, BIT(48) - 1);
 	visit_table(vm->root, EPT_LEVELS, 0, 0, BIT(48) - 1, zap_mmio, vm);
 }
 

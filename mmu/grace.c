@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "mmu/hooks.h"
 #include "mmu/running.h"
-#include "mmu/vm.h"
+#include "mmu/trace.h"
 
 /* How often a wait looks before it kicks: most vCPUs pass by themselves within an exit. */
 enum { PATIENCE = 1000 };
@@ -44,6 +44,8 @@ void grace_flush_and_announce(struct grace_reader *reader, unsigned cpu)
 
 	mmu_cpu.flush(vm);
 	vm->flushed[cpu] = flush;
+	if (trace_is_on(TL_TRACE_FLUSH))
+		trace_numbers(TL_TRACE_FLUSH, 0, flush);
 	reader->entry_round = reader->pending ? GRACE_ATTENTION : round;
 	/* release: as in grace_announce_on(). */
 	atomic_store_explicit(&reader->word, round, memory_order_release);
@@ -75,16 +77,25 @@ bool grace_passed(struct tl_vm *vm, uint64_t round)
 	return true;
 }
 
+static void kick(const struct grace_reader *reader)
+{
+	unsigned cpu = atomic_load_explicit(&reader->cpu, memory_order_relaxed);
+
+	if (trace_is_on(TL_TRACE_KICK))
+		trace_numbers(TL_TRACE_KICK, 0, cpu);
+	hooks->kick(cpu);
+}
+
 static void kick_late(struct tl_vm *vm, uint64_t round)
 {
 	vm_lock(vm);
 	for (struct grace_reader *reader = vm->readers; reader; reader = reader->next)
 		if (!reader_passed(reader, round))
-			hooks->kick(atomic_load_explicit(&reader->cpu, memory_order_relaxed));
+			kick(reader);
 	vm_unlock(vm);
 }
 
-bool grace_wait(struct tl_vm *vm, uint64_t round, struct grace_reader *self)
+static bool wait_passed(struct tl_vm *vm, uint64_t round, struct grace_reader *self)
 {
 	for (unsigned looks = 1;; looks++) {
 		bool passed;
@@ -102,4 +113,17 @@ bool grace_wait(struct tl_vm *vm, uint64_t round, struct grace_reader *self)
 			kick_late(vm, round);
 		__builtin_ia32_pause();
 	}
+}
+
+bool grace_wait(struct tl_vm *vm, uint64_t round, struct grace_reader *self)
+{
+	uint64_t begin;
+	bool passed;
+
+	if (!trace_is_on(TL_TRACE_GRACE))
+		return wait_passed(vm, round, self);
+	begin = __builtin_ia32_rdtsc();
+	passed = wait_passed(vm, round, self);
+	trace_numbers(TL_TRACE_GRACE, __builtin_ia32_rdtsc() - begin, round);
+	return passed;
 }

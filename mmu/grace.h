@@ -27,6 +27,7 @@ struct grace_reader {
 	_Atomic uint32_t in_run; /* inside tl_vcpu_run(): may hold a map */
 	_Atomic uint32_t kicked;
 	_Atomic uint32_t cpu; /* where it runs or last ran */
+	uint16_t number;      /* names it in trace records */
 	struct tl_vm *vm;
 	struct tl_edit *pending; /* commits made in callbacks of this vCPU, to be completed by it; oldest first */
 	struct grace_reader *next;

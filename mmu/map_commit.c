@@ -3,6 +3,7 @@
 #include "mmu/ept_table.h"
 #include "mmu/hooks.h"
 #include "mmu/map_edit.h"
+#include "mmu/trace.h"
 
 /* Maps that may wait for their grace period at once. A commit that finds as many waits itself. */
 enum { MAX_RETIRED = 16 };
@@ -85,6 +86,8 @@ uint64_t map_publish(struct tl_vm *vm, struct map *map)
 	atomic_store_explicit(&vm->map, map, memory_order_release);
 	atomic_fetch_add_explicit(&vm->publications, 1, memory_order_relaxed);
 	round = grace_raise(vm);
+	if (trace_is_on(TL_TRACE_COMMIT))
+		trace_commit(map);
 	old->retired_round = round;
 	old->next = vm->retired;
 	vm->retired = old;

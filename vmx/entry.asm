@@ -36,8 +36,9 @@ default rel
 
 %define VMCS_HOST_RSP 0x6c14
 
-global vmx_run, vmx_exit_entry, vmx_exit_once
+global vmx_run, vmx_exit_entry, vmx_exit_traced, vmx_exit_once
 extern vcpu_exit_fast, vcpu_exit, exit_mmio
+extern vcpu_exit_traced, exit_mmio_traced, vcpu_trace_entry
 
 section .text.hot progbits alloc exec nowrite align=16
 
@@ -129,13 +130,14 @@ vmx_run:
 	vmlaunch
 	jmp .failed
 
-align 16
-vmx_exit_entry:
+; After an exit. %1: the handler of fast ones, %2: that of accesses. %3, %4: where the guest is entered again from, with
+; the preserved registers in the CPU or not.
+%macro EXIT 4
 	SAVE_OTHERS
-	call vcpu_exit_fast
+	call %1
 	mov rdi, [rsp]
 	test eax, eax
-	jz vmx_run.resume
+	jz %3
 	js .mmio
 	SAVE_PRESERVED
 	cmp eax, VCPU_FULL
@@ -143,17 +145,34 @@ vmx_exit_entry:
 	call vcpu_exit
 	mov rdi, [rsp]
 	test eax, eax
-	jz vmx_run.resume_full
+	jz %4
 	jmp vmx_run.leave
 .mmio:
 	SAVE_PRESERVED
-	call exit_mmio
+	call %2
 	mov rdi, [rsp]
 	test eax, eax
-	jz vmx_run.resume
+	jz %3
 	cmp eax, VCPU_RELOAD
-	je vmx_run.resume_full
+	je %4
 	jmp vmx_run.leave
+%endmacro
+
+align 16
+vmx_exit_entry:
+	EXIT vcpu_exit_fast, exit_mmio, vmx_run.resume, vmx_run.resume_full
+
+align 16
+vmx_exit_traced:
+	EXIT vcpu_exit_traced, exit_mmio_traced, .resume, .resume_full
+.resume:
+	call vcpu_trace_entry
+	mov rdi, [rsp]
+	jmp vmx_run.resume
+.resume_full:
+	call vcpu_trace_entry
+	mov rdi, [rsp]
+	jmp vmx_run.resume_full
 
 section .text progbits alloc exec nowrite align=16
 

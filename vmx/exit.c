@@ -11,7 +11,8 @@
 #include "vmx/exit_reason.h"
 #include "vmx/vmcs_dump.h"
 
-static enum vcpu_action exit_ept_misconfig(struct tl_vcpu *vcpu)
+/* `traced` is a constant where it is inlined. */
+ALWAYS_INLINE enum vcpu_action exit_ept_misconfig(struct tl_vcpu *vcpu, bool traced)
 {
 	gpa_t gpa = vmcs_read(VMCS_GUEST_PHYSICAL_ADDRESS);
 	/* acquire: what the map points to was written before it was published (rule 2). The only load of this exit. */
@@ -30,12 +31,12 @@ static enum vcpu_action exit_ept_misconfig(struct tl_vcpu *vcpu)
 		return is_mmio_spte(entry) ? exit_ept_misconfig_stale(vcpu, map, gpa, cached, entry)
 					   : exit_ept_misconfig_slow(vcpu, map, gpa);
 	counter_add(&vcpu->reader.stats.fresh, 1);
-	if (range->kind >= MAP_DOORBELL_COUNT) /* and no memory, which has no MMIO entries */
+	if (!traced && range->kind >= MAP_DOORBELL_COUNT) /* and no memory, which has no MMIO entries */
 		return exit_doorbell(vcpu, map, range, gpa);
 	vcpu->exit_gpa = gpa;
 	vcpu->exit_map = map;
 	vcpu->exit_range = range;
-	return VCPU_MMIO;
+	return traced ? vcpu_trace_fresh(vcpu) : VCPU_MMIO;
 }
 
 /* VMCALL with RAX = 0 asks whether Trapline is there: 0 says so. Everything else is the embedder's. */
@@ -53,10 +54,21 @@ HOT enum vcpu_action vcpu_exit_fast(struct tl_vcpu *vcpu)
 
 	counter_add(&vcpu->reader.stats.exits, 1);
 	if (likely(reason == EXIT_REASON_EPT_MISCONFIGURATION))
-		return exit_ept_misconfig(vcpu);
+		return exit_ept_misconfig(vcpu, false);
 	if (reason == EXIT_REASON_VMCALL)
 		return exit_vmcall_fast(vcpu);
 	return VCPU_FULL;
+}
+
+/* The same while exits are traced: where HOST_RIP leads then (vmx/exit_traced.c). */
+enum vcpu_action vcpu_exit_traced(struct tl_vcpu *vcpu)
+{
+	uint32_t reason = vcpu_trace_exit(vcpu);
+
+	if (reason != EXIT_REASON_EPT_MISCONFIGURATION)
+		return vcpu_exit_fast(vcpu);
+	counter_add(&vcpu->reader.stats.exits, 1);
+	return exit_ept_misconfig(vcpu, true);
 }
 
 static enum vcpu_action exit_vmcall(struct tl_vcpu *vcpu)

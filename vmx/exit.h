@@ -20,6 +20,21 @@ enum { VECTOR_DB = 1, VECTOR_UD = 6, VECTOR_GP = 13, VECTOR_PF = 14, VECTOR_AC =
 enum vcpu_action vcpu_exit_fast(struct tl_vcpu *vcpu);
 enum vcpu_action vcpu_exit(struct tl_vcpu *vcpu);
 enum vcpu_action exit_mmio(struct tl_vcpu *vcpu);
+/* What it calls instead while exits are traced, and before an entry. */
+enum vcpu_action vcpu_exit_traced(struct tl_vcpu *vcpu);
+enum vcpu_action exit_mmio_traced(struct tl_vcpu *vcpu);
+void vcpu_trace_entry(struct tl_vcpu *vcpu);
+
+/* exit_traced.c: records of an exit, whose reason it returns, and of a doorbell that nothing is decoded for. */
+uint32_t vcpu_trace_exit(struct tl_vcpu *vcpu);
+/* A fresh access to exit_gpa in exit_range: recorded, and then a doorbell rung, or VCPU_MMIO. */
+enum vcpu_action vcpu_trace_fresh(struct tl_vcpu *vcpu);
+void vcpu_trace_ring(const struct tl_vcpu *vcpu, const struct map_range *range, gpa_t gpa);
+
+/* Has the vCPU's exits go the way that trace_events asks for. Precondition: its VMCS is current. */
+COLD void vcpu_trace_switch(struct tl_vcpu *vcpu);
+/* The embedder has completed a read that was left to it. */
+COLD void vcpu_trace_completed(struct tl_vcpu *vcpu, uint64_t data);
 
 /*
  * What the fast compare before an entry found: a new round, or something that wants to be looked at. Completes the

@@ -30,11 +30,8 @@ static bool same_again(struct tl_vcpu *vcpu, gpa_t gpa, ept_entry_t entry)
 	return same;
 }
 
-/* While checks are traced nothing is cached, so that each takes the way that traces it. */
 static void cache_slot(struct tl_vcpu *vcpu, gpa_t gpa, const struct ept_walk *walk)
 {
-	if (trace_is_on(TL_TRACE_CHECK_MMIO_SPTE))
-		return;
 	vcpu->slots[gpa >> PAGE_SHIFT & (SLOT_CACHE_SIZE - 1)] =
 		(struct ept_slot_cache){.gfn = gpa >> PAGE_SHIFT, .slot = walk->slot, .level = walk->level};
 }
@@ -104,7 +101,7 @@ ALWAYS_INLINE enum vcpu_action handle_mmio_page_fault(struct tl_vcpu *vcpu, cons
 	enum mmu_fault fault = mmu_fault(vcpu->vm, map, gpa, access, walk, &range);
 
 	if (trace_is_on(TL_TRACE_HANDLE_MMIO_PAGE_FAULT))
-		trace_record(TL_TRACE_HANDLE_MMIO_PAGE_FAULT, map, gpa, walk->entry, 0);
+		trace_spte(TL_TRACE_HANDLE_MMIO_PAGE_FAULT, map, gpa, walk->entry, fault);
 	if (unlikely(fault != MMU_SERVE))
 		return fault_without_access(vcpu, fault, gpa, walk);
 	if (likely(!map_is_memory(range)))
@@ -120,9 +117,10 @@ ALWAYS_INLINE enum vcpu_action handle_mmio_page_fault(struct tl_vcpu *vcpu, cons
 /* What serves the access of a misconfiguration once its range is known. */
 ALWAYS_INLINE enum vcpu_action serve_misconfig(struct tl_vcpu *vcpu, enum vcpu_action action)
 {
-	if (likely(action == VCPU_MMIO) && unlikely(map_is_doorbell(vcpu->exit_range)))
-		return exit_doorbell(vcpu, vcpu->exit_map, vcpu->exit_range, vcpu->exit_gpa);
-	return action;
+	if (unlikely(action != VCPU_MMIO) || likely(!map_is_doorbell(vcpu->exit_range)))
+		return action;
+	vcpu_trace_ring(vcpu, vcpu->exit_range, vcpu->exit_gpa);
+	return exit_doorbell(vcpu, vcpu->exit_map, vcpu->exit_range, vcpu->exit_gpa);
 }
 
 HOT enum vcpu_action exit_ept_misconfig_uncached(struct tl_vcpu *vcpu, const struct map *map, gpa_t gpa)
@@ -132,7 +130,7 @@ HOT enum vcpu_action exit_ept_misconfig_uncached(struct tl_vcpu *vcpu, const str
 	struct ept_walk walk;
 
 	ept_descend(vcpu->vm, gpa, &walk);
-	if (unlikely(check_mmio_spte(map, walk.entry, &range) != MMIO_EMULATE) || trace_is_on(TL_TRACE_CHECK_MMIO_SPTE))
+	if (unlikely(check_mmio_spte(map, walk.entry, &range) != MMIO_EMULATE) || unlikely(vcpu->exits_traced))
 		return exit_ept_misconfig_slow(vcpu, map, gpa);
 	cached->gfn = gpa >> PAGE_SHIFT;
 	cached->slot = walk.slot;
@@ -151,6 +149,8 @@ enum vcpu_action exit_ept_misconfig_stale(struct tl_vcpu *vcpu, const struct map
 	struct ept_walk walk = {.slot = cached->slot, .entry = entry, .level = cached->level};
 
 	vcpu->exit_gpa = gpa;
+	if (trace_is_on(TL_TRACE_CHECK_MMIO_SPTE))
+		trace_spte(TL_TRACE_CHECK_MMIO_SPTE, map, gpa, entry, MMIO_INVALID);
 	return serve_misconfig(vcpu, handle_mmio_page_fault(vcpu, map, gpa, MMU_READ, &walk));
 }
 
@@ -167,7 +167,7 @@ enum vcpu_action exit_ept_misconfig_slow(struct tl_vcpu *vcpu, const struct map 
 	ept_walk(vcpu->vm, gpa & (EPT_REACH - 1), &walk);
 	verdict = mmu_examine(map, &walk, &range);
 	if (trace_is_on(TL_TRACE_CHECK_MMIO_SPTE))
-		trace_record(TL_TRACE_CHECK_MMIO_SPTE, map, gpa, walk.entry, verdict);
+		trace_spte(TL_TRACE_CHECK_MMIO_SPTE, map, gpa, walk.entry, verdict);
 	if (delivering)
 		exit_deliver_again(vcpu);
 	switch (verdict) {
@@ -214,7 +214,7 @@ static enum vcpu_action serve_violation(struct tl_vcpu *vcpu, uint64_t qualifica
 	if (qualification & VIOLATION_FETCH)
 		return exit_stop(vcpu, TL_STOP_FETCH, 0);
 	/* Called with all registers saved: they are loaded again whatever has changed. */
-	return exit_mmio(vcpu) & ~VCPU_RELOAD;
+	return (unlikely(vcpu->exits_traced) ? exit_mmio_traced(vcpu) : exit_mmio(vcpu)) & ~VCPU_RELOAD;
 }
 
 enum vcpu_action exit_ept_violation(struct tl_vcpu *vcpu)

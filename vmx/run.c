@@ -19,14 +19,14 @@ void vcpu_flush_ept(struct tl_vm *vm)
 }
 
 /*
- * The slot cache holds addresses of table pages, like the CPU's paging-structure caches: one flush number for both. It
- * is flushed, too, when tracing goes on, since the way it shortens is the one that traces.
+ * The slot cache holds addresses of table pages, like the CPU's paging-structure caches: one flush number for both. One
+ * compare looks whether tracing was switched, too: both numbers only grow.
  */
 static uint64_t slots_number(const struct tl_vcpu *vcpu)
 {
-	/* relaxed: grace_announce() has just looked, with the ordering that matters. */
+	/* relaxed: grace_announce() has just looked, with the ordering that matters. acquire: what was switched to. */
 	return atomic_load_explicit(&vcpu->vm->flush_number, memory_order_relaxed) +
-	       atomic_load_explicit(&trace_switches, memory_order_relaxed);
+	       atomic_load_explicit(&trace_switches, memory_order_acquire);
 }
 
 static void flush_slots(struct tl_vcpu *vcpu)
@@ -38,6 +38,7 @@ static void flush_slots(struct tl_vcpu *vcpu)
 	for (unsigned i = 0; i < SLOT_CACHE_SIZE; i++)
 		vcpu->slots[i].gfn = UINT64_MAX;
 	vcpu->slots_flushed = number;
+	vcpu_trace_switch(vcpu);
 }
 
 enum vcpu_action vcpu_attention(struct tl_vcpu *vcpu)
@@ -81,6 +82,8 @@ static enum vcpu_action complete_exit(struct tl_vcpu *vcpu)
 	case PENDING_PLAIN_WRITE:
 		return complete_plain(vcpu, false);
 	case PENDING_MMIO:
+		if (trace_is_on(TL_TRACE_MMIO))
+			vcpu_trace_completed(vcpu, exit->mmio.data);
 		return mmio_resume(vcpu, exit->mmio.data);
 	case PENDING_PORT:
 		return mmio_resume(vcpu, exit->io.data);
@@ -118,6 +121,8 @@ static enum vcpu_action enter(struct tl_vcpu *vcpu)
 {
 	if (!can_enter(vcpu))
 		return exit_stop(vcpu, TL_STOP_UNSUPPORTED, 0);
+	if (trace_is_on(TL_TRACE_ENTRY))
+		vcpu_trace_entry(vcpu);
 	return vmx_run(vcpu);
 }
 

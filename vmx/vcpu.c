@@ -118,6 +118,7 @@ static struct tl_vcpu *alloc_vcpu(struct tl_vm *vm)
 	*(uint32_t *)vcpu->vmcs_region = vmx_capability.revision;
 	vcpu->vmcs = host_to_phys(vcpu->vmcs_region);
 	vcpu->access.vcpu = vcpu;
+	vcpu->reader.number = vcpu->vpid;
 	vcpu->rflags_slow = RFLAGS_TF;
 	extended_state_init(vcpu);
 	return vcpu;

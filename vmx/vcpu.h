@@ -171,6 +171,9 @@ struct tl_vcpu {
 	uint64_t trusted_length;            /* of a doorbell's instruction, at most; 0: it is decoded */
 	uint64_t rflags_slow;               /* RFLAGS bits that make skipping an instruction more than a store to RIP */
 	struct tl_mmio access;
+	bool exits_traced;       /* HOST_RIP is vmx_exit_traced */
+	struct map_range traced; /* stands in for *traced_range then */
+	const struct map_range *traced_range;
 	const struct decoded *last_served; /* the first one of the last cluster */
 	uint64_t last_cluster;             /* which exit that was */
 	struct tl_exit *exit;
@@ -225,8 +228,9 @@ _Static_assert(offsetof(struct tl_vcpu, gpr) == 0 && offsetof(struct tl_vcpu, ho
 
 /* entry.asm: runs the guest until a handler returns VCPU_LEAVE (then that) or an entry fails (VCPU_FAILED). */
 enum vcpu_action vmx_run(struct tl_vcpu *vcpu);
-void vmx_exit_entry(void); /* HOST_RIP */
-void vmx_exit_once(void);  /* the same, of a vCPU whose every exit ends vmx_run() with VCPU_LEAVE */
+void vmx_exit_entry(void);  /* HOST_RIP */
+void vmx_exit_traced(void); /* the same while exits are traced */
+void vmx_exit_once(void);   /* the same, of a vCPU whose every exit ends vmx_run() with VCPU_LEAVE */
 
 /*
  * vmx/residence.c: makes the vCPU's VMCS current on this CPU, with this CPU's host state; loads its FPU and debug

@@ -6,6 +6,7 @@
  * both.
  */
 #include "guest/stubs/bench.h"
+#include <trapline.h>
 
 enum { RANGES = 16, GROWN_RANGES = 1000 };
 
@@ -286,6 +287,19 @@ static void measure_other_kinds(void)
 	remove_other_kinds();
 }
 
+/* The records of an access, of which tools/bench works out what one costs. */
+enum {
+	EVENTS_OF_ACCESS =
+		1 << TL_TRACE_EXIT | 1 << TL_TRACE_CHECK_MMIO_SPTE | 1 << TL_TRACE_MMIO | 1 << TL_TRACE_ENTRY,
+};
+
+static void measure_trace(void)
+{
+	CHECK_EQUAL(vmcall(HC_TRACE, EVENTS_OF_ACCESS, 0, 0, 0), 0);
+	SAMPLE_ACCESS("mmio_read32_traced_ticks", TICKS(READ, DEVICE_PLAIN0_AT), true);
+	CHECK_EQUAL(vmcall(HC_TRACE, 0, 0, 0, 0), 0);
+}
+
 static void measure(void)
 {
 	uint64_t add;
@@ -299,6 +313,7 @@ static void measure(void)
 	add = measure_commits();
 	measure_memory();
 	measure_other_kinds();
+	measure_trace();
 	CHECK_EQUAL(vmcall(HC_GROW, GROWN_RANGES, 0, 0, 0), 0);
 	CHECK_EQUAL(lib_stats().ranges, GROWN_RANGES);
 	measure_large_map(add);
@@ -359,6 +374,8 @@ static void trace(void)
 	TRACE_ACCESS("doorbell", WRITE, DEVICE_BELL0_AT);
 	TRACE_ACCESS("doorbell_evicted", WRITE, evicted(DEVICE_BELL0_AT));
 	TRACE_ACCESS("coalesced_write32", WRITE, drained(DEVICE_COALESCED_AT));
+	CHECK_EQUAL(vmcall(HC_TRACE, EVENTS_OF_ACCESS, 0, 0, 0), 0);
+	TRACE_ACCESS("recorded_read32", READ, DEVICE_PLAIN0_AT);
 }
 
 int main(const struct multiboot_info *info)

@@ -46,7 +46,8 @@ static void reads_every_word(void **context)
 	assert_true(parse("quiet trace together  mmio-level=2\ttag-bits=0x6 generation=0xffffffffffffffff guest=wrap "
 			  "crash=text"));
 	assert_true(options.quiet);
-	assert_true(options.trace);
+	assert_int_equal(options.trace, 1 << TL_TRACE_MARK_MMIO_SPTE | 1 << TL_TRACE_CHECK_MMIO_SPTE |
+						1 << TL_TRACE_HANDLE_MMIO_PAGE_FAULT);
 	assert_true(options.together);
 	assert_int_equal(options.mmio_level, 2);
 	assert_int_equal(options.tag_bits, 6);
@@ -54,6 +55,16 @@ static void reads_every_word(void **context)
 	assert_int_equal(options.nr_guests, 1);
 	assert_string_equal(options.guests[0], "wrap");
 	assert_int_equal(options.crash, BOOT_CRASH_TEXT);
+}
+
+static void reads_events_to_trace(void **context)
+{
+	(void)context;
+	assert_true(parse("trace=exit,kick quiet"));
+	assert_int_equal(options.trace, 1 << TL_TRACE_EXIT | 1 << TL_TRACE_KICK);
+	assert_refused("trace=", "trace[=NAME[,NAME]]: exit, entry, mark_mmio_spte");
+	assert_refused("trace=exit,", "trace[=NAME");
+	assert_refused("trace=exits", "\"trace=exits\"");
 }
 
 static void reads_the_ends_of_ranges(void **context)
@@ -142,8 +153,8 @@ static void refuses_unknown_words(void **context)
 {
 	(void)context;
 	assert_refused("quiet gest=hammer", "unknown word \"gest=hammer\"");
-	assert_refused("gest=hammer",
-		       "help, guest=NAME[,NAME], selftest, quiet, together, trace, mmio-level=1..3, tag-bits=1..19");
+	assert_refused("gest=hammer", "help, guest=NAME[,NAME], selftest, quiet, together, trace[=NAME[,NAME]], "
+				      "mmio-level=1..3, tag-bits=1..19");
 	assert_refused("Quiet", "\"Quiet\"");
 	assert_refused("quie", "\"quie\"");
 	assert_refused("quiett", "\"quiett\"");
@@ -286,8 +297,8 @@ static void names_the_nearest_word(void **context)
 		    {"mmiolevel=2", "mmio-level=1..3;"},
 		    {"genration=7", "generation=N;"},
 		    {"hlep", "help;"},
-		    {"of=vpid", "off=FEATURE[,FEATURE];"},
-		    {"Trace", "trace;"}};
+		    {"of=vpid", "off=NAME[,NAME];"},
+		    {"Trace", "trace[=NAME[,NAME]];"}};
 	char words[64];
 
 	(void)context;
@@ -313,6 +324,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(reads_nothing),
 		cmocka_unit_test(reads_every_word),
+		cmocka_unit_test(reads_events_to_trace),
 		cmocka_unit_test(reads_the_ends_of_ranges),
 		cmocka_unit_test(reads_choices_in_order),
 		cmocka_unit_test(reads_sets),

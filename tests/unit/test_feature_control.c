@@ -32,6 +32,10 @@ void vmx_exit_entry(void)
 {
 }
 
+void vmx_exit_traced(void)
+{
+}
+
 static uint64_t read_msr(uint32_t msr)
 {
 	return msr == MSR_IA32_FEATURE_CONTROL ? feature_control : 0;

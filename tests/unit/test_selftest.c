@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The self-test's checks pass on a CPU that does all as the SDM says, and each fails on one that does not. */
-#include "tests/unit/flawed_cpu.h"
 #include "tests/unit/hosted.h"
+#include "tests/unit/vcpu_flawed.h"
 #include <setjmp.h>
 #include <stdarg.h>
 #include <string.h>

@@ -49,6 +49,11 @@ void vmx_exit_entry(void)
 	fail_msg("HOST_RIP is reached");
 }
 
+void vmx_exit_traced(void)
+{
+	fail_msg("HOST_RIP is reached");
+}
+
 static enum tl_status device(struct tl_mmio *access)
 {
 	assert_true(device_log.count < DEVICE_ACCESSES);
@@ -183,21 +188,30 @@ void go_to_user_mode(void)
 			guest_ptes[i] |= U;
 }
 
+/* What entry.asm does with the exit that the VMCS describes. */
+static enum vcpu_action take_exit(void)
+{
+	bool traced = field(VMCS_HOST_RIP) == (uintptr_t)vmx_exit_traced;
+	enum vcpu_action action = traced ? vcpu_exit_traced(guest_vcpu) : vcpu_exit_fast(guest_vcpu);
+
+	if (action == VCPU_MMIO)
+		action = (traced ? exit_mmio_traced(guest_vcpu) : exit_mmio(guest_vcpu)) & ~VCPU_RELOAD;
+	else if (action == VCPU_FULL)
+		action = vcpu_exit(guest_vcpu);
+	if (traced && action == VCPU_RESUME)
+		vcpu_trace_entry(guest_vcpu);
+	return action;
+}
+
 enum vcpu_action exit_at(gva_t linear)
 {
 	gpa_t gpa = (guest_ptes[linear / PAGE] & 0xfffffffff000) | linear % PAGE;
 	bool misconfigured = (walk_to(gpa).entry & 7) == 6;
-	enum vcpu_action action;
 
 	set_field(VMCS_EXIT_REASON, misconfigured ? EXIT_REASON_EPT_MISCONFIGURATION : EXIT_REASON_EPT_VIOLATION);
 	set_field(VMCS_GUEST_PHYSICAL_ADDRESS, gpa);
 	set_field(VMCS_EXIT_QUALIFICATION, 0x181); /* a read; of a misconfiguration it says nothing */
-	action = vcpu_exit_fast(guest_vcpu);
-	if (action == VCPU_MMIO)
-		action = exit_mmio(guest_vcpu) & ~VCPU_RELOAD;
-	else if (action == VCPU_FULL)
-		action = vcpu_exit(guest_vcpu);
-	return action;
+	return take_exit();
 }
 
 void expect_served(gva_t rip, gva_t linear, gva_t next)

@@ -3,8 +3,8 @@
  * A CPU that runs the guest of the self-test: it walks the EPT in memory, caches translations until INVEPT, sets
  * accessed and dirty flags, logs pages, counts its timer down, and can be told to do one of these things wrong.
  */
-#ifndef UNIT_FLAWED_CPU_H
-#define UNIT_FLAWED_CPU_H
+#ifndef UNIT_VCPU_FLAWED_H
+#define UNIT_VCPU_FLAWED_H
 
 #include "tests/unit/mock/vmx/asm.h"
 

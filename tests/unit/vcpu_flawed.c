@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "tests/unit/flawed_cpu.h"
+#include "tests/unit/vcpu_flawed.h"
 
 #include "mmu/hooks.h"
 #include "tests/unit/hosted.h"
@@ -248,6 +248,10 @@ void vmx_exit_entry(void)
 }
 
 void vmx_exit_once(void)
+{
+}
+
+void vmx_exit_traced(void)
 {
 }
 
