@@ -116,8 +116,9 @@ enum tl_status tl_features_off(uint32_t features);
 
 /*
  * Turns VMX on for the calling CPU (IA32_FEATURE_CONTROL is set and locked where firmware left it 0).
- * Errors: the sentence for each missing feature is in tl_status_text(). TL_OK if it was up.
- * Preconditions: 64-bit paging, ring 0, interrupts off. Context: host. SDM vol. 3, 24.6 to 24.8.
+ * Errors: the sentence for each missing feature is in tl_status_text(). TL_OK if it was up. After TL_NO_MEMORY it is
+ * not, and may be tried again. Preconditions: 64-bit paging, ring 0, interrupts off. Context: host. SDM vol. 3, 24.6
+ * to 24.8.
  */
 enum tl_status tl_cpu_up(void);
 

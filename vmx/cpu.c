@@ -180,10 +180,15 @@ static enum tl_status probe_once(void)
 {
 	static atomic_flag probed = ATOMIC_FLAG_INIT;
 
+	enum tl_status status;
+
 	/* relaxed: a CPU that comes up meanwhile decodes until the probe is done. */
 	if (atomic_flag_test_and_set_explicit(&probed, memory_order_relaxed))
 		return TL_OK;
-	return probe_instruction_length();
+	status = probe_instruction_length();
+	if (status)
+		atomic_flag_clear_explicit(&probed, memory_order_relaxed);
+	return status;
 }
 
 enum tl_status tl_cpu_up(void)
@@ -220,7 +225,10 @@ enum tl_status tl_cpu_up(void)
 		return status;
 	}
 	cpu->up = true;
-	return probe_once();
+	status = probe_once();
+	if (status)
+		tl_cpu_down();
+	return status;
 }
 
 void tl_cpu_down(void)

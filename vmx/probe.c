@@ -128,6 +128,8 @@ static enum tl_status run_guest(struct tl_vm *vm, const struct probe *probe)
 	status = probe_set_state(vcpu, CODE_AT, PML4_AT);
 	if (status == TL_OK)
 		status = tl_vcpu_run(vcpu, &exit);
+	if (status == TL_OK && exit.reason == TL_EXIT_NO_MEMORY)
+		status = TL_NO_MEMORY;
 	if (status == TL_OK)
 		probe_length_is_right = exit.reason == TL_EXIT_HLT && probe->served == NR_INSNS &&
 					probe->misconfigurations >= NR_INSNS - 1 &&
