@@ -199,8 +199,14 @@ void smp_init(const struct boot_info *info, const struct acpi_cpus *cpus, bool x
 
 void smp_describe(void)
 {
+	uint32_t highest = 0;
+
+	for (unsigned cpu = 0; cpu < nr_running; cpu++)
+		if (host_cpus[running[cpu]].apic_id > highest)
+			highest = host_cpus[running[cpu]].apic_id;
 	if (apic_form())
-		host_print("SMP: %u of %zu processors run, %s\n", nr_running, nr_listed, apic_form());
+		host_print("SMP: %u of %zu processors run, %s, the highest APIC ID is %u\n", nr_running, nr_listed,
+			   apic_form(), highest);
 }
 
 /* ---- Work ------------------------------------------------------------------------------------------------- */

@@ -81,7 +81,7 @@ enum abi_yield {
  * to that rider before, with its own index and the register's number in the bits below; a read gives it back the last
  * one.
  */
-enum { ABI_VCPUS = 8, ABI_RIDERS = ABI_VCPUS + 1, ABI_RIDER_SIZE = 0x1000 };
+enum { ABI_VCPUS = 64, ABI_RIDERS = ABI_VCPUS + 1, ABI_RIDER_SIZE = 0x1000 };
 enum { ABI_RIDE_VCPU_SHIFT = 56, ABI_RIDE_PLACE_SHIFT = 48 };
 #define ABI_RIDE_NUMBER ((1ull << ABI_RIDE_PLACE_SHIFT) - 1)
 

@@ -106,7 +106,7 @@ static const char *options_word(const char *word, struct guest_options *options)
 	if ((value = text_after(word, "expect=")))
 		return options_ending(value, &options->expect) ? NULL : "an ending, such as shutdown or fetch";
 	if ((value = text_after(word, "vcpus=")))
-		return options_between(value, 1, ABI_VCPUS, &options->vcpus) ? NULL : "a number from 1 to 8";
+		return options_between(value, 1, ABI_VCPUS, &options->vcpus) ? NULL : "a number from 1 to 64";
 	if ((value = text_after(word, "slice=")))
 		return text_number(value, &options->slice) && options->slice ? NULL : "a number of ticks";
 	if (text_equal(word, "roam")) {

@@ -82,6 +82,7 @@ class Settings:
     serial: str = "com1"  # QEMU's serial port: com1, pci, pci-beside-com1, none
     screen: bool = False  # QEMU gets a screen, and leaves a picture of it in the folder when the image has ended
     pci_vga: bool = False  # Bochs' VGA is a PCI card, which has modes with more than 256 colours
+    qemu: str = ""  # more arguments of QEMU
     quantum: int = 16  # Bochs runs so many instructions of one CPU before it goes to the next
     debugger: str = ""  # commands for Bochs' debugger; magic breakpoints (XCHG BX, BX) are on with them
 

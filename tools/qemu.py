@@ -3,6 +3,7 @@
 
 import dataclasses
 import os
+import shlex
 
 ACCELERATORS = {"kvm": ["kvm", "host"], "kvm-in-bochs": ["kvm", "host"], "tcg": ["tcg", "max"]}
 MACHINES = ("q35", "microvm", "pc")
@@ -72,4 +73,5 @@ def arguments(boot, settings, place=os.path.abspath):
         "-m", str(settings.memory), "-smp", str(settings.cpus),
         "-nodefaults", "-display", "none", "-no-reboot", *SERIAL[settings.serial],
         *FIRMWARE[settings.firmware], *end_or_screen(settings), *media(boot, settings.machine, place),
+        *shlex.split(settings.qemu),
     ]  # fmt: skip

@@ -31,7 +31,7 @@ void smp_pause(void)
 	if (shares == 2)
 		vmcall(HC_YIELD, YIELD_TURN, 0, 0, 0);
 	else
-		__builtin_ia32_pause();
+		smp_let_in();
 }
 
 static _Noreturn void smp_entry(unsigned index)

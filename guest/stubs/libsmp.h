@@ -23,6 +23,16 @@ void smp_launch(void (*function)(unsigned index));
 /* For loops that wait for another vCPU: lets it have its turn where it may need one. */
 void smp_pause(void);
 
+/*
+ * A pause that lets in what interrupts the host. Nothing interrupts the guest, and to a CPU it makes no difference; but
+ * Bochs 2.7 keeps from a guest that masks interrupts those of a host that had masked them itself (boot/smp.c), and a
+ * Linux with a KVM there has no other way to give the processor to another vCPU.
+ */
+static inline void smp_let_in(void)
+{
+	__asm__ volatile("sti; pause; cli" : : : "memory");
+}
+
 /* Waits until all vCPUs have come here so often. Context: inside smp_run(). */
 void smp_barrier(void);
 

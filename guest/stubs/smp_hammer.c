@@ -8,6 +8,7 @@
 enum { DEFAULT_ROUNDS = 4000, SHARED = ABI_VCPUS, PLACES = ABI_RIDER_SIZE / 8 };
 
 static uint64_t rounds;
+static bool interruptible;
 static uint64_t counter; /* every vCPU adds to it, in memory: no write of another one is to be lost */
 
 static uint64_t rider_at(unsigned number)
@@ -39,7 +40,10 @@ static void stay(unsigned index)
 {
 	(void)index;
 	for (;;)
-		__builtin_ia32_pause();
+		if (interruptible)
+			smp_let_in();
+		else
+			__builtin_ia32_pause();
 }
 
 int main(const struct multiboot_info *info)
@@ -47,6 +51,7 @@ int main(const struct multiboot_info *info)
 	unsigned vcpus = smp_vcpus();
 
 	rounds = lib_number(info, "rounds=", DEFAULT_ROUNDS) / vcpus;
+	interruptible = lib_word(info, "interruptible");
 	for (unsigned i = 0; i < vcpus; i++)
 		CHECK_EQUAL(vmcall(HC_RIDE, EDIT_ADD, i, rider_at(i), 0), 0);
 	CHECK_EQUAL(vmcall(HC_RIDE, EDIT_ADD, SHARED, rider_at(SHARED), 0), 0);

@@ -20,7 +20,7 @@ static struct doer {
 static uint64_t rounds, crossings;
 static unsigned vcpus;
 static unsigned working; /* vCPUs */
-static bool finished, sitter;
+static bool finished, sitter, interruptible;
 
 static uint64_t place_of(unsigned number, bool away)
 {
@@ -120,7 +120,10 @@ static bool is_over(unsigned index, uint64_t round)
 static void sit(void)
 {
 	while (__atomic_load_n(&working, __ATOMIC_ACQUIRE))
-		__builtin_ia32_pause();
+		if (interruptible)
+			smp_let_in();
+		else
+			__builtin_ia32_pause();
 }
 
 static void remap(unsigned index)
@@ -149,6 +152,7 @@ int main(const struct multiboot_info *info)
 	rounds = lib_number(info, "rounds=", DEFAULT_ROUNDS) / vcpus;
 	crossings = lib_number(info, "crossings=", 0);
 	sitter = lib_word(info, "sitter");
+	interruptible = lib_word(info, "interruptible");
 	working = vcpus - sitter;
 	CHECK_EQUAL(lib_edit(EDIT_ADD, DEVICE_CONTROL, DEVICE_CONTROL_AT), 0);
 	smp_run(remap);
