@@ -90,6 +90,19 @@ static bool parse_number(struct span text, uint64_t *value)
 	return text.length > 0;
 }
 
+/* A number that K, M or G may follow. */
+static bool parse_size(struct span text, uint64_t *value)
+{
+	char last = text.length ? text.text[text.length - 1] : '\0';
+	unsigned shift = last == 'K' ? 10 : last == 'M' ? 20 : last == 'G' ? 30 : 0;
+
+	text.length -= shift != 0;
+	if (!parse_number(text, value) || *value << shift >> shift != *value)
+		return false;
+	*value <<= shift;
+	return true;
+}
+
 static bool add_guest(struct parser *p, struct span name)
 {
 	struct boot_options *options = p->options;
@@ -176,6 +189,28 @@ static bool parse_choice(const struct parser *p, const struct word *word, struct
 	return true;
 }
 
+static bool parse_range(struct parser *p, const struct word *word, struct span given, struct span value)
+{
+	struct boot_options *options = p->options;
+	struct hand_range *range = &options->ranges[options->nr_ranges];
+	struct span start, bytes, kind;
+	size_t index;
+
+	if (options->nr_ranges == ABI_HANDS) {
+		word_append(p->reason, p->reason_size, 0,
+			    "the command line has more than %d ranges by hand; leave some out.", ABI_HANDS);
+		return false;
+	}
+	if (!next_name(&value, &start) || !next_name(&value, &bytes) || !next_name(&value, &kind) || value.length ||
+	    !parse_size(start, &range->start) || !parse_size(bytes, &range->size))
+		return refuse_value(p, word, given, nothing);
+	if (!find_choice(word, kind, &index))
+		return refuse_value(p, word, given, kind);
+	range->kind = (enum abi_hand_kind)index;
+	options->nr_ranges++;
+	return true;
+}
+
 /* `value` is what stands behind the '='; its text is NULL where there is none. */
 static bool parse_value(struct parser *p, const struct word *word, struct span given, struct span value)
 {
@@ -196,6 +231,10 @@ static bool parse_value(struct parser *p, const struct word *word, struct span g
 		if (!parse_number(value, &number) || number < word->low || number > word->high)
 			return refuse_value(p, word, given, nothing);
 		break;
+	case WORD_SIZE:
+		if (!parse_size(value, &number) || number < word->low || number > word->high || number % word->low)
+			return refuse_value(p, word, given, nothing);
+		break;
 	case WORD_EITHER:
 		if (parse_number(value, &number) && number >= word->low && number <= word->high)
 			break;
@@ -210,6 +249,8 @@ static bool parse_value(struct parser *p, const struct word *word, struct span g
 		break;
 	case WORD_NAMES:
 		return parse_names(p, word, given, value);
+	case WORD_RANGE:
+		return parse_range(p, word, given, value);
 	}
 	memcpy(field, &number, sizeof(number));
 	return true;
@@ -227,7 +268,7 @@ static bool parse_word(struct parser *p, struct span given)
 	for (size_t i = 0; (word = word_at(i)); i++) {
 		if (!span_is(name, word->name))
 			continue;
-		if (p->seen & (uint64_t)1 << i && word->kind != WORD_NAMES)
+		if (p->seen & (uint64_t)1 << i && word->kind != WORD_NAMES && word->kind != WORD_RANGE)
 			return refuse_twice(p, "word", name);
 		p->seen |= (uint64_t)1 << i;
 		return parse_value(p, word, given, value);

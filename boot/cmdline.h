@@ -8,6 +8,8 @@
 #include <stdint.h>
 #include <trapline.h>
 
+#include "guest/hand.h"
+
 enum { CMDLINE_GUESTS_MAX = 16, CMDLINE_NAME_MAX = 32 };
 
 /* Deliberate faults of the host. */
@@ -38,16 +40,27 @@ enum boot_screen_use { BOOT_SCREEN_USE_ANY, BOOT_SCREEN_USE_OFF };
 /* What off= can name beside the library's features. */
 enum { BOOT_FEATURE_X2APIC = TL_NR_FEATURES };
 
+/* What a commit makes stale. */
+enum boot_invalidate {
+	BOOT_INVALIDATE_DEFAULT,
+	BOOT_INVALIDATE_RANGE, /* the entries of the ranges that it changes */
+	BOOT_INVALIDATE_ALL,   /* all entries, as in 2013 */
+};
+
 struct boot_options {
 	char guests[CMDLINE_GUESTS_MAX][CMDLINE_NAME_MAX]; /* run only these; none named: all but the manual ones */
 	size_t nr_guests;
 	bool help, selftest, quiet, together;
 	uint64_t trace;                            /* mask of 1 << enum tl_trace_event */
 	uint64_t mmio_level, tag_bits, generation; /* for struct tl_vm_config; 0: not given */
-	uint64_t crash;                            /* enum boot_crash */
-	uint64_t console;                          /* enum boot_console */
-	uint64_t screen;                           /* enum boot_screen_use */
-	uint64_t features_off;                     /* enum tl_feature, and those above */
+	uint64_t memory, vcpus;                    /* of every guest; 0: as its module says */
+	uint64_t invalidate;                       /* enum boot_invalidate */
+	struct hand_range ranges[ABI_HANDS];       /* mmio= */
+	size_t nr_ranges;
+	uint64_t crash;        /* enum boot_crash */
+	uint64_t console;      /* enum boot_console */
+	uint64_t screen;       /* enum boot_screen_use */
+	uint64_t features_off; /* enum tl_feature, and those above */
 };
 
 /*

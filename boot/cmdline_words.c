@@ -14,6 +14,12 @@ static const char *const crash_choices[] = {"ud", "null", "text", "data", "stack
 static const char *const console_choices[] = {"none", "com1", "com2", "com3", "com4", "pci", NULL};
 
 static const char *const screen_choices[] = {"off", NULL};
+static const char *const invalidate_choices[] = {"range", "all", NULL};
+
+static const char *const range_choices[] = {
+	[ABI_HAND_RAM] = "ram", [ABI_HAND_RING] = "ring",     [ABI_HAND_DOORBELL] = "doorbell",
+	[ABI_HAND_ROM] = "rom", [ABI_HAND_DIRECT] = "direct", [ABI_HAND_DIRECT + 1] = NULL,
+};
 
 static const char *const feature_choices[] = {
 	[TL_FEATURE_VPID] = "vpid",
@@ -43,12 +49,19 @@ static const struct word words[] = {
 	{"help", WORD_FLAG, FIELD(help), 0, 0, NULL, "print these words and what they do, and run nothing"},
 	{"guest", WORD_NAMES, 0, 0, 0, NULL, "run only these guests"},
 	{"selftest", WORD_FLAG, FIELD(selftest), 0, 0, NULL, "run no guest; check what is relied on in this CPU"},
+	{"memory", WORD_SIZE, FIELD(memory), 4096, 2ull << 30, NULL, "memory of each guest, whatever its module says"},
+	{"vcpus", WORD_NUMBER, FIELD(vcpus), 1, ABI_VCPUS, NULL, "vCPUs of each guest, whatever its module says"},
+	{"mmio", WORD_RANGE, 0, 0, 0, range_choices, "a range in the map of each guest, in place of what is there"},
 	{"quiet", WORD_FLAG, FIELD(quiet), 0, 0, NULL, "print only the table and what went wrong"},
 	{"together", WORD_FLAG, FIELD(together), 0, 0, NULL, "run the guests at once, one on each CPU"},
 	{"trace", WORD_SET, FIELD(trace), 0, TRACE_SPTES, tl_trace_event_names, "print these events of each guest"},
-	{"mmio-level", WORD_NUMBER, FIELD(mmio_level), 1, 3, NULL, "largest MMIO entry: 4 KiB, 2 MiB or 1 GiB"},
-	{"tag-bits", WORD_NUMBER, FIELD(tag_bits), 1, 19, NULL, "width of the tag in an MMIO entry"},
-	{"generation", WORD_NUMBER, FIELD(generation), 1, UINT64_MAX, NULL, "first generation of a guest's map"},
+	{"invalidate", WORD_CHOICE, FIELD(invalidate), 0, 0, invalidate_choices, "what a commit makes stale"},
+	{"mmio-level", WORD_NUMBER, FIELD(mmio_level), 1, 3, NULL,
+	 "largest MMIO entry, 4 KiB, 2 MiB or 1 GiB, where a guest's module does not say"},
+	{"tag-bits", WORD_NUMBER, FIELD(tag_bits), 1, 19, NULL,
+	 "width of the tag in an MMIO entry, where a guest's module does not say"},
+	{"generation", WORD_NUMBER, FIELD(generation), 1, UINT64_MAX, NULL,
+	 "first generation of a guest's map, where its module does not say"},
 	{"console", WORD_EITHER, FIELD(console), BOOT_CONSOLE_PORT, 0xFFF8, console_choices,
 	 "the serial line; by default the first of COM1 to COM4 that answers, else one on PCI"},
 	{"screen", WORD_CHOICE, FIELD(screen), 0, 0, screen_choices, "leave the screen alone"},
@@ -91,6 +104,13 @@ size_t word_append_usage(char *text, size_t size, size_t at, const struct word *
 			at = word_append(text, size, at, "=%llu..%llu", (unsigned long long)word->low,
 					 (unsigned long long)word->high);
 		break;
+	case WORD_SIZE:
+		at = word_append(text, size, at, "=%lluK..%lluM", (unsigned long long)word->low >> 10,
+				 (unsigned long long)word->high >> 20);
+		break;
+	case WORD_RANGE:
+		at = word_append(text, size, at, "=ADDRESS,SIZE,KIND");
+		break;
 	case WORD_CHOICE:
 	case WORD_EITHER:
 		for (size_t i = 0; word->choices[i]; i++)
@@ -111,7 +131,9 @@ size_t word_append_usage(char *text, size_t size, size_t at, const struct word *
 
 size_t word_append_choices(char *text, size_t size, size_t at, const struct word *word)
 {
-	for (size_t i = 0; word->kind == WORD_SET && word->choices[i]; i++)
+	bool apart = word->kind == WORD_SET || word->kind == WORD_RANGE;
+
+	for (size_t i = 0; apart && word->choices[i]; i++)
 		at = word_append(text, size, at, "%s %s", i ? "," : ":", word->choices[i]);
 	return at;
 }

@@ -6,15 +6,20 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* What it stores in its field of struct boot_options: a bool, a uint64_t, or for names guests and nr_guests. */
+/*
+ * What it stores in its field of struct boot_options: a bool, a uint64_t; names go to guests and nr_guests, ranges to
+ * ranges and nr_ranges.
+ */
 enum word_kind {
 	WORD_FLAG,   /* name */
 	WORD_NUMBER, /* name=N, decimal or 0x and hexadecimal, from low to high */
+	WORD_SIZE,   /* the same, a multiple of low, and K, M or G may follow */
 	WORD_CHOICE, /* name=one of the choices; stores 1 for the first */
 	WORD_EITHER, /* a choice, or a number from low to high, which lies above the choices */
 	/* name=CHOICE[,CHOICE...]; stores a mask, bit 0 for the first. Without a value: high, if it is not 0. */
 	WORD_SET,
 	WORD_NAMES, /* name=NAME[,NAME...]; may be repeated */
+	WORD_RANGE, /* name=ADDRESS,SIZE,CHOICE; may be repeated */
 };
 
 struct word {

@@ -7,6 +7,7 @@
 #include "boot/hooks.h"
 #include "boot/libc.h"
 #include "boot/memory.h"
+#include "boot/paging.h"
 #include "boot/print.h"
 #include "boot/smp.h"
 #include "boot/trace_out.h"
@@ -143,6 +144,9 @@ bool guests_init(const struct boot_info *info, const struct boot_options *option
 			return false;
 	if (!check_named(options, reason, size))
 		return false;
+	if (!hand_check(options->ranges, options->nr_ranges, paging_limit(), reason, size) ||
+	    !hand_check_memory(options->ranges, options->nr_ranges, options->memory, reason, size))
+		return false;
 	for (size_t i = 0; i < nr_guests; i++)
 		selected += guest_selected(&guests[i], options);
 	if (!selected)
@@ -222,6 +226,11 @@ void guests_run(const struct boot_options *options, unsigned *passed, unsigned *
 				.tag_bits = (unsigned)options->tag_bits,
 				.mmio_level = (unsigned)options->mmio_level,
 				.first_generation = options->generation,
+				.invalidate_all = options->invalidate == BOOT_INVALIDATE_ALL,
+				.memory = options->memory,
+				.vcpus = (unsigned)options->vcpus,
+				.ranges = options->ranges,
+				.nr_ranges = options->nr_ranges,
 				.nr_cpus = smp_nr_cpus(),
 				.start_cpu = smp_start,
 				.wait_cpu = smp_wait,

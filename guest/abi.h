@@ -64,6 +64,8 @@ enum abi_call {
 	HC_TRACE,
 	/* struct tl_trace_record *, count. Takes what the guest's CPU recorded; returns how many that were. */
 	HC_TRACE_TAKE,
+	/* number, struct abi_hand *. HC_FAILED: there are no so many. */
+	HC_HAND,
 };
 
 enum abi_yield {
@@ -116,6 +118,21 @@ enum abi_edit {
 	EDIT_SWAP,       /* the two devices change places in one transaction of three moves */
 	EDIT_INVALIDATE, /* every MMIO entry becomes stale */
 	EDIT_PROTECT,    /* a device of memory. operand: 1 to become ROM, 0 to become RAM */
+};
+
+/* Ranges by hand, as the command line's word mmio= names them, in the order of the choices there. */
+enum { ABI_HANDS = 8 };
+enum abi_hand_kind {
+	ABI_HAND_RAM,      /* every access has an exit; what is written stays */
+	ABI_HAND_RING,     /* the same, and writes are coalesced */
+	ABI_HAND_DOORBELL, /* every access rings */
+	ABI_HAND_ROM,      /* read without exits; what is written, with an exit, stays */
+	ABI_HAND_DIRECT,   /* memory of a device: no exits */
+};
+
+struct abi_hand {
+	uint64_t kind, start, size;
+	uint64_t reads, writes, rings; /* that had an exit */
 };
 
 enum abi_dirty { DIRTY_START, DIRTY_FETCH, DIRTY_STOP };

@@ -176,6 +176,9 @@ void calls_serve(struct platform_vcpu *vcpu, struct tl_exit_vmcall *call)
 	case HC_BACK:
 		call->result = calls_back(platform, argument[0], argument[1]);
 		break;
+	case HC_HAND:
+		call->result = hand_report(platform, argument[0], argument[1]);
+		break;
 	case HC_BARE_EXITS:
 		call->result = calls_bare_exits(platform, argument[0]);
 		break;

@@ -101,6 +101,11 @@ void guest_run(const struct guest_module *module, const struct guest_services *s
 	*report = (struct guest_report){.passed = false};
 	if (!options_parse(module->arguments, &options, report->reason, sizeof(report->reason)))
 		return;
+	options.memory = services->memory ? services->memory : options.memory;
+	options.vcpus = services->vcpus ? services->vcpus : options.vcpus;
+	if (!hand_check_memory(services->ranges, services->nr_ranges, options.memory, report->reason,
+			       sizeof(report->reason)))
+		return;
 	platform = services->alloc_pages(GUEST_PLATFORM_PAGES);
 	if (!platform) {
 		text_format(report->reason, sizeof(report->reason), "the host has no memory for the guest's devices");

@@ -15,6 +15,8 @@
 #include <stdint.h>
 #include <trapline.h>
 
+#include "guest/hand.h"
+
 /* A boot module. Nothing in the image or in the words is trusted. */
 struct guest_module {
 	const char *name;
@@ -33,6 +35,13 @@ struct guest_services {
 	/* What every guest's VM starts from, as in struct tl_vm_config; a module's own words come first. */
 	unsigned tag_bits, mmio_level;
 	uint64_t first_generation;
+	bool invalidate_all;
+	/* What every guest has instead of what its module says; 0: that. Bytes, and a number. */
+	uint64_t memory;
+	unsigned vcpus;
+	/* What every guest's map holds beside its own; hand_check() has found them possible. At most ABI_HANDS. */
+	const struct hand_range *ranges;
+	size_t nr_ranges;
 	/* The CPUs that guests run on; the calling one is number 0. Each of the others has nothing to do when it is
 	 * started, calls function(context) with interrupts off, and polls (tl_cpu_poll()) while it has no work. */
 	unsigned nr_cpus;

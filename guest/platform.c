@@ -3,10 +3,6 @@
 
 enum { PLATFORM_PAGE = 4096, PLATFORM_LARGE_PAGE = 2 << 20 };
 
-/* Memory is laid out as in a PC: RAM below 640 KiB and from 1 MiB on. */
-#define PLATFORM_LOW_RAM  0xa0000ull
-#define PLATFORM_HIGH_RAM 0x100000ull
-
 /* From here on HC_GROW adds ranges, one page each with a page between them. */
 #define PLATFORM_FILLER_AT 0x90000000ull
 
@@ -63,14 +59,15 @@ static enum tl_status platform_add_ranges(struct platform *platform, struct tl_e
 		device->kind = place->kind;
 		device->address = place->address;
 		device->size = place->size;
-		if (status != TL_OK || device->kind >= DEVICE_KIND_ABSENT)
+		if (status != TL_OK || device->kind >= DEVICE_KIND_ABSENT ||
+		    hand_covers(platform, place->address, place->size))
 			continue;
 		range = device_range(device, device->address);
 		status = tl_map_add(edit, &range, &device->id);
 		device->live_ranges++;
 		platform->nr_ranges++;
 	}
-	return status;
+	return status == TL_OK ? hand_add(platform, edit) : status;
 }
 
 static enum tl_status platform_build_map(struct platform *platform)
@@ -125,6 +122,7 @@ bool platform_create(struct platform *platform, const struct guest_services *ser
 	struct tl_vm_config config = {.first_generation = options->first_generation,
 				      .tag_bits = options->tag_bits,
 				      .mmio_level = options->mmio_level,
+				      .invalidate_all = services->invalidate_all,
 				      .decode_doorbells = options->decode_doorbells};
 	enum tl_status status;
 
@@ -163,6 +161,7 @@ void platform_destroy(struct platform *platform)
 			platform_fault(platform, "device %s was not released with its VM", platform->device[i].name);
 		else
 			device_destroy(&platform->device[i]);
+	hand_free(platform);
 	for (unsigned i = 0; i < ABI_RIDERS; i++)
 		if (platform->rider[i].live)
 			platform_fault(platform, "rider %u was not released with its VM", i);
@@ -174,5 +173,5 @@ uint64_t platform_accesses(const struct platform *platform)
 
 	for (unsigned i = 0; i <= PLATFORM_FILLER; i++)
 		sum += device_count(&platform->device[i], false) + device_count(&platform->device[i], true);
-	return sum + riders_accesses(platform);
+	return sum + riders_accesses(platform) + hand_accesses(platform);
 }

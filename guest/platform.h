@@ -17,6 +17,10 @@ enum {
 	PLATFORM_FILLER = ABI_NR_DEVICES, /* one more device, which all ranges of HC_GROW share */
 };
 
+/* Memory is laid out as in a PC: RAM below 640 KiB and from 1 MiB on. */
+#define PLATFORM_LOW_RAM  0xa0000ull
+#define PLATFORM_HIGH_RAM 0x100000ull
+
 struct platform_vcpu;
 
 /* How a run ended. */
@@ -78,6 +82,7 @@ struct platform {
 	struct platform_vcpu vcpu[ABI_VCPUS];
 	struct platform_cpu cpu[TL_MAX_CPUS];
 	struct rider rider[ABI_RIDERS];
+	struct hand hand[ABI_HANDS];
 	struct device device[ABI_NR_DEVICES + 1];
 };
 

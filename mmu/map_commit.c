@@ -172,6 +172,8 @@ static enum tl_status publish_edit(struct tl_vm *vm, struct tl_edit *edit)
 			return TL_CONFLICT;
 		return status;
 	}
+	if (unlikely(vm->invalidate_all))
+		map_retag_all(vm, map);
 	if (edit->nr_adds)
 		hand_out_ids(edit);
 	edit->round = map_publish(vm, map);

@@ -72,6 +72,7 @@ static bool vm_init(struct tl_vm *vm, const struct tl_vm_config *config)
 	if (!generation)
 		generation = tag_bits > 8 ? vm->tag_mask + 1 - SHORT_OF_THE_WRAP : 1;
 	vm->decode_doorbells = config->decode_doorbells;
+	vm->invalidate_all = config->invalidate_all;
 	vm->mmio_level = config->mmio_level ? config->mmio_level : 3;
 	tl_vm_limit_ept_pages(vm, config->ept_pages);
 	atomic_flag_clear(&vm->writer_lock);

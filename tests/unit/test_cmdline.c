@@ -1,31 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The hypervisor's command line: what each word stores, and what is refused with which words. */
-#include "boot/cmdline.h"
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <string.h>
+#include "tests/unit/cmdline_line.h"
 #include <trapline.h>
-
-#include <cmocka.h>
-
-static struct boot_options options;
-static char reason[1024];
-
-static bool parse(const char *line)
-{
-	memset(&options, 0xA5, sizeof(options));
-	reason[0] = '\0';
-	return cmdline_parse(line, &options, reason, sizeof(reason));
-}
-
-#define assert_refused(line, words)                                            \
-	do {                                                                   \
-		assert_false(parse(line));                                     \
-		if (!strstr(reason, words))                                    \
-			fail_msg("\"%s\" does not say \"%s\"", reason, words); \
-		assert_int_equal(reason[strlen(reason) - 1], '.');             \
-	} while (0)
 
 static void reads_nothing(void **context)
 {
@@ -73,6 +49,85 @@ static void reads_the_ends_of_ranges(void **context)
 	assert_true(parse("mmio-level=1 tag-bits=19 generation=1"));
 	assert_true(parse("mmio-level=3 tag-bits=1 generation=18446744073709551615"));
 	assert_true(options.generation == UINT64_MAX);
+}
+
+static void reads_sizes(void **context)
+{
+	static const struct {
+		const char *line;
+		uint64_t memory;
+	} rows[] = {{"memory=4096", 4096},          {"memory=4K", 4096},
+		    {"memory=64M", 64 << 20},       {"memory=2G", 2ull << 30},
+		    {"memory=0x800K", 0x800 << 10}, {"memory=2048M", 2ull << 30}};
+	static const char *const wrong[] = {
+		"memory=0",    "memory=1",   "memory=5000",  "memory=3G",  "memory=64T",
+		"memory=64MB", "memory=M",   "memory=64 M",  "memory=64m", "memory=18014398509481984K",
+		"memory=-4K",  "memory=4KK", "memory=0x4Kx", "memory",     "memory="};
+
+	(void)context;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		assert_true(parse(rows[i].line));
+		assert_true(options.memory == rows[i].memory);
+	}
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
+		assert_refused(wrong[i], "write memory=4K..2048M");
+	assert_refused("memory=4M memory=4M", "\"memory\" twice");
+}
+
+static void reads_ranges_by_hand(void **context)
+{
+	static const char *const wrong[] = {
+		"mmio",
+		"mmio=",
+		"mmio=1",
+		"mmio=1,2",
+		"mmio=1,2,",
+		"mmio=,2,ram",
+		"mmio=1,,ram",
+		"mmio=1,2,ram,",
+		"mmio=1,2,ram,rom",
+		"mmio=x,2,ram",
+		"mmio=1,2X,ram",
+		"mmio=1,2,nosuch",
+		"mmio=1,-2,ram",
+		"mmio=1,20000000000G,ram",
+	};
+
+	(void)context;
+	assert_true(parse("mmio=0xd0000000,4K,ram quiet mmio=4G,2M,direct mmio=7,9,doorbell"));
+	assert_int_equal(options.nr_ranges, 3);
+	assert_true(options.ranges[0].start == 0xd0000000 && options.ranges[0].size == 4096);
+	assert_int_equal(options.ranges[0].kind, ABI_HAND_RAM);
+	assert_true(options.ranges[1].start == 4ull << 30 && options.ranges[1].size == 2 << 20);
+	assert_int_equal(options.ranges[1].kind, ABI_HAND_DIRECT);
+	assert_true(options.ranges[2].start == 7 && options.ranges[2].size == 9);
+	assert_int_equal(options.ranges[2].kind, ABI_HAND_DOORBELL);
+	assert_true(parse("mmio=0,1,ring mmio=0,0,rom"));
+	assert_int_equal(options.ranges[0].kind, ABI_HAND_RING);
+	assert_int_equal(options.ranges[1].kind, ABI_HAND_ROM);
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
+		assert_refused(wrong[i], "write mmio=ADDRESS,SIZE,KIND: ram, ring, doorbell, rom, direct.");
+	assert_refused("mmio=1,2,rma", "the nearest to \"rma\" is ram;");
+	assert_true(parse("mmio=1,1,ram mmio=2,1,ram mmio=3,1,ram mmio=4,1,ram mmio=5,1,ram mmio=6,1,ram mmio=7,1,ram "
+			  "mmio=8,1,ram"));
+	assert_refused("mmio=1,1,ram mmio=2,1,ram mmio=3,1,ram mmio=4,1,ram mmio=5,1,ram mmio=6,1,ram mmio=7,1,ram "
+		       "mmio=8,1,ram mmio=9,1,ram",
+		       "more than 8 ranges by hand");
+}
+
+static void reads_what_a_commit_makes_stale(void **context)
+{
+	(void)context;
+	assert_true(parse("quiet"));
+	assert_int_equal(options.invalidate, BOOT_INVALIDATE_DEFAULT);
+	assert_true(parse("invalidate=range"));
+	assert_int_equal(options.invalidate, BOOT_INVALIDATE_RANGE);
+	assert_true(parse("invalidate=all vcpus=64"));
+	assert_int_equal(options.invalidate, BOOT_INVALIDATE_ALL);
+	assert_int_equal(options.vcpus, 64);
+	assert_refused("invalidate=rang", "the nearest to \"rang\" is range; write invalidate=range|all.");
+	assert_refused("vcpus=65", "write vcpus=1..64.");
+	assert_refused("vcpus=0", "write vcpus=1..64.");
 }
 
 static void reads_sets(void **context)
@@ -153,8 +208,8 @@ static void refuses_unknown_words(void **context)
 {
 	(void)context;
 	assert_refused("quiet gest=hammer", "unknown word \"gest=hammer\"");
-	assert_refused("gest=hammer", "help, guest=NAME[,NAME], selftest, quiet, together, trace[=NAME[,NAME]], "
-				      "mmio-level=1..3, tag-bits=1..19");
+	assert_refused("gest=hammer", "known are help, guest=NAME[,NAME], selftest, memory=4K..2048M, vcpus=1..64, "
+				      "mmio=ADDRESS,SIZE,KIND, quiet, together, trace[=NAME[,NAME]]");
 	assert_refused("Quiet", "\"Quiet\"");
 	assert_refused("quie", "\"quie\"");
 	assert_refused("quiett", "\"quiett\"");
@@ -237,105 +292,17 @@ static void cuts_long_sentences(void **context)
 	assert_int_equal(small[40], 'e');
 }
 
-enum { ROW_SIZE = 600 };
-
-/* The rows of the table of words in the document, one after the other. false: there are no more. */
-static bool next_row(FILE *document, char row[ROW_SIZE])
-{
-	bool found = false;
-
-	while (!found && fgets(row, ROW_SIZE, document))
-		found = strncmp(row, "| `", 3) == 0 && strstr(row, "` | ");
-	return found;
-}
-
-/* A bar ends a cell, unless it is escaped. */
-static void write_row(char row[ROW_SIZE], const char *usage, const char *help)
-{
-	char escaped[256], *at = escaped;
-
-	for (; *usage; *at++ = *usage++)
-		if (*usage == '|')
-			*at++ = '\\';
-	*at = '\0';
-	snprintf(row, ROW_SIZE, "| `%s` | %s |\n", escaped, help);
-}
-
-/* One table for both: what `help` prints is what docs/running.md says, word for word and in the same order. */
-static void is_what_the_document_says(void **context)
-{
-	FILE *document = fopen("docs/running.md", "r");
-	char usage[128], help[256], wanted[ROW_SIZE], row[ROW_SIZE];
-	size_t words = 0;
-
-	(void)context;
-	assert_non_null(document);
-	while (fgets(row, sizeof(row), document) && strcmp(row, "| word | what it does |\n") != 0)
-		;
-	for (; cmdline_describe(words, usage, sizeof(usage), help, sizeof(help)); words++) {
-		assert_true(strlen(usage) < sizeof(usage) - 1 && strlen(help) < sizeof(help) - 1);
-		write_row(wanted, usage, help);
-		assert_true(next_row(document, row));
-		assert_string_equal(row, wanted);
-	}
-	assert_true(words >= 10);
-	/* The table ends there. */
-	assert_non_null(fgets(row, sizeof(row), document));
-	assert_string_equal(row, "\n");
-	fclose(document);
-}
-
-static void names_the_nearest_word(void **context)
-{
-	static const struct {
-		const char *line, *nearest;
-	} rows[] = {{"gest=hammer", "guest=NAME"},
-		    {"guset=hammer", "guest=NAME"},
-		    {"quit", "quiet;"},
-		    {"tagbits=6", "tag-bits=1..19;"},
-		    {"togehter", "together;"},
-		    {"mmiolevel=2", "mmio-level=1..3;"},
-		    {"genration=7", "generation=N;"},
-		    {"hlep", "help;"},
-		    {"of=vpid", "off=NAME[,NAME];"},
-		    {"Trace", "trace[=NAME[,NAME]];"}};
-	char words[64];
-
-	(void)context;
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		snprintf(words, sizeof(words), "; the nearest is %s", rows[i].nearest);
-		assert_refused(rows[i].line, words);
-	}
-	/* Nothing is like these. */
-	assert_false(parse("zzzzzzzz"));
-	assert_null(strstr(reason, "nearest"));
-	assert_false(parse("supercalifragilisticexpialidocious"));
-	assert_null(strstr(reason, "nearest"));
-	assert_false(parse("=3"));
-	assert_null(strstr(reason, "nearest"));
-	assert_refused("off=vpid,xsvae", "the nearest to \"xsvae\" is xsave; write off=");
-	assert_refused("crash=txt", "the nearest to \"txt\" is text; write crash=");
-	assert_false(parse("crash=qqqq"));
-	assert_null(strstr(reason, "nearest"));
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(reads_nothing),
-		cmocka_unit_test(reads_every_word),
-		cmocka_unit_test(reads_events_to_trace),
-		cmocka_unit_test(reads_the_ends_of_ranges),
-		cmocka_unit_test(reads_choices_in_order),
-		cmocka_unit_test(reads_sets),
-		cmocka_unit_test(reads_consoles),
-		cmocka_unit_test(reads_lists_of_guests),
-		cmocka_unit_test(refuses_unknown_words),
-		cmocka_unit_test(refuses_malformed_words),
-		cmocka_unit_test(refuses_words_given_twice),
+		cmocka_unit_test(reads_nothing),           cmocka_unit_test(reads_every_word),
+		cmocka_unit_test(reads_events_to_trace),   cmocka_unit_test(reads_the_ends_of_ranges),
+		cmocka_unit_test(reads_choices_in_order),  cmocka_unit_test(reads_sets),
+		cmocka_unit_test(reads_consoles),          cmocka_unit_test(reads_sizes),
+		cmocka_unit_test(reads_ranges_by_hand),    cmocka_unit_test(reads_what_a_commit_makes_stale),
+		cmocka_unit_test(reads_lists_of_guests),   cmocka_unit_test(refuses_unknown_words),
+		cmocka_unit_test(refuses_malformed_words), cmocka_unit_test(refuses_words_given_twice),
 		cmocka_unit_test(cuts_long_sentences),
-		cmocka_unit_test(is_what_the_document_says),
-		cmocka_unit_test(names_the_nearest_word),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -32,6 +32,14 @@ static enum mmio_verdict verdict_on(ept_entry_t entry, unsigned level)
 	return verdict;
 }
 
+static enum mmio_verdict verdict_now(gpa_t gpa)
+{
+	struct ept_walk walk = walk_to(gpa);
+	const struct map_range *range;
+
+	return mmu_examine(map_now(), &walk, &range);
+}
+
 static void the_four_verdicts(void **context)
 {
 	tl_range_id device = range_add(mmio_range(0x1000, 0x1000)), gone = range_add(mmio_range(0x5000, 0x1000));
@@ -164,12 +172,47 @@ static void shared_pages(void **context)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, vm_setup, vm_teardown)
 
+/* The policy of 2013, and ours: what else is stale after a change of one range. */
+static void a_commit_makes_stale_what_the_policy_says(void **context)
+{
+	(void)context;
+	for (unsigned all = 0; all < 2; all++) {
+		tl_range_id changed, other, added;
+		uint32_t tag;
+
+		vm_stop();
+		vm_start(&(struct tl_vm_config){.invalidate_all = all, .tag_bits = 4});
+		changed = range_add(mmio_range(0x1000, 0x1000));
+		other = range_add(mmio_range(0x5000, 0x1000));
+		expect_mmio(0x5000, MMU_READ, other, other, 1);
+		tag = tag_of(other);
+		assert_int_equal(range_move(changed, 0x9000), TL_OK);
+		assert_int_equal(tag_of(other) == tag, !all);
+		assert_int_equal(verdict_now(0x5000), all ? MMIO_INVALID : MMIO_EMULATE);
+		expect_mmio(0x5000, MMU_READ, other, other, 1);
+		assert_int_equal(range_remove(changed), TL_OK);
+		assert_int_equal(verdict_now(0x5000), all ? MMIO_INVALID : MMIO_EMULATE);
+		expect_mmio(0x5000, MMU_READ, other, other, 1);
+		added = range_add(mmio_range(0x20000, 0x1000));
+		assert_int_equal(verdict_now(0x5000), all ? MMIO_INVALID : MMIO_EMULATE);
+		assert_int_equal(tag_of(added) == tag_of(other), all);
+		/* Across the wrap, too. */
+		for (unsigned i = 0; i < 40; i++) {
+			expect_mmio(0x5000, MMU_READ, other, other, 1);
+			assert_int_equal(range_move(added, i & 1 ? 0x20000 : 0x30000), TL_OK);
+			if (all)
+				assert_int_not_equal(verdict_now(0x5000), MMIO_EMULATE);
+		}
+		assert_true(vm->wraps >= 2);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(the_four_verdicts), TEST(one_bit_off_is_a_bug),
 		TEST(the_compare_alone), cmocka_unit_test(mmio_at_every_level),
-		TEST(shared_pages),
+		TEST(shared_pages),      TEST(a_commit_makes_stale_what_the_policy_says),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
