@@ -92,7 +92,7 @@ enum tl_status tl_init(const struct tl_hooks *table);
 /* What Trapline uses where the CPU has it, and can do without. */
 enum tl_feature {
 	TL_FEATURE_VPID,
-	TL_FEATURE_UNRESTRICTED_GUEST, /* without it a guest starts, and stays, with protection and paging on */
+	TL_FEATURE_UNRESTRICTED_GUEST, /* without it a guest starts, and stays, in protected mode */
 	TL_FEATURE_EPT_2M,             /* and larger */
 	TL_FEATURE_EPT_1G,
 	TL_FEATURE_EPT_ACCESSED_DIRTY,
@@ -182,6 +182,12 @@ void tl_map_discard(struct tl_edit *edit);
  * a table nor waits (but for the generation's wrap). Errors: TL_AGAIN, TL_NO_MEMORY. Context: host or callback.
  */
 enum tl_status tl_vm_invalidate_mmio(struct tl_vm *vm);
+
+/*
+ * On a CPU without "unrestricted guest" a page here is the library's, from a VM's first vCPU on: with it the CPU pages
+ * for a guest in protected mode that has no paging. An embedder's range over it is refused by its commit (TL_OVERLAP).
+ */
+#define TL_FLAT_PAGING_AT 0xfeffc000ull
 
 /* ---- Virtual machines ----------------------------------------------------------------------------------------------
  */

@@ -5,6 +5,7 @@
 #include "vmx/cr.h"
 #include "vmx/extended_state.h"
 #include "vmx/feature.h"
+#include "vmx/flat_paging.h"
 #include "vmx/msr.h"
 #include "vmx/probe.h"
 #include "vmx/vcpu.h"
@@ -63,6 +64,8 @@ static enum tl_status baseline_fill(void)
 		status = controls_compute(&vmx_capability, &vmx_controls);
 	if (!status)
 		status = vmcs_bitmaps_create();
+	if (!status && !vmx_controls.unrestricted_guest)
+		status = flat_paging_create();
 	if (status)
 		return status;
 

@@ -144,6 +144,9 @@ void dr_write_dr7(struct tl_vcpu *vcpu, uint64_t value);
 void cr_set_mode(struct tl_vcpu *vcpu, uint64_t cr0, uint64_t cr4, uint64_t efer);
 uint64_t cr_read_cr0(void);
 uint64_t cr_read_cr4(void);
+/* The guest's own CR3, also while another one is in the VMCS (vmx/flat_paging.h). */
+uint64_t cr_read_cr3(const struct tl_vcpu *vcpu);
+void cr_put_cr3(struct tl_vcpu *vcpu, uint64_t cr3);
 
 /* A register as an instruction names it; RSP is in the VMCS. */
 uint64_t exit_read_gpr(const struct tl_vcpu *vcpu, unsigned gpr);

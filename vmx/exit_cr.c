@@ -8,6 +8,7 @@
 #include "vmx/cpu.h"
 #include "vmx/cr.h"
 #include "vmx/exit.h"
+#include "vmx/flat_paging.h"
 
 #define CR0_HOST_OWNED (CR0_PE | CR0_NE | CR0_ET | CR0_WP | CR0_AM | CR0_NW | CR0_CD | CR0_PG)
 #define CR4_GUEST_OWNED                                                                                     \
@@ -40,6 +41,19 @@ uint64_t cr_read_cr4(void)
 	return (vmcs_read(VMCS_GUEST_CR4) & ~owned) | (vmcs_read(VMCS_CR4_READ_SHADOW) & owned);
 }
 
+uint64_t cr_read_cr3(const struct tl_vcpu *vcpu)
+{
+	return vcpu->flat ? vcpu->flat_cr3 : vmcs_read(VMCS_GUEST_CR3);
+}
+
+void cr_put_cr3(struct tl_vcpu *vcpu, uint64_t cr3)
+{
+	if (vcpu->flat)
+		vcpu->flat_cr3 = cr3;
+	else
+		vmcs_write(VMCS_GUEST_CR3, cr3);
+}
+
 /* Without unrestricted guest the CPU insists on protection and paging (SDM vol. 3, A.7). */
 static uint64_t cr0_for_cpu(uint64_t cr0)
 {
@@ -60,7 +74,9 @@ static void put_cr0(struct tl_vcpu *vcpu, uint64_t cr0)
 
 static void put_cr4(struct tl_vcpu *vcpu, uint64_t cr4)
 {
-	vmcs_write(VMCS_GUEST_CR4, cr4 | vmx_capability.msr.cr4_fixed0);
+	uint64_t for_cpu = flat_paging_is_needed(vcpu) ? flat_paging_cr4(cr4) : cr4;
+
+	vmcs_write(VMCS_GUEST_CR4, for_cpu | vmx_capability.msr.cr4_fixed0);
 	vmcs_write(VMCS_CR4_READ_SHADOW, cr4);
 	vcpu->mode.cr4 = cr4;
 }
@@ -70,8 +86,21 @@ static void put_efer(struct tl_vcpu *vcpu, uint64_t efer)
 	uint64_t controls = vmcs_read(VMCS_ENTRY_CONTROLS) & ~(uint64_t)VM_ENTRY_IA32E_MODE_GUEST;
 
 	vmcs_write(VMCS_ENTRY_CONTROLS, controls | (efer & EFER_LMA ? VM_ENTRY_IA32E_MODE_GUEST : 0));
-	vmcs_write(VMCS_GUEST_EFER, efer);
+	vmcs_write(VMCS_GUEST_EFER, flat_paging_is_needed(vcpu) ? flat_paging_efer(efer) : efer);
 	vcpu->mode.efer = efer;
+}
+
+/* Where the CPU insists on paging the guest's CR0 decides about the rest, too. */
+static void put_paging(struct tl_vcpu *vcpu)
+{
+	if (vmx_controls.unrestricted_guest)
+		return;
+	put_efer(vcpu, vcpu->mode.efer);
+	put_cr4(vcpu, cr_read_cr4());
+	if (flat_paging_is_needed(vcpu))
+		flat_paging_use(vcpu);
+	else
+		flat_paging_leave(vcpu);
 }
 
 void cr_set_mode(struct tl_vcpu *vcpu, uint64_t cr0, uint64_t cr4, uint64_t efer)
@@ -81,6 +110,7 @@ void cr_set_mode(struct tl_vcpu *vcpu, uint64_t cr0, uint64_t cr4, uint64_t efer
 	put_efer(vcpu, efer);
 	put_cr0(vcpu, cr0);
 	put_cr4(vcpu, cr4);
+	put_paging(vcpu);
 	vcpu_forget_translations(vcpu);
 }
 
@@ -96,7 +126,7 @@ static bool load_pdptes(struct tl_vcpu *vcpu)
 	uint64_t reserved = 0x1e6 | ~(BIT(vmx_capability.physical_bits) - 1);
 	uint64_t pdpte[4];
 
-	if (!tl_mem_read(vcpu->vm, vmcs_read(VMCS_GUEST_CR3) & 0xffffffe0, pdpte, sizeof(pdpte)))
+	if (!tl_mem_read(vcpu->vm, cr_read_cr3(vcpu) & 0xffffffe0, pdpte, sizeof(pdpte)))
 		return false;
 	for (unsigned i = 0; i < 4; i++)
 		if (pdpte[i] & 1 && pdpte[i] & reserved)
@@ -149,6 +179,8 @@ bool cr_write_cr0(struct tl_vcpu *vcpu, uint64_t value)
 	if (efer != vcpu->mode.efer)
 		put_efer(vcpu, efer);
 	put_cr0(vcpu, value);
+	if (changed & (CR0_PG | CR0_PE))
+		put_paging(vcpu);
 	if (changed & (CR0_PG | CR0_WP | CR0_AM | CR0_PE))
 		mode_changed(vcpu);
 	return true;
@@ -161,7 +193,7 @@ bool cr_write_cr4(struct tl_vcpu *vcpu, uint64_t value)
 
 	if (value & ~cr4_allowed() || (long_mode && !(value & CR4_PAE)))
 		return false;
-	if (changed & value & CR4_PCIDE && (!long_mode || vmcs_read(VMCS_GUEST_CR3) & 0xfff))
+	if (changed & value & CR4_PCIDE && (!long_mode || cr_read_cr3(vcpu) & 0xfff))
 		return false;
 	if (changed & (CR4_PAE | CR4_PGE | CR4_PSE | CR4_SMEP) && is_pae(vcpu->mode.cr0, value, vcpu->mode.efer) &&
 	    !load_pdptes(vcpu))
@@ -188,8 +220,8 @@ bool cr_write_efer(struct tl_vcpu *vcpu, uint64_t value)
 
 static enum vcpu_action stop_without_unrestricted(struct tl_vcpu *vcpu)
 {
-	tl_log(TL_LOG_ERROR, "the guest leaves protected mode with paging, which this CPU runs only with "
-			     "\"unrestricted guest\": use a guest that starts with paging on");
+	tl_log(TL_LOG_ERROR, "the guest goes to real mode, which this CPU runs only with \"unrestricted guest\": use a "
+			     "guest that stays in protected mode, or a CPU of 2010 or later");
 	return exit_stop(vcpu, TL_STOP_UNSUPPORTED, 0);
 }
 
@@ -201,11 +233,11 @@ static enum vcpu_action move_to_cr(struct tl_vcpu *vcpu, unsigned cr, uint64_t v
 	case 0:
 		if (!cr_write_cr0(vcpu, value))
 			return exit_raise_error(vcpu, VECTOR_GP, 0);
-		if (!vmx_controls.unrestricted_guest && !(value & CR0_PG))
+		if (!vmx_controls.unrestricted_guest && !(value & CR0_PE))
 			return stop_without_unrestricted(vcpu);
 		return exit_skip_instruction(vcpu);
 	case 3:
-		vmcs_write(VMCS_GUEST_CR3, value & ~BIT(63));
+		cr_put_cr3(vcpu, value & ~BIT(63));
 		if (is_pae(vcpu->mode.cr0, vcpu->mode.cr4, vcpu->mode.efer) && !load_pdptes(vcpu))
 			return exit_raise_error(vcpu, VECTOR_GP, 0);
 		vcpu_flush_guest_tlb(vcpu);
@@ -241,7 +273,7 @@ enum vcpu_action exit_cr_access(struct tl_vcpu *vcpu)
 	case CR_MOV_TO:
 		return move_to_cr(vcpu, cr, exit_read_gpr(vcpu, gpr));
 	case CR_MOV_FROM:
-		exit_write_gpr(vcpu, gpr, cr == 8 ? vcpu->cr8 : vmcs_read(VMCS_GUEST_CR3));
+		exit_write_gpr(vcpu, gpr, cr == 8 ? vcpu->cr8 : cr_read_cr3(vcpu));
 		return exit_skip_instruction(vcpu);
 	case CR_CLTS:
 		return move_to_cr(vcpu, 0, cr_read_cr0() & ~(uint64_t)CR0_TS);

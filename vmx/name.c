@@ -48,7 +48,7 @@ const char *tl_stop_name(enum tl_stop why)
 		[TL_STOP_DEVICE] = "an error of a device",
 		[TL_STOP_EXIT] = "an exit that is not served",
 		[TL_STOP_ENTRY] = "guest state that VM entry refused",
-		[TL_STOP_UNSUPPORTED] = "real mode or no paging, for which this CPU lacks \"unrestricted guest\"",
+		[TL_STOP_UNSUPPORTED] = "real mode, for which this CPU lacks \"unrestricted guest\"",
 	};
 	const char *name = NAME_IN(names, (unsigned)why);
 

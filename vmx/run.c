@@ -111,10 +111,11 @@ static _Noreturn void entry_failed(void)
 	tl_panic("VM entry failed: %s", vmcs_instruction_error_name(number));
 }
 
-/* Without "unrestricted guest" a guest has protection and paging on whenever it is entered (SDM vol. 3, A.7). */
+/* Without "unrestricted guest" there is no real mode (SDM vol. 3, A.7); vmx/flat_paging.h has paging for protected
+ * mode. */
 static bool can_enter(const struct tl_vcpu *vcpu)
 {
-	return vmx_controls.unrestricted_guest || (vcpu->mode.cr0 & (CR0_PE | CR0_PG)) == (CR0_PE | CR0_PG);
+	return vmx_controls.unrestricted_guest || vcpu->mode.cr0 & CR0_PE;
 }
 
 static enum vcpu_action enter(struct tl_vcpu *vcpu)

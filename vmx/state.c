@@ -39,7 +39,7 @@ enum tl_status tl_vcpu_get(struct tl_vcpu *vcpu, struct tl_state *state)
 	state->idtr.limit = (uint16_t)vmcs_read(VMCS_GUEST_IDTR_LIMIT);
 	state->cr0 = cr_read_cr0();
 	state->cr2 = read_cr2();
-	state->cr3 = vmcs_read(VMCS_GUEST_CR3);
+	state->cr3 = cr_read_cr3(vcpu);
 	state->cr4 = cr_read_cr4();
 	state->efer = vcpu->mode.efer;
 	state->dr7 = vmcs_read(VMCS_GUEST_DR7);
@@ -77,7 +77,7 @@ enum tl_status tl_vcpu_set(struct tl_vcpu *vcpu, const struct tl_state *state)
 	vmcs_write(VMCS_GUEST_IDTR_BASE, state->idtr.base);
 	vmcs_write(VMCS_GUEST_IDTR_LIMIT, state->idtr.limit);
 	write_cr2(state->cr2);
-	vmcs_write(VMCS_GUEST_CR3, state->cr3);
+	cr_put_cr3(vcpu, state->cr3);
 	cr_set_mode(vcpu, state->cr0, state->cr4, state->efer);
 	dr_write_dr7(vcpu, state->dr7);
 	vcpu_flush_guest_tlb(vcpu);

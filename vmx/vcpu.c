@@ -7,6 +7,7 @@
 #include "vmx/cr.h"
 #include "vmx/exit.h"
 #include "vmx/extended_state.h"
+#include "vmx/flat_paging.h"
 
 #define VCPU_PAGES ((sizeof(struct tl_vcpu) + PAGE_SIZE - 1) / PAGE_SIZE)
 
@@ -132,6 +133,11 @@ struct tl_vcpu *tl_vcpu_create(struct tl_vm *vm, enum tl_status *status)
 	*status = TL_CPU_DOWN;
 	if (!cpu_this()->up)
 		return NULL;
+	if (!vmx_controls.unrestricted_guest) {
+		*status = flat_paging_add(vm);
+		if (*status != TL_OK)
+			return NULL;
+	}
 	vcpu = alloc_vcpu(vm);
 	if (!vcpu) {
 		*status = TL_NO_MEMORY;

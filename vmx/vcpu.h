@@ -207,6 +207,8 @@ struct tl_vcpu {
 	uint64_t dr[4];
 	uint64_t dr6, cr2;
 	uint64_t cr8;
+	uint64_t flat_cr3; /* the guest's own while it has flat paging (vmx/flat_paging.h) */
+	bool flat;
 	uint64_t xcr0;
 	uint64_t msr_pat;
 	uint64_t msr_star, msr_lstar, msr_cstar, msr_fmask, msr_kernel_gs_base, msr_tsc_aux;

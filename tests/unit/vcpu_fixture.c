@@ -126,6 +126,7 @@ static void start_cpu(void)
 	vmx_capability.physical_bits = 39;
 	vmx_capability.msr.cr0_fixed1 = UINT32_MAX;
 	vmx_capability.msr.cr4_fixed1 = UINT32_MAX;
+	vmx_controls.unrestricted_guest = true;
 	probe_length_is_right = true;
 	memset(&mock_cpu, 0, sizeof(mock_cpu));
 	assert_int_equal(vmcs_bitmaps_create(), TL_OK);

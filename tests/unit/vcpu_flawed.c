@@ -329,7 +329,7 @@ void flawed_cpu_start(enum flaw which)
 						 .invept_all = true,
 						 .preemption_timer_shift = TIMER_SHIFT};
 	vmx_capability.control[VMX_PROC2].allowed1 = PROC2_ENABLE_PML;
-	vmx_controls = (struct vmx_controls){.preemption_timer = true};
+	vmx_controls = (struct vmx_controls){.preemption_timer = true, .unrestricted_guest = true};
 	probe_length_is_right = true;
 	assert_int_equal(vmcs_bitmaps_create(), TL_OK);
 }
