@@ -107,7 +107,7 @@ ld_flags := -m elf_x86_64 -nostdlib -static -z noexecstack -z max-page-size=4096
 
 # ---- Images ----------------------------------------------------------------------------------------------------------
 
-.PHONY: all run bench test test-unit test-tsan test-model test-fuzz test-system test-fresh coverage fuzz docs lint \
+.PHONY: all run bench test test-unit test-tsan test-model test-fuzz test-system test-tools test-fresh coverage fuzz docs lint \
 	format clean help run-image run-console tools FORCE
 all: $(B)/libtrapline.a $(if $(host_src),$(B)/trapline.elf $(B)/trapline32.elf $(B)/trapline.iso)
 
@@ -222,7 +222,7 @@ $(B)/guests/%.bin: guest/stubs/%.asm $(rebuild)
 
 # ---- Running and testing ---------------------------------------------------------------------------------------------
 
-export FUZZ_SECONDS B BACKEND MACHINE BOOT MODEL MEM CPUS TIMEOUT LOG GUEST CMDLINE KVM NESTED
+export FUZZ_SECONDS B BACKEND MACHINE BOOT MODEL MEM CPUS TIMEOUT LOG TRACE GUEST CMDLINE KVM NESTED
 
 # A failed recipe makes GNU make end with 2, whatever the recipe's status was. `make run` has to tell 1 (a guest failed)
 # from 2 (it could not run), so it asks make a question (-q): then make ends with 1, and prints nothing, if a line is left
@@ -313,7 +313,7 @@ test-fuzz: $(replayers)
 	@tools/fuzz test
 
 test: $(unit_tests) $(tsan_tests) $(replayers) $(coverage_programs) all $(guests) $(other_images)
-	@tools/test docs unit tsan fuzz coverage model system
+	@tools/test docs tools unit tsan fuzz coverage model system
 test-unit: $(unit_tests)
 	@tools/test unit
 test-tsan: $(tsan_tests)
@@ -322,6 +322,8 @@ test-model: | tools
 	@tools/test model
 test-system: all $(guests) $(other_images)
 	@tools/test system
+test-tools: | tools
+	@tools/test tools
 test-fresh:
 	@tools/setup fresh
 	@tools/fresh
@@ -381,6 +383,7 @@ help:
 #:   BACKEND=     run: bochs, kvm, kvm-in-bochs; by default kvm where it offers VMX, else bochs
 #:   MACHINE=     run on KVM: q35, microvm       BOOT=          run on KVM: iso, or kernel for QEMU's own loader
 #:   MODEL=       run: Bochs' CPU model          MEM= CPUS=     run: memory in MiB, number of CPUs
+#:   TRACE=events run: records them, see docs/tracing.md
 #:   TIMEOUT=     run: seconds of wall time      LOG=1          run: Bochs logs every VM exit that is an error to it
 #:   V=1          show the commands              CC=clang       build with another compiler
 #:   FUZZ_SECONDS= fuzz: in all, 3600 by default

@@ -12,6 +12,8 @@
 
 enum { CMDLINE_GUESTS_MAX = 16, CMDLINE_NAME_MAX = 32 };
 
+enum boot_trace_to { BOOT_TRACE_TO_CONSOLE = 1, BOOT_TRACE_TO_DEBUGCON };
+
 /* Deliberate faults of the host. */
 enum boot_crash {
 	BOOT_CRASH_NONE,
@@ -52,6 +54,7 @@ struct boot_options {
 	size_t nr_guests;
 	bool help, selftest, quiet, together;
 	uint64_t trace;                            /* mask of 1 << enum tl_trace_event */
+	uint64_t trace_to;                         /* enum boot_trace_to */
 	uint64_t mmio_level, tag_bits, generation; /* for struct tl_vm_config; 0: not given */
 	uint64_t memory, vcpus;                    /* of every guest; 0: as its module says */
 	uint64_t invalidate;                       /* enum boot_invalidate */

@@ -39,6 +39,8 @@ static const char *const feature_choices[] = {
 	[BOOT_FEATURE_X2APIC + 1] = NULL,
 };
 
+static const char *const trace_to_choices[] = {"console", "debugcon", NULL};
+
 /* What `trace` alone means: the events of 2013. */
 #define TRACE_SPTES \
 	(1 << TL_TRACE_MARK_MMIO_SPTE | 1 << TL_TRACE_CHECK_MMIO_SPTE | 1 << TL_TRACE_HANDLE_MMIO_PAGE_FAULT)
@@ -55,6 +57,8 @@ static const struct word words[] = {
 	{"quiet", WORD_FLAG, FIELD(quiet), 0, 0, NULL, "print only the table and what went wrong"},
 	{"together", WORD_FLAG, FIELD(together), 0, 0, NULL, "run the guests at once, one on each CPU"},
 	{"trace", WORD_SET, FIELD(trace), 0, TRACE_SPTES, tl_trace_event_names, "print these events of each guest"},
+	{"trace-to", WORD_CHOICE, FIELD(trace_to), 0, 0, trace_to_choices,
+	 "where to: lines on the console, or records for tools/trace"},
 	{"invalidate", WORD_CHOICE, FIELD(invalidate), 0, 0, invalidate_choices, "what a commit makes stale"},
 	{"mmio-level", WORD_NUMBER, FIELD(mmio_level), 1, 3, NULL,
 	 "largest MMIO entry, 4 KiB, 2 MiB or 1 GiB, where a guest's module does not say"},

@@ -22,6 +22,11 @@ static inline void io_write8(uint16_t port, uint8_t value)
 	__asm__ volatile("outb %0, %1" : : "a"(value), "Nd"(port) : "memory");
 }
 
+static inline void io_write_bytes(uint16_t port, const void *bytes, uint64_t count)
+{
+	__asm__ volatile("rep outsb" : "+S"(bytes), "+c"(count) : "d"(port) : "memory");
+}
+
 static inline uint8_t io_read8(uint16_t port)
 {
 	uint8_t value;

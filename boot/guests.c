@@ -197,6 +197,8 @@ static void run_share(void *context)
 
 		if (!guest_selected(&guests[i], run->options))
 			continue;
+		if (run->options->trace_to == BOOT_TRACE_TO_DEBUGCON)
+			trace_out_guest(guests[i].name);
 		guest_run(&guests[i], &run->services, &report);
 		print_row(guests[i].name, &report);
 		atomic_fetch_add_explicit(report.passed ? &run->passed : &run->failed, 1, memory_order_relaxed);
@@ -235,7 +237,8 @@ void guests_run(const struct boot_options *options, unsigned *passed, unsigned *
 				.start_cpu = smp_start,
 				.wait_cpu = smp_wait,
 				.trace_events = (uint32_t)options->trace,
-				.take_trace = trace_out_text,
+				.take_trace = options->trace_to == BOOT_TRACE_TO_DEBUGCON ? trace_out_debugcon
+											  : trace_out_text,
 				.quiet = options->quiet,
 				.tsc_hz = tsc_hz(),
 				.corrupt_ept = test_corrupt_ept,

@@ -2,6 +2,9 @@
 #include "boot/trace_out.h"
 
 #include "boot/console.h"
+#include "boot/cpu.h"
+#include "boot/libc.h"
+#include "boot/tsc.h"
 
 static const char *const access_names[] = {
 	[TL_TRACE_READ] = "read",
@@ -15,8 +18,8 @@ static void print_details(const struct tl_trace_record *r)
 {
 	switch (r->event) {
 	case TL_TRACE_EXIT:
-		host_print("reason %s rip 0x%lx %s 0x%lx", tl_exit_reason_name((uint16_t)r->data), r->rip,
-			   r->data == 48 || r->data == 49 ? "gpa" : "qualification", r->gpa);
+		host_print("reason %s rip 0x%lx qualification 0x%lx gpa 0x%lx", tl_exit_reason_name((uint16_t)r->data),
+			   r->rip, r->other, r->gpa);
 		break;
 	case TL_TRACE_ENTRY:
 		host_print("rip 0x%lx injects 0x%lx", r->rip, r->data);
@@ -24,7 +27,7 @@ static void print_details(const struct tl_trace_record *r)
 	case TL_TRACE_MARK_MMIO_SPTE:
 	case TL_TRACE_CHECK_MMIO_SPTE:
 	case TL_TRACE_HANDLE_MMIO_PAGE_FAULT:
-		host_print("gpa 0x%lx spte 0x%lx range %lu fresh 0x%lx%s", r->gpa, r->data, r->range, r->fresh,
+		host_print("gpa 0x%lx spte 0x%lx range %lu in the map 0x%lx%s", r->gpa, r->data, r->range, r->other,
 			   r->event != TL_TRACE_CHECK_MMIO_SPTE ? ""
 			   : r->detail                          ? " not valid"
 								: " valid");
@@ -61,4 +64,42 @@ void trace_out_text(unsigned cpu, const struct tl_trace_record *records, size_t 
 	if (lost)
 		host_print("trace: cpu %u had no room for %lu later events\n", cpu, lost);
 	console_unlock();
+}
+
+/* The frames that tools/trace reads; numbers are little-endian. */
+struct frame {
+	char magic[8];
+	uint16_t kind;  /* enum frame_kind */
+	uint16_t cpu;   /* FRAME_RECORDS */
+	uint32_t count; /* what follows: records, or characters of a name */
+	uint64_t value; /* FRAME_RECORDS: how many more were lost. FRAME_GUEST: ticks of the TSC in a second, 0: unknown
+			 */
+};
+
+enum frame_kind { FRAME_GUEST = 1, FRAME_RECORDS = 2 };
+
+_Static_assert(sizeof(struct frame) == 24 && sizeof(struct tl_trace_record) == 64, "tools/trace_file.py knows them");
+
+/* Bochs and QEMU take a byte at a time and wait for nothing. */
+enum { DEBUGCON = 0xE9 };
+
+static void send(struct frame frame, const void *content, size_t size)
+{
+	__builtin_memcpy(frame.magic, "TRAPLINE", sizeof(frame.magic));
+	console_lock();
+	io_write_bytes(DEBUGCON, &frame, sizeof(frame));
+	io_write_bytes(DEBUGCON, content, size);
+	console_unlock();
+}
+
+void trace_out_debugcon(unsigned cpu, const struct tl_trace_record *records, size_t count, uint64_t lost)
+{
+	send((struct frame){.kind = FRAME_RECORDS, .cpu = (uint16_t)cpu, .count = (uint32_t)count, .value = lost},
+	     records, count * sizeof(records[0]));
+}
+
+void trace_out_guest(const char *name)
+{
+	send((struct frame){.kind = FRAME_GUEST, .count = (uint32_t)strlen(name), .value = tsc_hz()}, name,
+	     strlen(name));
 }

@@ -9,9 +9,9 @@
 
 /* The events, by KVM's names where KVM has them. What a record of each holds beside its head: */
 enum tl_trace_event {
-	TL_TRACE_EXIT,  /* data: exit reason. gpa: of an EPT exit; of others the qualification. rip */
+	TL_TRACE_EXIT,  /* data: exit reason. rip. other: exit qualification. gpa: of an EPT exit */
 	TL_TRACE_ENTRY, /* rip. data: the event that it injects, as in the VMCS, or 0 */
-	/* Of an EPT entry: gpa. data: the entry. range: that it names. fresh: what the map says it would have to be. */
+	/* Of an EPT entry: gpa. data: the entry. range: that it names. other: what the map says it would have to be. */
 	TL_TRACE_MARK_MMIO_SPTE,         /* data: what was written */
 	TL_TRACE_CHECK_MMIO_SPTE,        /* detail: the verdict, 0 is EMULATE */
 	TL_TRACE_HANDLE_MMIO_PAGE_FAULT, /* data: after it. detail: 0 where a device is to serve the access */
@@ -45,7 +45,7 @@ struct tl_trace_record {
 	uint64_t gpa;
 	uint64_t data;
 	uint64_t rip;
-	uint64_t fresh;
+	uint64_t other;
 	uint64_t range;  /* id */
 	uint64_t unused; /* a record is a cache line */
 };

@@ -61,9 +61,14 @@ bool trace_make_ready(unsigned cpu, struct grace_reader *reader)
 		count_lost(ring);
 		return false;
 	}
-	if (used >= RECORDS / 2 && reader && atomic_load_explicit(&trace_leaves, memory_order_relaxed))
-		leave_soon(reader);
 	room = used < RECORDS / 2 ? RECORDS / 2 - used : RECORDS - used;
+	if (used >= RECORDS / 2 && atomic_load_explicit(&trace_leaves, memory_order_relaxed)) {
+		/* Without a vCPU that could leave, the next record looks again. */
+		if (reader)
+			leave_soon(reader);
+		else
+			room = 1;
+	}
 	ring->next = &ring->records[head % RECORDS];
 	ring->stop = ring->next + (room < to_the_end ? room : to_the_end);
 	return true;
@@ -91,7 +96,7 @@ void trace_spte(enum tl_trace_event event, const struct map *map, gpa_t gpa, ept
 		.gpa = gpa,
 		.data = entry,
 		.range = id,
-		.fresh = is_mmio_spte(entry) && id < map->nr_slots ? map->ranges[id].fresh : 0,
+		.other = is_mmio_spte(entry) && id < map->nr_slots ? map->ranges[id].fresh : 0,
 	});
 }
 

@@ -74,7 +74,7 @@ ALWAYS_INLINE void trace_write(unsigned cpu, unsigned vcpu, struct tl_trace_reco
 	record->gpa = what.gpa;
 	record->data = what.data;
 	record->rip = what.rip;
-	record->fresh = what.fresh;
+	record->other = what.other;
 	record->range = what.range;
 	/* relaxed: the CPU's own. release: the record is whole before it is there. */
 	atomic_store_explicit(&ring->head, atomic_load_explicit(&ring->head, memory_order_relaxed) + 1,

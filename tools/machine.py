@@ -51,6 +51,7 @@ clock: sync=none, time0=1700000000
 ata0-master: type=cdrom, path="{iso}", status=inserted
 boot: cdrom
 {pci}com1: enabled=1, mode=file, dev=serial.txt
+port_e9_hack: enabled={debugcon}
 log: bochs.log
 magic_break: enabled={magic_break}
 panic: action=fatal
@@ -84,6 +85,7 @@ class Settings:
     pci_vga: bool = False  # Bochs' VGA is a PCI card, which has modes with more than 256 colours
     qemu: str = ""  # more arguments of QEMU
     quantum: int = 16  # Bochs runs so many instructions of one CPU before it goes to the next
+    debugcon: bool = False  # what the image writes to port E9h is kept: debugcon_file()
     debugger: str = ""  # commands for Bochs' debugger; magic breakpoints (XCHG BX, BX) are on with them
 
 
@@ -116,6 +118,7 @@ def bochs_command(iso, settings, folder):
             "pci": "pci: enabled=1, chipset=i440fx, slot1=pcivga\n" if settings.pci_vga else "",
             "magic_break": int(bool(settings.debugger)),
             "errors": "report" if settings.log else "ignore",
+            "debugcon": int(settings.debugcon),
         }
         file.write(BOCHSRC.format(**values))
     # Debian's Bochs has its debugger built in and waits for a command: "c" makes it go on.
@@ -151,6 +154,8 @@ def make_command(boot, settings, folder):
             raise CannotRun("Bochs has no loader of its own for BOOT=kernel; use BOOT=iso.")
         return bochs_command(boot, settings, folder)
     if settings.backend == "kvm-in-bochs":
+        if settings.debugcon:
+            raise CannotRun("TRACE= is not for kvm-in-bochs, whose QEMU writes no file to this machine; use bochs or kvm.")
         try:
             return nested_command(boot, settings, folder)
         except nested.linux.NestedError as error:
@@ -175,6 +180,11 @@ def start(boot, settings, folder):
             )
         except FileNotFoundError:
             raise CannotRun(f"{command[0]} is not installed; run tools/setup run test.") from None
+
+
+def debugcon_file(settings, folder):
+    """Where that is after a run. Bochs has it among its own messages."""
+    return folder + ("/emulator.txt" if settings.backend == "bochs" else "/debugcon.bin")
 
 
 def stop(process):

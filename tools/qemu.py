@@ -73,5 +73,5 @@ def arguments(boot, settings, place=os.path.abspath):
         "-m", str(settings.memory), "-smp", str(settings.cpus),
         "-nodefaults", "-display", "none", "-no-reboot", *SERIAL[settings.serial],
         *FIRMWARE[settings.firmware], *end_or_screen(settings), *media(boot, settings.machine, place),
-        *shlex.split(settings.qemu),
+        *(["-debugcon", "file:debugcon.bin"] if settings.debugcon else []), *shlex.split(settings.qemu),
     ]  # fmt: skip

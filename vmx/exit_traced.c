@@ -69,9 +69,9 @@ HOT uint32_t vcpu_trace_exit(struct tl_vcpu *vcpu)
 		return trace_exit_again(vcpu, reason);
 	trace_write(cpu, vcpu->vpid,
 		    (struct tl_trace_record){.event = TL_TRACE_EXIT,
-					     .gpa = of_ept ? vmcs_read(VMCS_GUEST_PHYSICAL_ADDRESS)
-							   : vmcs_read(VMCS_EXIT_QUALIFICATION),
+					     .gpa = of_ept ? vmcs_read(VMCS_GUEST_PHYSICAL_ADDRESS) : 0,
 					     .data = reason,
+					     .other = vmcs_read(VMCS_EXIT_QUALIFICATION),
 					     .rip = vmcs_read(VMCS_GUEST_RIP)});
 	return reason;
 }
@@ -97,7 +97,7 @@ HOT enum vcpu_action vcpu_trace_fresh(struct tl_vcpu *vcpu)
 					     .detail = MMIO_EMULATE,
 					     .gpa = vcpu->exit_gpa,
 					     .data = range->fresh,
-					     .fresh = range->fresh,
+					     .other = range->fresh,
 					     .range = range->id});
 	return serve_fresh(vcpu);
 }

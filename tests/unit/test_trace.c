@@ -183,15 +183,15 @@ static void what_a_record_says(void **context)
 		assert_int_equal(records[i].gpa, 0x5abc);
 		assert_int_equal(records[i].data, entry);
 		assert_int_equal(records[i].range, id);
-		assert_int_equal(mmio_spte_tag(records[i].fresh), (mmio_spte_tag(entry) + i) & MMIO_TAG_MASK);
+		assert_int_equal(mmio_spte_tag(records[i].other), (mmio_spte_tag(entry) + i) & MMIO_TAG_MASK);
 		assert_int_equal(records[i].vcpu, 0);
 		assert_true(records[i].tsc >= before);
 	}
 	assert_int_equal(records[1].detail, MMIO_INVALID);
 	assert_int_equal(records[2].detail, MMIO_BUG);
-	assert_int_equal(records[2].fresh, 0);
+	assert_int_equal(records[2].other, 0);
 	assert_int_equal(records[3].range, MMIO_MAX_ID);
-	assert_int_equal(records[3].fresh, 0);
+	assert_int_equal(records[3].other, 0);
 }
 
 /* A removal of memory: published, waited for, zapped, waited for again. */
@@ -258,6 +258,24 @@ static void a_ring_per_cpu(void **context)
 }
 
 /* A vCPU leaves when half of the ring is full, and not before, and only if that was asked for. */
+static void leaves_after_half(void **context)
+{
+	struct grace_reader reader = {.number = 7};
+
+	(void)context;
+	assert_int_equal(tl_trace_start(&(struct tl_trace_config){CHECK, 0, UINT64_MAX, true}), TL_OK);
+	/* Half is reached outside of a run, where no vCPU can leave. */
+	for (unsigned i = 0; i < RECORDS / 2 + 10; i++)
+		record_at(i);
+	grace_reader_add(&reader, vm);
+	grace_enter(&reader, 0);
+	record_at(0);
+	assert_int_equal(reader.kicked, 1);
+	grace_leave(&reader, 0);
+	grace_reader_remove(&reader);
+	assert_int_equal(taken_of(0), RECORDS / 2 + 11);
+}
+
 static void leaves_at_half(void **context)
 {
 	struct grace_reader reader = {.number = 7};
@@ -323,8 +341,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(without_memory),        TEST(only_what_is_on),    TEST(only_where_it_is_on),
 		TEST(what_cannot_be_traced), TEST(what_a_record_says), TEST(what_a_removal_does),
-		TEST(a_full_ring),           TEST(a_ring_per_cpu),     TEST(leaves_at_half),
-		TEST(read_while_written),
+		TEST(a_full_ring),           TEST(a_ring_per_cpu),     TEST(leaves_after_half),
+		TEST(leaves_at_half),        TEST(read_while_written),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
