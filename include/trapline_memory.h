@@ -26,7 +26,8 @@ enum tl_status tl_vm_trim(struct tl_vm *vm);
 /* ---- Dirty logging ----------------------------------------------------------------------------------------------- */
 
 /*
- * From now on the writes to a RAM range are logged, by the guest, the instructions emulated for it and tl_mem_write().
+ * From now on the writes to a RAM range are logged, by the guest, the instructions emulated for it and tl_mem_write():
+ * by page-modification logging or dirty flags where the CPU has them, else by write protection.
  * `log` is the embedder's, zeroed, a bit for each page of the range, and the library's until tl_dirty_stop(), or until
  * the range's release. Its cost does not depend on the range's size: the first write to a page pays for it.
  * A logged range may be moved, shrunk and removed; it neither grows nor changes its kind. Waits as a commit does.
@@ -35,7 +36,8 @@ enum tl_status tl_vm_trim(struct tl_vm *vm);
  */
 enum tl_status tl_dirty_start(struct tl_vm *vm, tl_range_id id, uint64_t *log);
 
-/* Ends it. What was not fetched is in `log`. Same errors (TL_INVALID_ARGUMENT: not logged) and context. */
+/* Ends it. What was not fetched is in `log`, as of a range that is removed. Same errors (TL_INVALID_ARGUMENT: not
+ * logged) and context. */
 enum tl_status tl_dirty_stop(struct tl_vm *vm, tl_range_id id);
 
 /*

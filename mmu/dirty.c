@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "mmu/dirty.h"
+#include "mmu/ept_dirty.h"
 #include "mmu/ept_protect.h"
+#include "mmu/hooks.h"
 #include "mmu/map_edit.h"
 
 void dirty_mark(_Atomic uint64_t *log, uint64_t offset)
@@ -73,13 +75,78 @@ static size_t take(_Atomic uint64_t *log, uint64_t *pages, uint64_t nr_pages)
 	return count;
 }
 
+void dirty_note(struct tl_vm *vm, gpa_t gpa)
+{
+	/* acquire: rule 2. */
+	const struct map *map = atomic_load_explicit(&vm->map, memory_order_acquire);
+	const struct map_range *range = map_find(map, gpa);
+
+	/* The flag decides: since the CPU wrote the record the page may have been fetched, or another be there. */
+	if (dirty_log(range) && ept_is_dirty(vm, gpa))
+		dirty_mark(range->log, gpa - range->start);
+}
+
+static void harvest(struct tl_vm *vm, const struct map_range *range, ept_entry_t keep)
+{
+	ept_harvest(vm, &(struct ept_harvest){.first = range->start,
+					      .last = range->last,
+					      .start = range->start,
+					      .log = range->log,
+					      .keep = keep});
+}
+
+/* Marks what the CPUs have noted until now. The flags are taken with it; by PML the fetch does that page by page. */
+static void gather(struct tl_vm *vm, const struct map_range *range)
+{
+	if (!atomic_load_explicit(&vm->flags_on, memory_order_relaxed))
+		return;
+	if (dirty_by(vm) == DIRTY_BY_PML) {
+		/* Each vCPU empties its buffer before it announces the round. */
+		grace_wait(vm, grace_raise(vm), NULL);
+		return;
+	}
+	vm_lock_tables(vm);
+	harvest(vm, range, ~EPT_DIRTY);
+	vm_unlock_tables(vm);
+}
+
+static void clean_taken(struct tl_vm *vm, const struct map_range *range, const uint64_t *pages, uint64_t nr_pages)
+{
+	for (uint64_t i = 0; i < (nr_pages + 63) / 64; i++)
+		for (uint64_t left = pages[i]; left; left &= left - 1)
+			ept_clean(vm, range->start + ((i * 64 + (unsigned)__builtin_ctzll(left)) << PAGE_SHIFT));
+}
+
+/* What was taken is to be noted anew when it is written again. */
+static void rearm(struct tl_vm *vm, const struct map_range *range, const uint64_t *pages, uint64_t nr_pages)
+{
+	vm_lock_tables(vm);
+	/* Looked at after the marks were taken: where one of them was made by protection, it says so. */
+	switch (dirty_by(vm)) {
+	case DIRTY_BY_PROTECTION:
+		/* On the way from flags to protection: what is below a closed pointer would not be looked at. */
+		if (atomic_load_explicit(&vm->flags_on, memory_order_relaxed))
+			harvest(vm, range, ~(EPT_DIRTY | EPT_WRITE));
+		ept_close(vm, range->start, range->last);
+		break;
+	case DIRTY_BY_PML:
+		clean_taken(vm, range, pages, nr_pages);
+		break;
+	case DIRTY_BY_FLAGS:
+		break;
+	}
+	vm_unlock_tables(vm);
+}
+
 /*
- * The marks are taken first and the range is closed after that: what is opened between the two is closed again, and
- * who opens a page later marks it once more. The round lets everybody finish who had marked a page and not written it.
+ * The marks are taken first and the range is closed, or the flags of PML are taken, after that: what is opened or
+ * written between the two is closed again or in what was taken, and who writes to a page later marks it once more. The
+ * round lets everybody finish who had marked a page and not written it, and with it CPUs forget which flags were set.
  */
 enum tl_status tl_dirty_fetch(struct tl_vm *vm, tl_range_id id, uint64_t *pages, size_t *count)
 {
 	struct map_range range;
+	uint64_t nr_pages;
 	size_t taken;
 
 	if (grace_current())
@@ -88,13 +155,80 @@ enum tl_status tl_dirty_fetch(struct tl_vm *vm, tl_range_id id, uint64_t *pages,
 		return TL_NO_RANGE;
 	if (!dirty_log(&range))
 		return TL_INVALID_ARGUMENT;
-	taken = take(range.log, pages, (range.last - range.start + 1) >> PAGE_SHIFT);
+	nr_pages = (range.last - range.start + 1) >> PAGE_SHIFT;
+	gather(vm, &range);
+	taken = take(range.log, pages, nr_pages);
 	if (count)
 		*count = taken;
-	vm_lock_tables(vm);
-	ept_close(vm, range.start, range.last);
-	vm_unlock_tables(vm);
+	rearm(vm, &range, pages, nr_pages);
 	vm_request_flush(vm);
 	grace_wait(vm, grace_raise(vm), NULL);
 	return TL_OK;
+}
+
+void dirty_begin(struct tl_vm *vm, gpa_t first, gpa_t last)
+{
+	vm_lock_tables(vm);
+	ept_close(vm, first, last);
+	/* relaxed: the flush number, raised after it, has vCPUs look. The lock keeps it on this side of
+	 * dirty_protect(). */
+	if (dirty_by(vm) != DIRTY_BY_PROTECTION)
+		atomic_store_explicit(&vm->flags_on, true, memory_order_relaxed);
+	vm_unlock_tables(vm);
+}
+
+static bool any_log(const struct map *map)
+{
+	for (uint32_t id = MAP_FIRST_ID; id < map->nr_slots; id++)
+		if (dirty_log(&map->ranges[id]))
+			return true;
+	return false;
+}
+
+void dirty_ended(struct tl_vm *vm)
+{
+	/* Under the lock that a log is published under: dirty_begin() comes after that. */
+	vm_lock(vm);
+	if (!any_log(atomic_load_explicit(&vm->map, memory_order_relaxed)))
+		atomic_store_explicit(&vm->flags_on, false, memory_order_relaxed);
+	vm_unlock(vm);
+}
+
+bool dirty_give_up_flags(struct tl_vm *vm, struct grace_reader *self)
+{
+	struct tl_edit *edit = tl_map_edit(vm);
+
+	if (!edit)
+		return false;
+	atomic_store_explicit(&vm->dirty_by, DIRTY_BY_PROTECTION, memory_order_relaxed);
+	edit->round = grace_raise(vm);
+	edit->zaps = edit->protects = true;
+	map_defer(self, edit);
+	tl_log(TL_LOG_INFO, "a guest has page tables in memory that must not be written: "
+			    "its writes are logged by write protection from now on");
+	return true;
+}
+
+static uint32_t nr_slots(struct tl_vm *vm)
+{
+	uint32_t nr;
+
+	vm_lock(vm);
+	nr = atomic_load_explicit(&vm->map, memory_order_relaxed)->nr_slots;
+	vm_unlock(vm);
+	return nr;
+}
+
+void dirty_protect(struct tl_vm *vm)
+{
+	struct map_range range;
+
+	/* Every range that has been logged by flags: those that come are closed by dirty_begin(). */
+	for (tl_range_id id = MAP_FIRST_ID; id < nr_slots(vm); id++)
+		if (find_range(vm, id, &range) && dirty_log(&range)) {
+			vm_lock_tables(vm);
+			harvest(vm, &range, ~(EPT_DIRTY | EPT_WRITE));
+			vm_unlock_tables(vm);
+		}
+	atomic_store_explicit(&vm->flags_on, false, memory_order_relaxed);
 }

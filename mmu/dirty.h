@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Which pages of a RAM range were written. A logged range has a bit for each page; the EPT lets a page be written only
- * once its bit is set. See docs/how-it-works.md, "Dirty logging".
+ * Which pages of a RAM range were written. A logged range has a bit for each page. By protection the EPT lets a page be
+ * written only once its bit is set; by flags the CPU notes the write in the page's entry, from where a fetch takes it;
+ * by PML it also says where to look. See docs/how-it-works.md, "Dirty logging".
  */
 #ifndef MMU_DIRTY_H
 #define MMU_DIRTY_H
 
 #include "mmu/map.h"
+#include "mmu/vm.h"
 
 /* The writes' log of a range, NULL if it has none. */
 ALWAYS_INLINE _Atomic uint64_t *dirty_log(const struct map_range *range)
@@ -14,8 +16,39 @@ ALWAYS_INLINE _Atomic uint64_t *dirty_log(const struct map_range *range)
 	return range->kind == MAP_RAM ? range->log : NULL;
 }
 
+/* relaxed: it changes once, and who goes by what it was has passed a round before that matters (rule 13). */
+ALWAYS_INLINE enum dirty_by dirty_by(const struct tl_vm *vm)
+{
+	return atomic_load_explicit(&vm->dirty_by, memory_order_relaxed);
+}
+
 /* Marks the page at `offset` of a logged range. */
 void dirty_mark(_Atomic uint64_t *log, uint64_t offset);
+
+/*
+ * A vCPU's buffer says that the page at `gpa` was written: marks it if it is logged and its flag says so, too. Context:
+ * a reader, before it announces a round.
+ */
+void dirty_note(struct tl_vm *vm, gpa_t gpa);
+
+/*
+ * The log of a range begins: closes it, and has the CPUs set flags where they are used. Context: no lock held. The
+ * caller flushes.
+ */
+void dirty_begin(struct tl_vm *vm, gpa_t first, gpa_t last);
+
+/* Logged pages were taken from the map: without logs the CPUs set no flags. Same context and duty. */
+void dirty_ended(struct tl_vm *vm);
+
+/*
+ * Flags are no good for this VM, since its guest has page tables in memory that must not be written: with flags on, the
+ * CPU's reads of them count as writes (SDM vol. 3, 29.3.5). Goes over to protection, for good; `self` completes that
+ * before its next entry. False: no memory for it. Context: an exit of `self`.
+ */
+bool dirty_give_up_flags(struct tl_vm *vm, struct grace_reader *self);
+
+/* Its second half, once everybody knows that writes are marked again. The caller flushes. */
+void dirty_protect(struct tl_vm *vm);
 
 /*
  * The library is about to write `size` bytes at `gpa` of the range itself. Context: an exit of a vCPU, or under the

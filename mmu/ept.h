@@ -29,6 +29,9 @@ typedef _Atomic uint64_t ept_slot_t; /* where one stands in a table: the CPU and
 #define EPT_LARGE       BIT(7)
 #define EPT_ACCESSED    BIT(8)
 #define EPT_DIRTY       BIT(9)
+/* Set beforehand: then the CPU changes no entry, but the dirty flags of logged pages. Ignored where they are off. */
+#define EPT_FLAGS       (EPT_ACCESSED | EPT_DIRTY)
+#define EPT_TABLE_FLAGS (EPT_RWX | EPT_ACCESSED)
 #define EPT_ADDRESS     BITS(51, 12)
 #define EPT_SUPPRESS_VE BIT(63)
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "mmu/ept_protect.h"
+#include "mmu/dirty.h"
 
 /*
  * Takes the right to write. Waits for who is opening it: what he closes below would else be open under an entry that
@@ -20,7 +21,25 @@ static void close_entry(ept_slot_t *slot, ept_entry_t entry)
 	}
 }
 
-static void close_below(ept_slot_t *table, unsigned level, gpa_t base, gpa_t first, gpa_t last)
+/* A page whose writes the CPU notes need not be closed: only what it has noted so far has to go. */
+static void clean_entry(ept_slot_t *slot, ept_entry_t entry)
+{
+	while (ept_is_present(entry) && entry & EPT_DIRTY)
+		/* acq_rel: as above. */
+		if (atomic_compare_exchange_weak_explicit(slot, &entry, entry & ~EPT_DIRTY, memory_order_acq_rel,
+							  memory_order_relaxed))
+			return;
+}
+
+static void close_or_clean(ept_slot_t *slot, ept_entry_t entry, unsigned level, bool cleans)
+{
+	if (level == 1 && cleans)
+		clean_entry(slot, entry);
+	else
+		close_entry(slot, entry);
+}
+
+static void close_below(ept_slot_t *table, unsigned level, gpa_t base, gpa_t first, gpa_t last, bool cleans)
 {
 	unsigned i = first > base ? (unsigned)((first - base) / EPT_SPAN(level)) : 0;
 
@@ -31,18 +50,18 @@ static void close_below(ept_slot_t *table, unsigned level, gpa_t base, gpa_t fir
 		bool whole = start >= first && start + (EPT_SPAN(level) - 1) <= last;
 
 		if (!whole && level > 1 && ept_leads_down(entry, ept_reserved_address()))
-			close_below(ept_table_at(entry), level - 1, start, first, last);
+			close_below(ept_table_at(entry), level - 1, start, first, last, cleans);
 		else /* also a leaf that reaches out of the span: more faults, no harm */
-			close_entry(&table[i], entry);
+			close_or_clean(&table[i], entry, level, cleans);
 	}
 }
 
 void ept_close(struct tl_vm *vm, gpa_t first, gpa_t last)
 {
-	close_below(vm->root, EPT_LEVELS, 0, first, last);
+	close_below(vm->root, EPT_LEVELS, 0, first, last, dirty_by(vm) != DIRTY_BY_PROTECTION);
 }
 
-static enum ept_open open_entry(ept_slot_t *slot, ept_entry_t entry)
+static enum ept_open open_entry(ept_slot_t *slot, ept_entry_t entry, unsigned level, bool cleans)
 {
 	ept_slot_t *table = ept_table_at(entry);
 	ept_entry_t closed = entry;
@@ -51,8 +70,9 @@ static enum ept_open open_entry(ept_slot_t *slot, ept_entry_t entry)
 									    memory_order_acquire, memory_order_relaxed))
 		return EPT_BUSY;
 	for (unsigned i = 0; i < EPT_NR_ENTRIES; i++)
-		close_entry(&table[i], atomic_load_explicit(&table[i], memory_order_relaxed));
-	/* It fails where the table was unlinked meanwhile: then there is nothing to open. release: closed below first.
+		close_or_clean(&table[i], atomic_load_explicit(&table[i], memory_order_relaxed), level - 1, cleans);
+	/*
+	 * It fails where the table was unlinked meanwhile: then there is nothing to open. release: closed below first.
 	 */
 	entry = closed | EPT_OPENING;
 	atomic_compare_exchange_strong_explicit(slot, &entry, closed | EPT_WRITE, memory_order_release,
@@ -62,8 +82,8 @@ static enum ept_open open_entry(ept_slot_t *slot, ept_entry_t entry)
 
 enum ept_open ept_open(struct tl_vm *vm, gpa_t gpa)
 {
+	bool cleans = dirty_by(vm) != DIRTY_BY_PROTECTION, opened = false;
 	ept_slot_t *table = vm->root;
-	bool opened = false;
 
 	for (unsigned level = EPT_LEVELS; level > 1; level--) {
 		ept_slot_t *slot = &table[ept_index(gpa, level)];
@@ -72,7 +92,7 @@ enum ept_open ept_open(struct tl_vm *vm, gpa_t gpa)
 		if (!ept_leads_down(entry, ept_reserved_address()))
 			break;
 		if (unlikely(!(entry & EPT_WRITE))) {
-			if (open_entry(slot, entry) == EPT_BUSY)
+			if (open_entry(slot, entry, level, cleans) == EPT_BUSY)
 				return EPT_BUSY;
 			opened = true;
 		}

@@ -37,35 +37,44 @@ void ept_walk(const struct tl_vm *vm, gpa_t gpa, struct ept_walk *walk)
 	walk->malformed = !is_mmio_spte(entry) && unlikely(is_malformed(entry, walk->level));
 }
 
-/* The leaf that covers part `index` of what the leaf `entry` at `level` covers. */
-static ept_entry_t split_part(ept_entry_t entry, unsigned level, unsigned index)
+/*
+ * Fills a table with the leaves that cover together what the leaf `entry` at `level` covers, to put `page` among them.
+ * Of pages whose writes the CPU notes every one may be written, once one may.
+ */
+static COLD void split(ept_slot_t *table, ept_entry_t entry, unsigned level, ept_entry_t page)
 {
-	entry += index * EPT_SPAN(level - 1);
-	return level == 2 ? entry & ~EPT_LARGE : entry;
+	if (level == 2) {
+		entry &= ~EPT_LARGE;
+		if ((page & (EPT_WRITE | EPT_DIRTY)) == EPT_WRITE)
+			entry = (entry | EPT_WRITE) & ~EPT_DIRTY;
+	}
+	for (unsigned i = 0; i < EPT_NR_ENTRIES; i++)
+		/* relaxed: nobody sees the table before it is linked. */
+		atomic_store_explicit(&table[i], entry + i * EPT_SPAN(level - 1), memory_order_relaxed);
 }
 
-/* Puts a table under the walk's end, and steps down into it. */
-static enum ept_install descend(struct tl_vm *vm, gpa_t gpa, struct ept_walk *walk)
+/* Puts a table under the walk's end, on the way to where `entry` goes, and steps down into it. */
+static enum ept_install descend(struct tl_vm *vm, gpa_t gpa, struct ept_walk *walk, ept_entry_t entry)
 {
 	ept_slot_t *table = ept_page_take(vm);
 	ept_entry_t seen = walk->entry;
 	unsigned index = ept_index(gpa, walk->level - 1);
 	bool splits = ept_is_present(seen);
+	ept_entry_t below;
 
 	if (!table)
 		return EPT_NO_MEMORY;
 	if (splits)
-		for (unsigned i = 0; i < EPT_NR_ENTRIES; i++)
-			/* relaxed: nobody sees the table before it is linked. */
-			atomic_store_explicit(&table[i], split_part(seen, walk->level, i), memory_order_relaxed);
+		split(table, seen, walk->level, entry);
+	below = atomic_load_explicit(&table[index], memory_order_relaxed);
 	/* release: the table's contents before the pointer to it. */
-	if (!atomic_compare_exchange_strong_explicit(walk->slot, &seen, host_to_phys((void *)table) | EPT_RWX,
+	if (!atomic_compare_exchange_strong_explicit(walk->slot, &seen, host_to_phys((void *)table) | EPT_TABLE_FLAGS,
 						     memory_order_release, memory_order_relaxed)) {
 		ept_page_put_back(vm, table, splits);
 		return EPT_RACED;
 	}
 	walk->slot = &table[index];
-	walk->entry = splits ? split_part(walk->entry, walk->level, index) : 0;
+	walk->entry = below;
 	walk->level--;
 	return EPT_INSTALLED;
 }
@@ -75,7 +84,7 @@ enum ept_install ept_install(struct tl_vm *vm, gpa_t gpa, struct ept_walk *walk,
 	ept_entry_t seen;
 
 	while (walk->level > level) {
-		enum ept_install status = descend(vm, gpa, walk);
+		enum ept_install status = descend(vm, gpa, walk, entry);
 
 		if (status != EPT_INSTALLED)
 			return status;

@@ -207,6 +207,8 @@ static void take_away(const struct map_range *range, struct tl_edit *edit, struc
 	edit->zaps = true;
 	step->gone_first = first;
 	step->gone_last = last;
+	step->gone_log = dirty_log(range);
+	step->gone_start = range->start;
 }
 
 static enum tl_status apply_remove(struct map *map, struct tl_edit *edit, struct edit_step *step)
@@ -318,19 +320,15 @@ static enum tl_status apply_protect(struct map *map, struct tl_edit *edit, struc
 	return TL_OK;
 }
 
-/* A log that begins closes the range; one that ends is let go of by every vCPU before the commit returns. */
+/* A log that begins closes the range. One that ends takes what was mapped for it; the next accesses map it at large. */
 static enum tl_status apply_log(struct map *map, struct tl_edit *edit, struct edit_step *step)
 {
 	struct map_range *range = &map->ranges[step->id];
 
 	if (range->kind != MAP_RAM || !range->log == !step->log)
 		return TL_INVALID_ARGUMENT;
+	take_away(range, edit, step, range->start, range->last);
 	range->log = step->log;
-	edit->takes = true;
-	if (step->log)
-		take_away(range, edit, step, range->start, range->last);
-	else
-		memory_comes(range, edit, step, range->start, range->last);
 	return TL_OK;
 }
 
@@ -351,6 +349,7 @@ enum tl_status map_apply(struct map *map, struct tl_edit *edit, struct edit_step
 	step->gone_first = step->new_first = 1;
 	step->gone_last = step->new_last = 0;
 	step->release = NULL;
+	step->gone_log = NULL;
 	if (step->kind == EDIT_ADD)
 		return apply_add(map, edit, step);
 	if (!is_known(map, edit->vm, step->id))

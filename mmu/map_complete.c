@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* What of a commit has to wait: grace period, zap, flush, the second half of a wrap, release. */
-#include "mmu/ept_protect.h"
+#include "mmu/dirty.h"
+#include "mmu/ept_dirty.h"
 #include "mmu/map_edit.h"
 
 /* The largest entry that could map it, by how its places in the guest and in the host lie. */
@@ -34,12 +35,24 @@ static void collect(struct tl_edit *edit, gpa_t first, gpa_t last)
 	vm_unlock_tables(edit->vm);
 }
 
+/* What was written since the log was fetched last is in it when its pages are gone (rule 13). */
+static void take_log(struct tl_edit *edit, const struct edit_step *step)
+{
+	vm_lock_tables(edit->vm);
+	ept_harvest(edit->vm, &(struct ept_harvest){.first = step->gone_first,
+						    .last = step->gone_last,
+						    .start = step->gone_start,
+						    .log = step->gone_log});
+	vm_unlock_tables(edit->vm);
+	dirty_ended(edit->vm);
+}
+
 static void clear_step(struct tl_edit *edit, const struct edit_step *step)
 {
+	if (step->gone_log)
+		take_log(edit, step);
 	if (step->kind == EDIT_LOG && step->log) {
-		vm_lock_tables(edit->vm);
-		ept_close(edit->vm, step->gone_first, step->gone_last);
-		vm_unlock_tables(edit->vm);
+		dirty_begin(edit->vm, step->gone_first, step->gone_last);
 	} else if (step->gone_first <= step->gone_last) {
 		collect(edit, step->gone_first, step->gone_last);
 		vm_lock_tables(edit->vm);
@@ -54,6 +67,8 @@ static void clear_step(struct tl_edit *edit, const struct edit_step *step)
 static void clear_steps(struct tl_edit *edit)
 {
 	edit->cleared = true;
+	if (edit->protects)
+		dirty_protect(edit->vm);
 	for (const struct edit_page *page = &edit->first; page; page = page->next)
 		for (unsigned i = 0; i < page->nr_steps; i++)
 			clear_step(edit, &page->step[i]);

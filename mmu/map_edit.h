@@ -26,6 +26,8 @@ struct edit_step {
 	 */
 	gpa_t gone_first, gone_last;
 	gpa_t new_first, new_last;
+	_Atomic uint64_t *gone_log; /* NULL, or of the writes to what is gone: page 0 was at gone_start */
+	gpa_t gone_start;
 	void (*release)(void *context);
 	void *context;
 };
@@ -50,13 +52,14 @@ struct tl_edit {
 	uint64_t base;  /* publications of the VM when the transaction began */
 	uint64_t round; /* what completion waits for */
 	enum edit_stage stage;
-	bool passed;  /* the round has passed already */
-	bool removes; /* some range is gone */
-	bool takes;   /* takes an address away from a range, so the commit waits */
-	bool zaps;    /* some of it was present in the EPT */
-	bool wraps;   /* this commit started a wrap, and finishes it */
-	bool settles; /* memory came, perhaps to where tables stand that it does not need */
-	bool cleared; /* nothing is left to be zapped and unlinked */
+	bool passed;   /* the round has passed already */
+	bool removes;  /* some range is gone */
+	bool takes;    /* takes an address away from a range, so the commit waits */
+	bool zaps;     /* some of it was present in the EPT */
+	bool protects; /* the VM's logs go over to protection */
+	bool wraps;    /* this commit started a wrap, and finishes it */
+	bool settles;  /* memory came, perhaps to where tables stand that it does not need */
+	bool cleared;  /* nothing is left to be zapped and unlinked */
 	struct ept_garbage garbage;
 };
 

@@ -41,15 +41,15 @@ static enum mmu_fault mark_mmio_spte(struct tl_vm *vm, const struct map *map, gp
 	return status == EPT_NO_MEMORY ? MMU_NO_MEMORY : MMU_SERVE;
 }
 
-static ept_entry_t leaf_of(const struct map_range *range, gpa_t first, unsigned level)
+static ept_entry_t leaf_of(const struct tl_vm *vm, const struct map_range *range, gpa_t first, unsigned level)
 {
 	ept_entry_t entry = host_to_phys(range->host + (first - range->start)) | map_rights((enum map_kind)range->kind);
 
 	/* With either type the guest's PAT counts, too (SDM vol. 3, 29.3.7.2). */
-	entry |= range->kind == MAP_PASSTHROUGH ? EPT_TYPE_UC : EPT_TYPE_WB;
-	/* A page of a logged range may be written only once that is noted. */
-	if (dirty_log(range))
-		entry &= ~EPT_WRITE;
+	entry |= (range->kind == MAP_PASSTHROUGH ? EPT_TYPE_UC : EPT_TYPE_WB) | EPT_FLAGS;
+	/* A page of a logged range may be written only once that is noted, or where the CPU notes it. */
+	if (unlikely(dirty_log(range)))
+		entry &= level == 1 && dirty_by(vm) != DIRTY_BY_PROTECTION ? ~EPT_DIRTY : ~EPT_WRITE;
 	if (level == 1)
 		return entry;
 	/* iTLB multihit: where a large page must not be executed from, a fetch splits it (INTEL-SA-00210). */
@@ -81,12 +81,13 @@ static unsigned leaf_level(const struct map_range *range, gpa_t gpa, const struc
 }
 
 /*
- * A write to a logged page: opens the way there, and splits what is larger. The mark comes first, so that a fetch of
- * the log that misses what another vCPU writes here does not miss the mark; and again when the page is open, since a
- * fetch that took it before has closed only what was open then.
+ * A write to a logged page: opens the way there, and splits what is larger. Where the CPU notes no writes, the mark
+ * comes first, so that a fetch of the log that misses what another vCPU writes here does not miss the mark; and again
+ * when the page is open, since a fetch that took it before has closed only what was open then.
  */
 static COLD enum mmu_fault map_logged(struct tl_vm *vm, const struct map_range *range, gpa_t gpa, struct ept_walk *walk)
 {
+	bool marks = dirty_by(vm) == DIRTY_BY_PROTECTION;
 	enum ept_install status = EPT_INSTALLED;
 	bool was_open;
 
@@ -99,13 +100,15 @@ static COLD enum mmu_fault map_logged(struct tl_vm *vm, const struct map_range *
 	default:
 		was_open = false;
 	}
-	dirty_mark(range->log, gpa - range->start);
+	if (marks)
+		dirty_mark(range->log, gpa - range->start);
 	ept_walk(vm, gpa, walk);
 	if (walk->malformed)
 		return MMU_CORRUPT;
 	if (walk->level > 1 || !allows(walk->entry, MMU_WRITE))
-		status = ept_install(vm, gpa, walk, 1, leaf_of(range, gpa & ~(PAGE_SIZE - 1), 1) | EPT_WRITE);
-	dirty_mark(range->log, gpa - range->start);
+		status = ept_install(vm, gpa, walk, 1, leaf_of(vm, range, gpa & ~(PAGE_SIZE - 1), 1) | EPT_WRITE);
+	if (marks)
+		dirty_mark(range->log, gpa - range->start);
 	if (status == EPT_NO_MEMORY)
 		return MMU_NO_MEMORY;
 	return was_open ? MMU_SPURIOUS : MMU_MAPPED;
@@ -122,7 +125,7 @@ static enum mmu_fault map_memory(struct tl_vm *vm, const struct map_range *range
 	if (allows(walk->entry, access))
 		/* Closed for a log that has ended: the way is opened, and then the page. */
 		return access == MMU_WRITE && ept_open(vm, gpa) != EPT_WAS_OPEN ? MMU_MAPPED : MMU_SPURIOUS;
-	switch (ept_install(vm, gpa, walk, level, leaf_of(range, first, level))) {
+	switch (ept_install(vm, gpa, walk, level, leaf_of(vm, range, first, level))) {
 	case EPT_NO_MEMORY:
 		return MMU_NO_MEMORY;
 	default:

@@ -73,6 +73,7 @@ static bool vm_init(struct tl_vm *vm, const struct tl_vm_config *config)
 		generation = tag_bits > 8 ? vm->tag_mask + 1 - SHORT_OF_THE_WRAP : 1;
 	vm->decode_doorbells = config->decode_doorbells;
 	vm->invalidate_all = config->invalidate_all;
+	atomic_store_explicit(&vm->dirty_by, mmu_cpu.dirty_by, memory_order_relaxed);
 	vm->mmio_level = config->mmio_level ? config->mmio_level : 3;
 	tl_vm_limit_ept_pages(vm, config->ept_pages);
 	atomic_flag_clear(&vm->writer_lock);

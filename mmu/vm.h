@@ -9,12 +9,20 @@
 #include <stdatomic.h>
 #include <trapline.h>
 
+/* How it is known which pages of a logged range were written (mmu/dirty.h). */
+enum dirty_by {
+	DIRTY_BY_PROTECTION, /* the first write to a page exits */
+	DIRTY_BY_FLAGS,      /* the CPU sets the dirty flag in the page's entry */
+	DIRTY_BY_PML,        /* and notes the page in a buffer of its vCPU's */
+};
+
 /* What mmu/ must know of the CPU, and what it has the CPU do. Set once, before the first VM. */
 struct mmu_cpu {
-	unsigned maxphyaddr;   /* bits */
-	unsigned ept_level;    /* the largest leaf the CPU takes: 1, 2 or 3 */
-	bool execute_only;     /* IA32_VMX_EPT_VPID_CAP bit 0: an entry may allow fetches alone */
-	bool large_executable; /* IA32_ARCH_CAPABILITIES.PSCHANGE_MC_NO: a large leaf may be executed from */
+	unsigned maxphyaddr;    /* bits */
+	unsigned ept_level;     /* the largest leaf the CPU takes: 1, 2 or 3 */
+	bool execute_only;      /* IA32_VMX_EPT_VPID_CAP bit 0: an entry may allow fetches alone */
+	bool large_executable;  /* IA32_ARCH_CAPABILITIES.PSCHANGE_MC_NO: a large leaf may be executed from */
+	enum dirty_by dirty_by; /* the best that it has */
 	/* Drops what the calling CPU has cached of the VM's EPT (INVEPT). */
 	void (*flush)(struct tl_vm *vm);
 };
@@ -44,6 +52,9 @@ struct tl_vm {
 	/* Whoever walks the tables without being a reader: held over the walk only, never over a wait. */
 	atomic_flag table_lock;
 	gpa_t collect_hand; /* where ept_collect_mmio() goes on */
+
+	_Atomic enum dirty_by dirty_by; /* of this VM; it goes over to protection at most once (rule 13) */
+	_Atomic bool flags_on;          /* some range is logged by flags or PML: CPUs set accessed and dirty flags */
 
 	bool decode_doorbells;
 	unsigned mmio_level;

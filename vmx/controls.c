@@ -163,5 +163,8 @@ enum tl_status controls_compute(const struct vmx_capability *c, struct vmx_contr
 			return status;
 	}
 	name_features(controls);
+	/* On while a log of the VM wants it, so the CPU must leave it free. */
+	controls->pml = c->ept_accessed_dirty && allows(c, VMX_PROC2, PROC2_ENABLE_PML) &&
+			!(c->control[VMX_PROC2].allowed0 & PROC2_ENABLE_PML);
 	return TL_OK;
 }

@@ -150,6 +150,7 @@ struct vmx_controls {
 	bool unrestricted_guest;
 	bool rdtscp, invpcid, xsaves; /* the guest may use the instruction */
 	bool pat;                     /* IA32_PAT switched by entries and exits, both ways */
+	bool pml;                     /* may be turned on, with the EPT's accessed and dirty flags */
 	bool cr3_exiting;             /* loads and stores of CR3 exit: the CPU does not let it be turned off */
 };
 

@@ -73,6 +73,9 @@ static enum tl_status baseline_fill(void)
 	mmu_cpu.ept_level = !vmx_capability.ept_2m ? 1 : vmx_capability.ept_1g ? 3 : 2;
 	mmu_cpu.execute_only = vmx_capability.ept_execute_only;
 	mmu_cpu.large_executable = vmx_capability.no_page_size_change_mce;
+	mmu_cpu.dirty_by = vmx_controls.pml                    ? DIRTY_BY_PML
+			   : vmx_capability.ept_accessed_dirty ? DIRTY_BY_FLAGS
+							       : DIRTY_BY_PROTECTION;
 	mmu_cpu.flush = vcpu_flush_ept;
 	return TL_OK;
 }
@@ -293,6 +296,18 @@ static const char *yes_no(bool yes)
 	return yes ? "yes" : "no";
 }
 
+static const char *dirty_by_name(void)
+{
+	switch (mmu_cpu.dirty_by) {
+	case DIRTY_BY_PML:
+		return "page-modification logging";
+	case DIRTY_BY_FLAGS:
+		return "dirty flags";
+	default:
+		return "write protection";
+	}
+}
+
 void tl_cpu_describe(void)
 {
 	const struct vmx_capability *c = &vmx_capability;
@@ -304,6 +319,7 @@ void tl_cpu_describe(void)
 	       c->ept_2m ? ", 2 MiB" : "", c->ept_1g ? ", 1 GiB" : "", yes_no(c->ept_accessed_dirty),
 	       yes_no(c->ept_execute_only), yes_no(c->no_page_size_change_mce),
 	       c->invept_single ? " single-context" : "", c->invept_all ? " all-context" : "");
+	tl_log(TL_LOG_INFO, "EPT: writes are logged by %s", dirty_by_name());
 	tl_log(TL_LOG_INFO,
 	       "VMX: revision %u, TRUE controls %s, VPID %s, unrestricted guest %s, virtual NMIs %s, PML %s",
 	       c->revision, yes_no(c->msr.basic >> 55 & 1), yes_no(k->vpid), yes_no(k->unrestricted_guest),

@@ -136,6 +136,8 @@ enum vcpu_action vcpu_exit(struct tl_vcpu *vcpu)
 	switch (reason) {
 	case EXIT_REASON_EPT_VIOLATION:
 		return exit_ept_violation(vcpu);
+	case EXIT_REASON_PML_FULL:
+		return exit_pml_full(vcpu);
 	case EXIT_REASON_VMCALL:
 		return exit_vmcall(vcpu);
 	case EXIT_REASON_CPUID:

@@ -99,6 +99,7 @@ COLD bool event_wakes(const struct tl_vcpu *vcpu);
 /* exit_ept.c */
 COLD enum vcpu_action exit_ept_misconfig_slow(struct tl_vcpu *vcpu, const struct map *map, gpa_t gpa);
 COLD enum vcpu_action exit_ept_violation(struct tl_vcpu *vcpu);
+COLD enum vcpu_action exit_pml_full(struct tl_vcpu *vcpu);
 /* The page is not in the slot cache; no event was being delivered. */
 enum vcpu_action exit_ept_misconfig_uncached(struct tl_vcpu *vcpu, const struct map *map, gpa_t gpa);
 /* The MMIO entry that the slot cache led to is stale. */

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* EPT misconfigurations that the slot cache does not serve, and EPT violations. */
+#include "mmu/dirty.h"
 #include "mmu/mmu.h"
 #include "mmu/trace.h"
 #include "vmx/exit.h"
+#include "vmx/pml.h"
 
 /* Exit qualification of an EPT violation (SDM vol. 3, table 28-7). */
 #define VIOLATION_WRITE         BIT(1)
@@ -204,12 +206,30 @@ static void block_nmi_again(uint64_t qualification)
 		vmcs_write(VMCS_GUEST_INTERRUPTIBILITY, vmcs_read(VMCS_GUEST_INTERRUPTIBILITY) | INTERRUPTIBILITY_NMI);
 }
 
+static bool is_page_walk(uint64_t qualification)
+{
+	return qualification & VIOLATION_LINEAR_VALID && !(qualification & VIOLATION_TRANSLATED);
+}
+
+/*
+ * A page walk through memory that must not be written: with flags on it counts as a write whatever it was (SDM vol. 3,
+ * 29.3.5), so what it is shows once they are off.
+ */
+static bool walk_counted_as_write(struct tl_vcpu *vcpu, uint64_t qualification)
+{
+	return vcpu->flags_on && qualification & VIOLATION_WRITE && is_page_walk(qualification) &&
+	       map_is_memory(map_find(vcpu->exit_map, vcpu->exit_gpa));
+}
+
 /* An access that no memory answers. The qualification tells what a misconfiguration does not: who made it. */
 static enum vcpu_action serve_violation(struct tl_vcpu *vcpu, uint64_t qualification)
 {
+	if (unlikely(walk_counted_as_write(vcpu, qualification)))
+		return dirty_give_up_flags(vcpu->vm, &vcpu->reader) ? vcpu_before_entry(vcpu)
+								    : exit_leave(vcpu, TL_EXIT_NO_MEMORY);
 	if (vmcs_read(VMCS_IDT_VECTORING_INFORMATION) & EVENT_INFO_VALID)
 		return exit_stop(vcpu, TL_STOP_EVENT, 0);
-	if (qualification & VIOLATION_LINEAR_VALID && !(qualification & VIOLATION_TRANSLATED))
+	if (is_page_walk(qualification))
 		return exit_stop(vcpu, TL_STOP_PAGE_TABLE, 0);
 	if (qualification & VIOLATION_FETCH)
 		return exit_stop(vcpu, TL_STOP_FETCH, 0);
@@ -239,4 +259,12 @@ enum vcpu_action exit_ept_violation(struct tl_vcpu *vcpu)
 		return action;
 	cache_slot(vcpu, gpa, &walk);
 	return serve_violation(vcpu, qualification);
+}
+
+/* The log is full, and the write that found it so has not happened yet. */
+enum vcpu_action exit_pml_full(struct tl_vcpu *vcpu)
+{
+	block_nmi_again(vmcs_read(VMCS_EXIT_QUALIFICATION));
+	pml_drain(vcpu);
+	return vcpu_before_entry(vcpu);
 }

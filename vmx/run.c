@@ -6,6 +6,7 @@
 #include "vmx/cpu.h"
 #include "vmx/cr.h"
 #include "vmx/exit.h"
+#include "vmx/pml.h"
 #include "vmx/vmcs_dump.h"
 
 void vcpu_flush_ept(struct tl_vm *vm)
@@ -29,12 +30,13 @@ static uint64_t slots_number(const struct tl_vcpu *vcpu)
 	       atomic_load_explicit(&trace_switches, memory_order_acquire);
 }
 
-static void flush_slots(struct tl_vcpu *vcpu)
+static void follow_flushes(struct tl_vcpu *vcpu)
 {
 	uint64_t number = slots_number(vcpu);
 
 	if (vcpu->slots_flushed == number)
 		return;
+	pml_follow(vcpu);
 	for (unsigned i = 0; i < SLOT_CACHE_SIZE; i++)
 		vcpu->slots[i].gfn = UINT64_MAX;
 	vcpu->slots_flushed = number;
@@ -44,11 +46,14 @@ static void flush_slots(struct tl_vcpu *vcpu)
 enum vcpu_action vcpu_attention(struct tl_vcpu *vcpu)
 {
 	struct grace_reader *reader = &vcpu->reader;
-	/* Commits of our callbacks first (correction 1); a kick ends their waiting, and the next run resumes it. */
-	bool complete = map_complete_pending(reader);
+	bool complete;
 
+	/* Before anything is announced, also by a commit that waits (rule 13). */
+	pml_drain(vcpu);
+	/* Commits of our callbacks first (correction 1); a kick ends their waiting, and the next run resumes it. */
+	complete = map_complete_pending(reader);
 	grace_announce(reader);
-	flush_slots(vcpu);
+	follow_flushes(vcpu);
 	/* acquire: what the kicker wrote before. */
 	if (atomic_exchange_explicit(&reader->kicked, 0, memory_order_acquire))
 		return exit_leave(vcpu, TL_EXIT_KICKED);
@@ -154,6 +159,7 @@ HOT enum tl_status tl_vcpu_run(struct tl_vcpu *vcpu, struct tl_exit *exit)
 	if ((likely(!wants_attention(vcpu)) || vcpu_attention(vcpu) == VCPU_RESUME) &&
 	    complete_exit(vcpu) == VCPU_RESUME && enter(vcpu) == VCPU_FAILED)
 		entry_failed();
+	pml_drain(vcpu);
 	grace_leave(&vcpu->reader, index);
 	return TL_OK;
 }

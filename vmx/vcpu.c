@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "vmx/vcpu.h"
+#include "mmu/dirty.h"
 #include "mmu/hooks.h"
 #include "mmu/map_edit.h"
 #include "vmx/capability.h"
@@ -97,6 +98,7 @@ static void free_vcpu(struct tl_vcpu *vcpu)
 {
 	page_free(vcpu->fpu, extended_state_pages());
 	page_free(vcpu->vmcs_region, 1);
+	page_free(vcpu->pml, 1);
 	vpid_give(vcpu->vpid);
 	page_free(vcpu, VCPU_PAGES);
 }
@@ -112,7 +114,9 @@ static struct tl_vcpu *alloc_vcpu(struct tl_vm *vm)
 	vcpu->vpid = vpid_take();
 	vcpu->fpu = page_alloc(extended_state_pages());
 	vcpu->vmcs_region = page_alloc(1);
-	if (!vcpu->fpu || !vcpu->vmcs_region || !vcpu->vpid) {
+	if (dirty_by(vm) == DIRTY_BY_PML)
+		vcpu->pml = page_alloc(1);
+	if (!vcpu->fpu || !vcpu->vmcs_region || !vcpu->vpid || (dirty_by(vm) == DIRTY_BY_PML && !vcpu->pml)) {
 		free_vcpu(vcpu);
 		return NULL;
 	}

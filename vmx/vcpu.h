@@ -198,6 +198,8 @@ struct tl_vcpu {
 	hpa_t vmcs;             /* physical address of the region */
 	void *vmcs_region;
 	uint64_t eptp;
+	uint64_t *pml; /* its page-modification log; NULL: the VM does without */
+	bool flags_on; /* the VM's, as the VMCS has it */
 	uint16_t vpid;
 	/* The number of the CPU that holds its state, and 1; VCPU_NOWHERE: all of it is in memory. */
 	_Atomic unsigned home;

@@ -45,8 +45,7 @@ enum tl_status vmcs_bitmaps_create(void)
 
 uint64_t vm_eptp(const struct tl_vm *vm)
 {
-	/* Write-back tables, a walk of 4 (coded 3); accessed and dirty flags off (docs/rules.md: page walks as writes).
-	 */
+	/* Write-back tables, a walk of 4 (coded 3); accessed and dirty flags off: pml_follow() turns them on. */
 	return host_to_phys((const void *)vm->root) | 6 | 3 << 3;
 }
 

@@ -1,12 +1,22 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Dirty logging against a bitmap that the guest keeps itself: what it writes, in every way, is what the log says, no
- * page more and none less; while the range moves and the log begins anew. With several vCPUs all of them write at once,
- * and the log is fetched in their midst: what the fetches of a round say together is what was written in it.
+ * page more and none less; while the range moves and the log begins anew; where more pages are written at once than the
+ * CPU's buffer of them holds; and while the guest's page tables are in ROM. With several vCPUs all of them write at
+ * once, and the log is fetched in their midst: what the fetches of a round say together is what was written in it.
  */
 #include "guest/stubs/libsmp.h"
 
-enum { DEFAULT_ROUNDS = 300, WRITES_A_ROUND = 40, WORDS = ABI_MEMORY_PAGES / 64, FETCHES_A_ROUND = 3 };
+enum {
+	DEFAULT_ROUNDS = 300,
+	WRITES_A_ROUND = 40,
+	WORDS = ABI_MEMORY_PAGES / 64,
+	FETCHES_A_ROUND = 3,
+	SWEEPS = 3,
+	OTHER_AT = DEVICE_MEMORY1_AT + 2 * ABI_MEMORY_SIZE, /* of a second memory, beside both places of the first */
+	PAGE_TABLE = 0x23,                                  /* present, writable, accessed */
+	PAGE_DIRTY = 0x40,
+};
 
 static uint64_t written[WORDS], fetched[WORDS];
 static uint64_t at = DEVICE_MEMORY0_AT;
@@ -100,6 +110,75 @@ static void change(void)
 	}
 }
 
+/* All pages of two memories, without an exit of any other kind in between. */
+static void sweep(void)
+{
+	uint64_t other[WORDS];
+
+	check_fetch();
+	CHECK_EQUAL(lib_edit(EDIT_ADD, DEVICE_MEMORY1, OTHER_AT), 0);
+	CHECK_EQUAL(vmcall(HC_DIRTY, DIRTY_START, DEVICE_MEMORY1, 0, 0), 0);
+	for (unsigned i = 0; i < SWEEPS; i++) {
+		for (uint64_t offset = 0; offset < ABI_MEMORY_SIZE; offset += 4096) {
+			write64(at + offset, offset);
+			write64(OTHER_AT + offset, offset);
+			mark(offset, 8);
+		}
+		CHECK_EQUAL(vmcall(HC_DIRTY, DIRTY_FETCH, DEVICE_MEMORY1, (uint64_t)other, 0), ABI_MEMORY_PAGES);
+		check_fetch();
+	}
+	CHECK_EQUAL(vmcall(HC_DIRTY, DIRTY_STOP, DEVICE_MEMORY1, 0, 0), 0);
+	CHECK_EQUAL(lib_edit(EDIT_REMOVE, DEVICE_MEMORY1, 0), 0);
+}
+
+static uint64_t read_cr3(void)
+{
+	uint64_t value;
+
+	__asm__ volatile("mov %%cr3, %0" : "=r"(value));
+	return value;
+}
+
+static void write_cr3(uint64_t value)
+{
+	__asm__ volatile("mov %0, %%cr3" : : "r"(value) : "memory");
+}
+
+/* The upper two levels of the page tables, with all flags set that the CPU would set. */
+static void copy_tables(uint64_t to)
+{
+	const uint64_t *pml4 = (const uint64_t *)read_cr3();
+	const uint64_t *pdpt = (const uint64_t *)(pml4[0] & ~0xfffull);
+
+	for (unsigned i = 0; i < 512; i++) {
+		write64(to + 8 * i, i ? 0 : (to + 4096) | PAGE_TABLE);
+		write64(to + 4096 + 8 * i, pdpt[i] ? pdpt[i] | PAGE_TABLE | PAGE_DIRTY : 0);
+	}
+}
+
+static void write_and_check(void)
+{
+	for (uint64_t n = lib_random_below(WRITES_A_ROUND); n; n--)
+		write_somewhere();
+	check_fetch();
+}
+
+/* The CPU only reads these page tables, whatever the host has it count that as. */
+static void walk_rom(uint64_t times)
+{
+	uint64_t tables = read_cr3();
+
+	CHECK_EQUAL(lib_edit(EDIT_ADD, DEVICE_MEMORY1, OTHER_AT), 0);
+	copy_tables(OTHER_AT);
+	CHECK_EQUAL(lib_edit(EDIT_PROTECT, DEVICE_MEMORY1, 1), 0);
+	write_somewhere();
+	write_cr3(OTHER_AT);
+	while (times--)
+		write_and_check();
+	write_cr3(tables);
+	CHECK_EQUAL(lib_edit(EDIT_REMOVE, DEVICE_MEMORY1, 0), 0);
+}
+
 static uint64_t rounds;
 static uint64_t written_by[ABI_VCPUS][WORDS];
 
@@ -167,10 +246,10 @@ int main(const struct multiboot_info *info)
 		return 0;
 	}
 	for (uint64_t i = 0; i < rounds; i++) {
-		for (uint64_t n = lib_random_below(WRITES_A_ROUND); n; n--)
-			write_somewhere();
-		check_fetch();
+		write_and_check();
 		change();
 	}
+	sweep();
+	walk_rom(rounds / 10 + 1);
 	return 0;
 }

@@ -12,9 +12,17 @@ static uint8_t stacks[ABI_VCPUS][STACK_SIZE] __attribute__((aligned(16)));
 static void (*job)(unsigned index);
 static unsigned done, arrived;
 
+/* Asked for once: a vCPU that waits at a barrier is to stay in the guest, with whatever its CPU holds of it. */
 unsigned smp_vcpus(void)
 {
-	return (uint32_t)vmcall(HC_VCPUS, 0, 0, 0, 0);
+	static unsigned vcpus;
+	unsigned number = __atomic_load_n(&vcpus, __ATOMIC_RELAXED);
+
+	if (!number) {
+		number = (uint32_t)vmcall(HC_VCPUS, 0, 0, 0, 0);
+		__atomic_store_n(&vcpus, number, __ATOMIC_RELAXED);
+	}
+	return number;
 }
 
 unsigned smp_cpus(void)

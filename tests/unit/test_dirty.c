@@ -1,62 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* Dirty logging: what the log says, what it costs, what it leaves behind. */
+/* Dirty logging: what the log says, what it costs, what it leaves behind; by protection, by flags and by PML. */
 #include "mmu/hooks.h"
 #include "mmu/map_edit.h"
 #include "mmu/mmu.h"
 #include "mmu/running.h"
-#include "tests/unit/hosted.h"
-#include "tests/unit/vm_fixture.h"
-#include "tests/unit/write_tlb.h"
-#include <setjmp.h>
-#include <stdarg.h>
+#include "tests/unit/dirty_fixture.h"
 #include <stdlib.h>
 #include <string.h>
-
-#include <cmocka.h>
-
-#define MIB2 EPT_SPAN(2)
-#define GIB  EPT_SPAN(3)
-
-/* One write of the guest's, with the exits that it takes; their number. */
-static unsigned guest_write(gpa_t gpa)
-{
-	unsigned exits = 0;
-
-	for (; !may_write(gpa); exits++) {
-		const struct map_range *range;
-		struct ept_walk walk = walk_to(gpa);
-
-		assert_int_equal(mmu_fault(vm, map_now(), gpa, MMU_WRITE, &walk, &range), MMU_MAPPED);
-		assert_true(exits < 8);
-	}
-	return exits;
-}
-
-static uint64_t log_words[HOSTED_MEMORY_GIB * 4096], fetched[HOSTED_MEMORY_GIB * 4096];
-
-static tl_range_id start_log(uint64_t start, uint64_t size)
-{
-	tl_range_id id = range_add(ram_range(start, size));
-
-	memset(log_words, 0, sizeof(log_words));
-	assert_int_equal(tl_dirty_start(vm, id, log_words), TL_OK);
-	return id;
-}
-
-static bool is_fetched(uint64_t page)
-{
-	return fetched[page / 64] >> page % 64 & 1;
-}
-
-static int setup(void **context)
-{
-	vm_setup(context);
-	hosted.on_flush = flush_write_tlb;
-	for (hosted_cpu = 0; hosted_cpu < 3; hosted_cpu++)
-		flush_write_tlb(vm);
-	hosted_cpu = 0;
-	return 0;
-}
 
 /* Random writes and fetches, whatever stood before and however the range lies: exactly what was written. */
 static void says_what_was_written(void **context)
@@ -137,11 +87,13 @@ static void costs_no_more_for_more(void **context)
 	/* A page that is written: its large leaf is split, and no other. */
 	assert_int_equal(guest_write(GIB + 5 * MIB2 + 7 * PAGE_SIZE), 1);
 	assert_int_equal(vm->nr_ept_pages, 2 + 4 + 1);
-	assert_false(write_tlb_walk(GIB + 5 * MIB2, &level) & EPT_WRITE);
+	assert_int_equal(write_tlb_walk(GIB + 5 * MIB2, &level) & EPT_WRITE, protects() ? 0 : EPT_WRITE);
 	assert_int_equal(level, 1);
 	assert_false(write_tlb_walk(GIB, &level) & EPT_WRITE);
 	assert_int_equal(level, 2);
 	assert_int_equal(guest_write(GIB + 5 * MIB2 + 7 * PAGE_SIZE), 0);
+	/* The pages beside it: where the CPU notes the writes, they cost nothing. */
+	assert_int_equal(guest_write(GIB + 5 * MIB2 + 8 * PAGE_SIZE), protects());
 	/* What is only read stays large. */
 	assert_int_equal(range_remove(id), TL_OK);
 	start_log(0, 4 * GIB);
@@ -179,6 +131,26 @@ static void leaves_nothing_behind(void **context)
 		assert_in_range(guest_write(3 * GIB + i * PAGE_SIZE), 1, 3);
 	for (unsigned i = 0; i < 64; i++)
 		assert_int_equal(log_words[i], 0);
+}
+
+/* Small pages from before the log: where the CPU notes the writes, the first one to any of a table opens them all. */
+static void pages_of_a_table_are_opened_together(void **context)
+{
+	tl_range_id id = range_add((struct tl_range){
+		.kind = TL_RANGE_RAM, .start = 0, .size = GIB, .host = hosted_memory(GIB + PAGE_SIZE)});
+	size_t count;
+
+	(void)context;
+	for (unsigned i = 0; i < 512; i++)
+		guest_write(MIB2 + i * PAGE_SIZE);
+	memset(log_words, 0, sizeof(log_words));
+	assert_int_equal(tl_dirty_start(vm, id, log_words), TL_OK);
+	flush_write_tlb(vm);
+	assert_int_equal(guest_write(MIB2 + 5 * PAGE_SIZE), 1);
+	for (unsigned i = 6; i < 512; i++)
+		assert_int_equal(guest_write(MIB2 + i * PAGE_SIZE), protects());
+	assert_int_equal(tl_dirty_fetch(vm, id, fetched, &count), TL_OK);
+	assert_int_equal(count, 507);
 }
 
 static void host_writes_are_logged(void **context)
@@ -249,15 +221,45 @@ static void a_fetch_before_the_page_is_open(void **context)
 	assert_int_equal(fault(0, MMU_READ), MMU_MAPPED);
 	hosted.on_alloc = fetch_now;
 	guest_write(0);
-	assert_int_equal(fetched_count, 1);
+	assert_int_equal(fetched_count, protects());
 	fetch_now();
 	assert_int_equal(fetched_count, 1);
 	flush_write_tlb(vm);
-	assert_int_equal(guest_write(0), 1);
+	assert_int_equal(guest_write(0), protects());
 	fetch_now();
 	assert_int_equal(fetched_count, 1);
 	fetch_now();
 	assert_int_equal(fetched_count, 0);
+}
+
+/* What was written is in the log when the range goes elsewhere, shrinks, or the log ends. */
+static void what_goes_is_in_the_log(void **context)
+{
+	tl_range_id id = start_log(0, 4 * MIB2);
+	size_t count;
+
+	(void)context;
+	guest_write(3 * PAGE_SIZE);
+	guest_write(4 * MIB2 - PAGE_SIZE);
+	assert_int_equal(range_resize(id, 3 * MIB2), TL_OK);
+	assert_int_equal(range_move(id, 2 * GIB), TL_OK);
+	flush_write_tlb(vm);
+	guest_write(2 * GIB + MIB2);
+	assert_int_equal(tl_dirty_fetch(vm, id, fetched, &count), TL_OK);
+	assert_int_equal(count, 2);
+	assert_true(is_fetched(3) && is_fetched(512));
+	/* The log's words are the embedder's: that of the page that the range lost is there. */
+	assert_true(log_words[4 * 512 / 64 - 1] >> 63);
+	flush_write_tlb(vm);
+	guest_write(2 * GIB + MIB2 + PAGE_SIZE);
+	assert_true(atomic_load(&vm->flags_on) != protects());
+	assert_int_equal(tl_dirty_stop(vm, id), TL_OK);
+	assert_int_equal(log_words[512 / 64], 2);
+	assert_false(atomic_load(&vm->flags_on));
+	/* And no write after that. */
+	flush_write_tlb(vm);
+	guest_write(2 * GIB);
+	assert_int_equal(log_words[0], 0);
 }
 
 /* The same write again and again, with nothing changed: a CPU that does so is told from one that races. */
@@ -274,14 +276,16 @@ static void a_spurious_exit_is_told(void **context)
 	assert_int_equal(fault(0, MMU_READ), MMU_SPURIOUS);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, vm_teardown)
+#define EACH(name) BY_PROTECTION(name), BY_FLAGS(name), BY_PML(name)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(says_what_was_written),           TEST(costs_no_more_for_more), TEST(leaves_nothing_behind),
-		TEST(host_writes_are_logged),          TEST(what_is_refused),        TEST(a_spurious_exit_is_told),
-		TEST(a_fetch_before_the_page_is_open),
+		EACH(says_what_was_written),   EACH(costs_no_more_for_more),
+		EACH(leaves_nothing_behind),   EACH(pages_of_a_table_are_opened_together),
+		EACH(host_writes_are_logged),  EACH(what_is_refused),
+		EACH(a_spurious_exit_is_told), EACH(a_fetch_before_the_page_is_open),
+		EACH(what_goes_is_in_the_log),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

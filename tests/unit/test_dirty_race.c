@@ -4,18 +4,12 @@
 #include "mmu/map_edit.h"
 #include "mmu/mmu.h"
 #include "mmu/running.h"
-#include "tests/unit/hosted.h"
-#include "tests/unit/vm_fixture.h"
-#include "tests/unit/write_tlb.h"
+#include "tests/unit/dirty_fixture.h"
 #include <pthread.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
-
-#include <cmocka.h>
 
 enum { NR_WRITERS = 2, NR_PAGES = 3 * 512, LEAST_FETCHES = 30, MOST_FETCHES = 3000, LEAST_EXITS = 100 };
 
@@ -26,9 +20,19 @@ struct writer {
 	_Atomic uint64_t exits;
 };
 
-static _Atomic bool over;
+static _Atomic bool over, page_tables_in_rom;
 static _Atomic uint64_t contents[NR_PAGES];
 static uint64_t copy[NR_PAGES];
+
+/* vcpu_before_entry(). */
+static void before_entry(struct grace_reader *reader)
+{
+	if (atomic_load_explicit(&vm->round, memory_order_acquire) == reader->entry_round)
+		return;
+	drain_write_log();
+	assert_true(map_complete_pending(reader));
+	grace_announce(reader);
+}
 
 static void *write_pages(void *context)
 {
@@ -36,6 +40,8 @@ static void *write_pages(void *context)
 
 	hosted_cpu = w->cpu;
 	grace_enter(&w->reader, w->cpu);
+	/* Whatever its CPU has cached of an earlier VM. */
+	flush_write_tlb(vm);
 	while (!atomic_load(&over)) {
 		uint64_t page;
 
@@ -56,20 +62,29 @@ static void *write_pages(void *context)
 			mmu_fault(vm, map_now(), page * PAGE_SIZE, MMU_WRITE, &walk, &range);
 			w->exits++;
 		}
-		if (atomic_load_explicit(&vm->round, memory_order_acquire) != w->reader.entry_round)
-			grace_announce(&w->reader);
+		if (atomic_exchange(&page_tables_in_rom, false))
+			assert_true(dirty_give_up_flags(vm, &w->reader));
+		before_entry(&w->reader);
 	}
+	drain_write_log();
 	grace_leave(&w->reader, w->cpu);
 	return NULL;
 }
 
-static uint64_t log_words[NR_PAGES / 64], fetched[NR_PAGES / 64];
-
-static void copy_fetched(void)
+/* What was written before the call, and since the page was copied last, is in the fetch. */
+static void fetch_and_copy(tl_range_id id)
 {
+	static uint64_t before[NR_PAGES];
+
 	for (uint64_t page = 0; page < NR_PAGES; page++)
-		if (fetched[page / 64] >> page % 64 & 1)
+		before[page] = atomic_load(&contents[page]);
+	assert_int_equal(tl_dirty_fetch(vm, id, fetched, NULL), TL_OK);
+	for (uint64_t page = 0; page < NR_PAGES; page++) {
+		if (is_fetched(page))
 			copy[page] = atomic_load(&contents[page]);
+		else
+			assert_int_equal(before[page], copy[page]);
+	}
 }
 
 /* Each writer has been stopped by the log often enough: on a busy machine some threads begin late. */
@@ -89,7 +104,8 @@ static double seconds(void)
 	return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
 }
 
-static void a_copy_by_the_log_is_the_memory(void **context)
+/* `goes_over`: in the midst of it flags are given up. */
+static void copy_by_the_log(bool goes_over)
 {
 	static struct writer writers[NR_WRITERS];
 	tl_range_id id = range_add(ram_range(0, NR_PAGES * PAGE_SIZE));
@@ -97,9 +113,11 @@ static void a_copy_by_the_log_is_the_memory(void **context)
 	double end = seconds() + 3;
 	unsigned fetches = 0;
 
-	(void)context;
-	hosted.on_flush = flush_write_tlb;
 	vm->ept_pages_at_hand = EPT_PAGES_AT_HAND;
+	atomic_store(&over, false);
+	memset(log_words, 0, NR_PAGES / 8);
+	for (uint64_t page = 0; page < NR_PAGES; page++)
+		copy[page] = atomic_load(&contents[page]);
 	assert_int_equal(tl_dirty_start(vm, id, log_words), TL_OK);
 	for (unsigned i = 0; i < NR_WRITERS; i++) {
 		writers[i] = (struct writer){.cpu = 1 + i, .random = 5 + i};
@@ -108,12 +126,13 @@ static void a_copy_by_the_log_is_the_memory(void **context)
 	}
 	for (; fetches < LEAST_FETCHES || !all_have_exited(writers) || (fetches < MOST_FETCHES && seconds() < end);
 	     fetches++) {
-		assert_int_equal(tl_dirty_fetch(vm, id, fetched, NULL), TL_OK);
-		copy_fetched();
+		fetch_and_copy(id);
+		if (goes_over && fetches == LEAST_FETCHES * 2 / 3)
+			atomic_store(&page_tables_in_rom, true);
 		/* What split the leaves goes as well. */
 		if (fetches % 16 == 15) {
 			assert_int_equal(tl_dirty_stop(vm, id), TL_OK);
-			memset(log_words, 0, sizeof(log_words));
+			memset(log_words, 0, NR_PAGES / 8);
 			assert_int_equal(tl_dirty_start(vm, id, log_words), TL_OK);
 			for (uint64_t page = 0; page < NR_PAGES; page++)
 				copy[page] = atomic_load(&contents[page]);
@@ -124,21 +143,34 @@ static void a_copy_by_the_log_is_the_memory(void **context)
 		pthread_join(threads[i], NULL);
 		grace_reader_remove(&writers[i].reader);
 	}
-	assert_int_equal(tl_dirty_fetch(vm, id, fetched, NULL), TL_OK);
-	copy_fetched();
+	fetch_and_copy(id);
 	print_message("%u fetches; %lu and %lu writes, %lu and %lu exits\n", fetches, (unsigned long)writers[0].writes,
 		      (unsigned long)writers[1].writes, (unsigned long)writers[0].exits,
 		      (unsigned long)writers[1].exits);
 	for (uint64_t page = 0; page < NR_PAGES; page++)
 		assert_int_equal(copy[page], atomic_load(&contents[page]));
+	assert_int_equal(tl_dirty_stop(vm, id), TL_OK);
+	assert_true(!goes_over || protects());
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, vm_setup, vm_teardown)
+static void a_copy_by_the_log_is_the_memory(void **context)
+{
+	(void)context;
+	copy_by_the_log(false);
+}
+
+static void also_while_flags_are_given_up(void **context)
+{
+	(void)context;
+	copy_by_the_log(true);
+}
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(a_copy_by_the_log_is_the_memory),
+		BY_PROTECTION(a_copy_by_the_log_is_the_memory), BY_FLAGS(a_copy_by_the_log_is_the_memory),
+		BY_PML(a_copy_by_the_log_is_the_memory),        BY_FLAGS(also_while_flags_are_given_up),
+		BY_PML(also_while_flags_are_given_up),
 	};
 
 	/* A wait that never ends is a failure, too. */

@@ -116,7 +116,7 @@ static void a_devices_own_memory(void **context)
 	(void)context;
 	assert_int_equal(fault(GIB, MMU_WRITE), MMU_MAPPED);
 	walk = walk_to(GIB);
-	assert_int_equal(walk.entry, host_to_phys(hosted_memory(0)) | EPT_READ | EPT_WRITE | EPT_LARGE);
+	assert_int_equal(walk.entry, host_to_phys(hosted_memory(0)) | EPT_READ | EPT_WRITE | EPT_FLAGS | EPT_LARGE);
 	assert_int_equal(fault(GIB, MMU_FETCH), MMU_SERVE);
 	assert_null(map_host(map_now(), GIB));
 	assert_false(tl_mem_read(vm, GIB, &byte, 1));

@@ -167,7 +167,7 @@ void expect_leaf(gpa_t gpa, unsigned level, ept_entry_t rights, const uint8_t *h
 
 	assert_false(walk.malformed);
 	assert_int_equal(walk.level, level);
-	assert_int_equal(walk.entry & ~EPT_ADDRESS, rights | EPT_TYPE_WB | (level > 1 ? EPT_LARGE : 0));
+	assert_int_equal(walk.entry & ~EPT_ADDRESS, rights | EPT_TYPE_WB | EPT_FLAGS | (level > 1 ? EPT_LARGE : 0));
 	assert_int_equal((walk.entry & EPT_ADDRESS) + (gpa & (EPT_SPAN(level) - 1)), host_to_phys(host));
 }
 

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: MIT */
+#include "mmu/ept_dirty.h"
+#include "mmu/dirty.h"
+
+/* A page that the guest may write to. */
+static bool is_open_page(ept_entry_t entry)
+{
+	return ept_is_present(entry) && entry & EPT_WRITE;
+}
+
+/* acq_rel: the mark comes after it, and the flush number, too. The new value, or what made it no open page. */
+static ept_entry_t take_flag(ept_slot_t *slot, ept_entry_t entry, ept_entry_t keep)
+{
+	while (is_open_page(entry) && entry & ~keep)
+		if (atomic_compare_exchange_weak_explicit(slot, &entry, entry & keep, memory_order_acq_rel,
+							  memory_order_relaxed))
+			break;
+	return entry;
+}
+
+static void harvest_below(ept_slot_t *table, unsigned level, gpa_t base, const struct ept_harvest *h)
+{
+	unsigned i = h->first > base ? (unsigned)((h->first - base) / EPT_SPAN(level)) : 0;
+
+	for (; i < EPT_NR_ENTRIES && base + i * EPT_SPAN(level) <= h->last; i++) {
+		/* acquire: as in ept_walk(). */
+		ept_entry_t entry = atomic_load_explicit(&table[i], memory_order_acquire);
+		gpa_t gpa = base + i * EPT_SPAN(level);
+
+		if (!(entry & EPT_WRITE))
+			continue;
+		if (level == 1) {
+			entry = take_flag(&table[i], entry, h->keep);
+			if (is_open_page(entry) && entry & EPT_DIRTY)
+				dirty_mark(h->log, gpa - h->start);
+		} else if (ept_leads_down(entry, ept_reserved_address())) {
+			harvest_below(ept_table_at(entry), level - 1, gpa, h);
+		}
+	}
+}
+
+void ept_harvest(struct tl_vm *vm, const struct ept_harvest *harvest)
+{
+	harvest_below(vm->root, EPT_LEVELS, 0, harvest);
+}
+
+/* The entry of an open page, NULL if it is none. */
+static ept_slot_t *find_open_page(const struct tl_vm *vm, gpa_t gpa, ept_entry_t *entry)
+{
+	struct ept_walk walk;
+
+	ept_descend(vm, gpa, &walk);
+	*entry = walk.entry;
+	return walk.level == 1 && is_open_page(walk.entry) ? walk.slot : NULL;
+}
+
+bool ept_is_dirty(const struct tl_vm *vm, gpa_t gpa)
+{
+	ept_entry_t entry;
+
+	return find_open_page(vm, gpa, &entry) && entry & EPT_DIRTY;
+}
+
+void ept_clean(struct tl_vm *vm, gpa_t gpa)
+{
+	ept_entry_t entry;
+	ept_slot_t *slot = find_open_page(vm, gpa, &entry);
+
+	if (slot)
+		take_flag(slot, entry, ~EPT_DIRTY);
+}

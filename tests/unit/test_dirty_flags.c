@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: MIT */
+/* Dirty logging by what the CPU notes: records that are hints, and the way back to protection. */
+#include "mmu/hooks.h"
+#include "mmu/map_edit.h"
+#include "mmu/running.h"
+#include "tests/unit/dirty_fixture.h"
+#include <string.h>
+
+/* What a record says counts only if the flag of the page, as it is by now, says so, too. */
+static void a_record_is_a_hint(void **context)
+{
+	tl_range_id id = start_log(0, MIB2);
+	size_t count;
+
+	(void)context;
+	fault(0, MMU_READ);
+	guest_write(PAGE_SIZE);
+	dirty_note(vm, 0);
+	dirty_note(vm, 2 * PAGE_SIZE);
+	dirty_note(vm, 5 * GIB);
+	assert_int_equal(tl_dirty_fetch(vm, id, fetched, &count), TL_OK);
+	assert_int_equal(count, 1);
+	assert_true(is_fetched(1));
+	dirty_note(vm, PAGE_SIZE);
+	assert_int_equal(tl_dirty_fetch(vm, id, fetched, &count), TL_OK);
+	assert_int_equal(count, 0);
+}
+
+static void fetch_after_each_write(tl_range_id id, uint64_t pages)
+{
+	for (unsigned i = 0; i < 40; i++) {
+		uint64_t page = random_below(pages);
+		size_t count;
+
+		guest_write(page * PAGE_SIZE);
+		assert_int_equal(tl_dirty_fetch(vm, id, fetched, &count), TL_OK);
+		flush_write_tlb(vm);
+		assert_int_equal(count, 1);
+		assert_true(is_fetched(page));
+	}
+}
+
+/* Flags are given up while a log goes on: nothing is lost, before, meanwhile and after. */
+static void goes_over_to_protection(void **context)
+{
+	tl_range_id id = start_log(0, 2 * MIB2);
+	struct grace_reader reader = {.entry_round = 0};
+	size_t count;
+
+	(void)context;
+	fault(0, MMU_READ);
+	random_seed(6);
+	fetch_after_each_write(id, 1024);
+	guest_write(7 * PAGE_SIZE);
+	grace_reader_add(&reader, vm);
+	grace_enter(&reader, 0);
+	assert_true(dirty_give_up_flags(vm, &reader));
+	assert_true(protects() && atomic_load(&vm->flags_on));
+	/* Open, and to be written without an exit: the CPU sets flags still. Closed: it is marked. */
+	assert_int_equal(guest_write(8 * PAGE_SIZE), 0);
+	guest_write(MIB2);
+	assert_true(map_complete_pending(&reader));
+	grace_announce(&reader);
+	assert_false(atomic_load(&vm->flags_on));
+	assert_int_equal(guest_write(9 * PAGE_SIZE), 1);
+	grace_leave(&reader, 0);
+	assert_int_equal(tl_dirty_fetch(vm, id, fetched, &count), TL_OK);
+	assert_int_equal(count, 4);
+	assert_true(is_fetched(7) && is_fetched(8) && is_fetched(9) && is_fetched(512));
+	flush_write_tlb(vm);
+	fetch_after_each_write(id, 1024);
+	grace_reader_remove(&reader);
+	/* For good. */
+	assert_int_equal(tl_dirty_stop(vm, id), TL_OK);
+	memset(log_words, 0, sizeof(log_words));
+	assert_int_equal(tl_dirty_start(vm, id, log_words), TL_OK);
+	assert_false(atomic_load(&vm->flags_on));
+}
+
+/* A fetch between the two halves of that takes what the CPUs have noted. */
+static void a_fetch_on_the_way_to_protection(void **context)
+{
+	tl_range_id id = start_log(0, 2 * MIB2);
+	struct grace_reader reader = {.entry_round = 0};
+	size_t count;
+
+	(void)context;
+	fault(0, MMU_READ);
+	guest_write(7 * PAGE_SIZE);
+	grace_reader_add(&reader, vm);
+	grace_enter(&reader, 0);
+	assert_true(dirty_give_up_flags(vm, &reader));
+	guest_write(8 * PAGE_SIZE);
+	grace_leave(&reader, 0);
+	assert_int_equal(tl_dirty_fetch(vm, id, fetched, &count), TL_OK);
+	flush_write_tlb(vm);
+	assert_int_equal(count, 2);
+	assert_int_equal(guest_write(8 * PAGE_SIZE), 1);
+	grace_enter(&reader, 0);
+	assert_true(map_complete_pending(&reader));
+	grace_leave(&reader, 0);
+	flush_write_tlb(vm);
+	assert_int_equal(tl_dirty_fetch(vm, id, fetched, NULL), TL_OK);
+	guest_write(9 * PAGE_SIZE);
+	assert_int_equal(tl_dirty_fetch(vm, id, fetched, &count), TL_OK);
+	assert_int_equal(count, 1);
+	grace_reader_remove(&reader);
+}
+
+static void without_memory_flags_are_kept(void **context)
+{
+	struct grace_reader reader = {.entry_round = 0};
+	struct tl_edit *edit;
+
+	(void)context;
+	start_log(0, MIB2);
+	grace_reader_add(&reader, vm);
+	edit = tl_map_edit(vm); /* the one that is at hand */
+	hosted_fail_at(1);
+	assert_false(dirty_give_up_flags(vm, &reader));
+	tl_map_discard(edit);
+	assert_int_equal(dirty_by(vm), DIRTY_BY_FLAGS);
+	grace_reader_remove(&reader);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		BY_PML(a_record_is_a_hint),
+		BY_FLAGS(goes_over_to_protection),
+		BY_PML(goes_over_to_protection),
+		BY_FLAGS(a_fetch_on_the_way_to_protection),
+		BY_PML(a_fetch_on_the_way_to_protection),
+		BY_FLAGS(without_memory_flags_are_kept),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
