@@ -222,7 +222,7 @@ $(B)/guests/%.bin: guest/stubs/%.asm $(rebuild)
 
 # ---- Running and testing ---------------------------------------------------------------------------------------------
 
-export FUZZ_SECONDS B BACKEND MACHINE BOOT MODEL MEM CPUS TIMEOUT LOG TRACE GUEST CMDLINE KVM NESTED
+export FUZZ_SECONDS B BACKEND MACHINE BOOT MODEL MEM CPUS TIMEOUT LOG TRACE PROFILE GUEST CMDLINE KVM NESTED
 
 # A failed recipe makes GNU make end with 2, whatever the recipe's status was. `make run` has to tell 1 (a guest failed)
 # from 2 (it could not run), so it asks make a question (-q): then make ends with 1, and prints nothing, if a line is left
@@ -384,6 +384,7 @@ help:
 #:   MACHINE=     run on KVM: q35, microvm       BOOT=          run on KVM: iso, or kernel for QEMU's own loader
 #:   MODEL=       run: Bochs' CPU model          MEM= CPUS=     run: memory in MiB, number of CPUs
 #:   TRACE=events run: records them, see docs/tracing.md
+#:   PROFILE=1    run: what each guest did to its devices
 #:   TIMEOUT=     run: seconds of wall time      LOG=1          run: Bochs logs every VM exit that is an error to it
 #:   V=1          show the commands              CC=clang       build with another compiler
 #:   FUZZ_SECONDS= fuzz: in all, 3600 by default

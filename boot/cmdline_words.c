@@ -59,6 +59,7 @@ static const struct word words[] = {
 	{"trace", WORD_SET, FIELD(trace), 0, TRACE_SPTES, tl_trace_event_names, "print these events of each guest"},
 	{"trace-to", WORD_CHOICE, FIELD(trace_to), 0, 0, trace_to_choices,
 	 "where to: lines on the console, or records for tools/trace"},
+	{"profile", WORD_FLAG, FIELD(profile), 0, 0, NULL, "print what each guest did to its devices"},
 	{"invalidate", WORD_CHOICE, FIELD(invalidate), 0, 0, invalidate_choices, "what a commit makes stale"},
 	{"mmio-level", WORD_NUMBER, FIELD(mmio_level), 1, 3, NULL,
 	 "largest MMIO entry, 4 KiB, 2 MiB or 1 GiB, where a guest's module does not say"},

@@ -13,6 +13,7 @@
 #include "boot/trace_out.h"
 #include "boot/tsc.h"
 #include "guest/guest.h"
+#include "guest/profile.h"
 
 /* Only the image of the system tests has it (tests/system/corrupt_ept.c). */
 extern bool test_corrupt_ept(struct tl_vm *vm, uint64_t gpa, unsigned level, uint64_t keep, uint64_t set)
@@ -130,8 +131,13 @@ bool guests_init(const struct boot_info *info, const struct boot_options *option
 {
 	size_t selected = 0;
 
-	if (options->together && options->trace) {
-		print_to_buffer(reason, size, "trace shows one guest after the other; leave out trace or together.");
+	if (options->together && (options->trace || options->profile)) {
+		print_to_buffer(reason, size, "%s shows one guest after the other; leave out %s or together.",
+				options->trace ? "trace" : "profile", options->trace ? "trace" : "profile");
+		return false;
+	}
+	if (options->trace && options->profile) {
+		print_to_buffer(reason, size, "a profile is made of a trace of its own; leave out trace or profile.");
 		return false;
 	}
 	if (!info->nr_modules) {
@@ -197,10 +203,12 @@ static void run_share(void *context)
 
 		if (!guest_selected(&guests[i], run->options))
 			continue;
+		profile_reset();
 		if (run->options->trace_to == BOOT_TRACE_TO_DEBUGCON)
 			trace_out_guest(guests[i].name);
 		guest_run(&guests[i], &run->services, &report);
 		print_row(guests[i].name, &report);
+		profile_show(host_print);
 		atomic_fetch_add_explicit(report.passed ? &run->passed : &run->failed, 1, memory_order_relaxed);
 	}
 }
@@ -214,6 +222,17 @@ static void run_together(struct run *run)
 	run_share(run);
 	for (unsigned cpu = 1; cpu < smp_nr_cpus(); cpu++)
 		smp_wait(cpu);
+}
+
+/* A trace that is asked for goes to the console or to the debug console; a profile is made of one. */
+static void choose_trace(const struct boot_options *options, struct guest_services *services)
+{
+	services->trace_events = options->profile ? PROFILE_EVENTS : (uint32_t)options->trace;
+	services->take_trace = trace_out_text;
+	if (options->profile)
+		services->take_trace = profile_add;
+	else if (options->trace_to == BOOT_TRACE_TO_DEBUGCON)
+		services->take_trace = trace_out_debugcon;
 }
 
 void guests_run(const struct boot_options *options, unsigned *passed, unsigned *failed)
@@ -236,9 +255,6 @@ void guests_run(const struct boot_options *options, unsigned *passed, unsigned *
 				.nr_cpus = smp_nr_cpus(),
 				.start_cpu = smp_start,
 				.wait_cpu = smp_wait,
-				.trace_events = (uint32_t)options->trace,
-				.take_trace = options->trace_to == BOOT_TRACE_TO_DEBUGCON ? trace_out_debugcon
-											  : trace_out_text,
 				.quiet = options->quiet,
 				.tsc_hz = tsc_hz(),
 				.corrupt_ept = test_corrupt_ept,
@@ -246,6 +262,7 @@ void guests_run(const struct boot_options *options, unsigned *passed, unsigned *
 			},
 	};
 
+	choose_trace(options, &run.services);
 	print_head();
 	if (options->together)
 		run_together(&run);

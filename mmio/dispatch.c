@@ -126,8 +126,8 @@ static enum mmio_progress dispatch_doorbell(const struct mmio_environment *env, 
 	return ask_device(env, range, gpa, count, write, data);
 }
 
-ALWAYS_INLINE enum mmio_progress dispatch(const struct mmio_environment *env, const struct map_range *range, gpa_t gpa,
-					  unsigned count, bool write, uint64_t *data)
+static enum mmio_progress dispatch(const struct mmio_environment *env, const struct map_range *range, gpa_t gpa,
+				   unsigned count, bool write, uint64_t *data)
 {
 	switch (range->kind) {
 	case MAP_RAM:
@@ -162,7 +162,7 @@ ALWAYS_INLINE enum mmio_progress dispatch(const struct mmio_environment *env, co
 }
 
 static COLD void trace_dispatched(enum mmio_progress progress, const struct map_range *range, gpa_t gpa, unsigned count,
-				  bool write, uint64_t data)
+				  bool write, uint64_t data, uint64_t ticks)
 {
 	enum tl_trace_access how = write ? TL_TRACE_WRITE : TL_TRACE_READ;
 
@@ -171,15 +171,19 @@ static COLD void trace_dispatched(enum mmio_progress progress, const struct map_
 		return;
 	if (progress == MMIO_EMBEDDER && !write)
 		how = TL_TRACE_UNSATISFIED;
-	trace_access(how, range, gpa, count, how == TL_TRACE_UNSATISFIED ? 0 : data & insn_mask[count]);
+	trace_access(how, range, gpa, count, how == TL_TRACE_UNSATISFIED ? 0 : data & insn_mask[count], ticks);
 }
 
 enum mmio_progress mmio_dispatch(const struct mmio_environment *env, const struct map_range *range, gpa_t gpa,
 				 unsigned count, bool write, uint64_t *data)
 {
-	enum mmio_progress progress = dispatch(env, range, gpa, count, write, data);
+	enum mmio_progress progress;
+	uint64_t begin;
 
-	if (trace_is_on(TL_TRACE_MMIO))
-		trace_dispatched(progress, range, gpa, count, write, *data);
+	if (!trace_is_on(TL_TRACE_MMIO))
+		return dispatch(env, range, gpa, count, write, data);
+	begin = __builtin_ia32_rdtsc();
+	progress = dispatch(env, range, gpa, count, write, data);
+	trace_dispatched(progress, range, gpa, count, write, *data, __builtin_ia32_rdtsc() - begin);
 	return progress;
 }

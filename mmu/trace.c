@@ -105,7 +105,8 @@ void trace_numbers(enum tl_trace_event event, uint64_t gpa, uint64_t data)
 	trace_record(&(struct tl_trace_record){.event = (uint8_t)event, .gpa = gpa, .data = data});
 }
 
-void trace_access(enum tl_trace_access how, const struct map_range *range, gpa_t gpa, unsigned size, uint64_t data)
+void trace_access(enum tl_trace_access how, const struct map_range *range, gpa_t gpa, unsigned size, uint64_t data,
+		  uint64_t ticks)
 {
 	trace_record(&(struct tl_trace_record){
 		.event = TL_TRACE_MMIO,
@@ -113,6 +114,7 @@ void trace_access(enum tl_trace_access how, const struct map_range *range, gpa_t
 		.size = (uint8_t)size,
 		.gpa = gpa,
 		.data = data,
+		.other = ticks,
 		.range = range->id,
 	});
 }

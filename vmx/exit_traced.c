@@ -36,7 +36,7 @@ static bool make_ready(struct tl_vcpu *vcpu)
 void vcpu_trace_ring(const struct tl_vcpu *vcpu, const struct map_range *range, gpa_t gpa)
 {
 	if (trace_is_on(TL_TRACE_MMIO) && vmcs_read(VMCS_EXIT_INSTRUCTION_LENGTH) - 1 < vcpu->trusted_length)
-		trace_access(TL_TRACE_RING, range, gpa, 0, 0);
+		trace_access(TL_TRACE_RING, range, gpa, 0, 0, 0);
 }
 
 ALWAYS_INLINE enum vcpu_action serve_fresh(struct tl_vcpu *vcpu)
@@ -102,9 +102,9 @@ HOT enum vcpu_action vcpu_trace_fresh(struct tl_vcpu *vcpu)
 	return serve_fresh(vcpu);
 }
 
-static COLD void record_access_again(const struct tl_mmio *access, const struct map_range *range);
+static COLD void record_access_again(const struct tl_mmio *access, const struct map_range *range, uint64_t ticks);
 
-static HOT void record_access(const struct tl_mmio *access, const struct map_range *range)
+static HOT void record_access(const struct tl_mmio *access, const struct map_range *range, uint64_t ticks)
 {
 	const struct tl_vcpu *vcpu = access->vcpu;
 	unsigned cpu = cpu_of(vcpu);
@@ -112,7 +112,7 @@ static HOT void record_access(const struct tl_mmio *access, const struct map_ran
 	if (!trace_is_on(TL_TRACE_MMIO) || trace_leaves_out(access->gpa))
 		return;
 	if (unlikely(!trace_is_ready(cpu))) {
-		record_access_again(access, range);
+		record_access_again(access, range, ticks);
 		return;
 	}
 	trace_write(cpu, vcpu->vpid,
@@ -121,13 +121,14 @@ static HOT void record_access(const struct tl_mmio *access, const struct map_ran
 					     .size = (uint8_t)access->size,
 					     .gpa = access->gpa,
 					     .data = access->data & insn_mask[access->size],
+					     .other = ticks,
 					     .range = range->id});
 }
 
-static void record_access_again(const struct tl_mmio *access, const struct map_range *range)
+static void record_access_again(const struct tl_mmio *access, const struct map_range *range, uint64_t ticks)
 {
 	if (make_ready(access->vcpu))
-		record_access(access, range);
+		record_access(access, range, ticks);
 }
 
 static COLD void trace_entry_again(struct tl_vcpu *vcpu)
@@ -158,9 +159,10 @@ HOT void vcpu_trace_entry(struct tl_vcpu *vcpu)
 static HOT enum tl_status access_traced(struct tl_mmio *access)
 {
 	const struct map_range *range = access->vcpu->traced_range;
+	uint64_t begin = __builtin_ia32_rdtsc();
 	enum tl_status status = range->access(access);
 
-	record_access(access, range);
+	record_access(access, range, __builtin_ia32_rdtsc() - begin);
 	return status;
 }
 
@@ -192,5 +194,5 @@ void vcpu_trace_completed(struct tl_vcpu *vcpu, uint64_t data)
 	/* Without a size it was a drain. */
 	if (!access->write && access->size)
 		trace_access(TL_TRACE_READ, map_find(map, access->gpa), access->gpa, access->size,
-			     data & insn_mask[access->size]);
+			     data & insn_mask[access->size], 0);
 }
