@@ -78,6 +78,7 @@ static unsigned bucket_of(uint64_t ticks)
 static void add_access(unsigned cpu, const struct tl_trace_record *r)
 {
 	struct profiled_range *range = range_of(r->range);
+	uint64_t ticks = r->other ? r->tsc - r->other : 0;
 
 	/* It counts when it is completed. */
 	if (r->detail == TL_TRACE_UNSATISFIED)
@@ -94,8 +95,8 @@ static void add_access(unsigned cpu, const struct tl_trace_record *r)
 		range->size[__builtin_ctz(r->size)]++;
 	range->first = r->gpa < range->first ? r->gpa : range->first;
 	range->last = r->gpa > range->last ? r->gpa : range->last;
-	range->ticks += r->other;
-	range->buckets[bucket_of(r->other)]++;
+	range->ticks += ticks;
+	range->buckets[bucket_of(ticks)]++;
 	count_place(profile.reg, r->gpa, r->range);
 	count_place(profile.code, profile.rip[cpu], r->range);
 }

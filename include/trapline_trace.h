@@ -15,8 +15,9 @@ enum tl_trace_event {
 	TL_TRACE_MARK_MMIO_SPTE,         /* data: what was written */
 	TL_TRACE_CHECK_MMIO_SPTE,        /* detail: the verdict, 0 is EMULATE */
 	TL_TRACE_HANDLE_MMIO_PAGE_FAULT, /* data: after it. detail: 0 where a device is to serve the access */
-	TL_TRACE_MMIO,   /* gpa, size, range. detail: enum tl_trace_access. data: what was read or written. other: TSC
-			    ticks   of the device, 0 where they are not known */
+	/* gpa, size, range. detail: enum tl_trace_access. data: what was read or written. other: the TSC before the
+	 * device was asked, 0 where that is not known */
+	TL_TRACE_MMIO,
 	TL_TRACE_COMMIT, /* data: the generation. range: how many there are by now */
 	TL_TRACE_GRACE,  /* data: the round that was waited for. gpa: TSC ticks that it took */
 	TL_TRACE_ZAP,    /* gpa: the first address. data: the last one */

@@ -162,7 +162,7 @@ static enum mmio_progress dispatch(const struct mmio_environment *env, const str
 }
 
 static COLD void trace_dispatched(enum mmio_progress progress, const struct map_range *range, gpa_t gpa, unsigned count,
-				  bool write, uint64_t data, uint64_t ticks)
+				  bool write, uint64_t data, uint64_t begin)
 {
 	enum tl_trace_access how = write ? TL_TRACE_WRITE : TL_TRACE_READ;
 
@@ -171,7 +171,7 @@ static COLD void trace_dispatched(enum mmio_progress progress, const struct map_
 		return;
 	if (progress == MMIO_EMBEDDER && !write)
 		how = TL_TRACE_UNSATISFIED;
-	trace_access(how, range, gpa, count, how == TL_TRACE_UNSATISFIED ? 0 : data & insn_mask[count], ticks);
+	trace_access(how, range, gpa, count, how == TL_TRACE_UNSATISFIED ? 0 : data & insn_mask[count], begin);
 }
 
 enum mmio_progress mmio_dispatch(const struct mmio_environment *env, const struct map_range *range, gpa_t gpa,
@@ -184,6 +184,6 @@ enum mmio_progress mmio_dispatch(const struct mmio_environment *env, const struc
 		return dispatch(env, range, gpa, count, write, data);
 	begin = __builtin_ia32_rdtsc();
 	progress = dispatch(env, range, gpa, count, write, data);
-	trace_dispatched(progress, range, gpa, count, write, *data, __builtin_ia32_rdtsc() - begin);
+	trace_dispatched(progress, range, gpa, count, write, *data, begin);
 	return progress;
 }

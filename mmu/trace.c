@@ -106,7 +106,7 @@ void trace_numbers(enum tl_trace_event event, uint64_t gpa, uint64_t data)
 }
 
 void trace_access(enum tl_trace_access how, const struct map_range *range, gpa_t gpa, unsigned size, uint64_t data,
-		  uint64_t ticks)
+		  uint64_t begin)
 {
 	trace_record(&(struct tl_trace_record){
 		.event = TL_TRACE_MMIO,
@@ -114,7 +114,7 @@ void trace_access(enum tl_trace_access how, const struct map_range *range, gpa_t
 		.size = (uint8_t)size,
 		.gpa = gpa,
 		.data = data,
-		.other = ticks,
+		.other = begin,
 		.range = range->id,
 	});
 }

@@ -92,7 +92,7 @@ COLD void trace_numbers(enum tl_trace_event event, uint64_t gpa, uint64_t data);
 
 /* A record of an access. */
 COLD void trace_access(enum tl_trace_access how, const struct map_range *range, gpa_t gpa, unsigned size, uint64_t data,
-		       uint64_t ticks);
+		       uint64_t begin);
 
 /* A record of the map that was published. */
 COLD void trace_commit(const struct map *map);

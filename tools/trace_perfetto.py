@@ -69,6 +69,10 @@ class Writer:
     def of_vcpu(self, record):
         name, _, what = trace_text.TEXT[record[1]](record).partition(": ")
         tid = self.thread(record[4], f"vCPU {record[4]}")
+        if record[1] == t.MMIO and record[8]:
+            # With the time in the device: a slice within that of the exit.
+            yield self.slice(name, record[8], record[0], tid, {"what": what, "range": record[9]})
+            return
         yield self.event("i", name, record[0], tid, s="t", cat="trapline", args={"what": what, "range": record[9]})
 
     def events(self):

@@ -61,17 +61,22 @@ HOT uint32_t vcpu_trace_exit(struct tl_vcpu *vcpu)
 {
 	unsigned cpu = cpu_of(vcpu);
 	uint32_t reason = (uint32_t)vmcs_read(VMCS_EXIT_REASON);
-	bool of_ept = reason == EXIT_REASON_EPT_VIOLATION || reason == EXIT_REASON_EPT_MISCONFIGURATION;
+	uint64_t gpa = 0, qualification = 0;
 
 	if (!trace_is_on(TL_TRACE_EXIT))
 		return reason;
 	if (unlikely(!trace_is_ready(cpu)))
 		return trace_exit_again(vcpu, reason);
+	/* A misconfiguration has no qualification. */
+	if (unlikely(reason != EXIT_REASON_EPT_MISCONFIGURATION))
+		qualification = vmcs_read(VMCS_EXIT_QUALIFICATION);
+	if (likely(reason == EXIT_REASON_EPT_MISCONFIGURATION) || reason == EXIT_REASON_EPT_VIOLATION)
+		gpa = vmcs_read(VMCS_GUEST_PHYSICAL_ADDRESS);
 	trace_write(cpu, vcpu->vpid,
 		    (struct tl_trace_record){.event = TL_TRACE_EXIT,
-					     .gpa = of_ept ? vmcs_read(VMCS_GUEST_PHYSICAL_ADDRESS) : 0,
+					     .gpa = gpa,
 					     .data = reason,
-					     .other = vmcs_read(VMCS_EXIT_QUALIFICATION),
+					     .other = qualification,
 					     .rip = vmcs_read(VMCS_GUEST_RIP)});
 	return reason;
 }
@@ -102,33 +107,35 @@ HOT enum vcpu_action vcpu_trace_fresh(struct tl_vcpu *vcpu)
 	return serve_fresh(vcpu);
 }
 
-static COLD void record_access_again(const struct tl_mmio *access, const struct map_range *range, uint64_t ticks);
+static COLD enum tl_status record_access_again(const struct tl_mmio *access, const struct map_range *range,
+					       uint64_t begin, enum tl_status status);
 
-static HOT void record_access(const struct tl_mmio *access, const struct map_range *range, uint64_t ticks)
+/* Returns the status that it is given, so that it can be called last. */
+static HOT enum tl_status record_access(const struct tl_mmio *access, const struct map_range *range, uint64_t begin,
+					enum tl_status status)
 {
 	const struct tl_vcpu *vcpu = access->vcpu;
 	unsigned cpu = cpu_of(vcpu);
 
 	if (!trace_is_on(TL_TRACE_MMIO) || trace_leaves_out(access->gpa))
-		return;
-	if (unlikely(!trace_is_ready(cpu))) {
-		record_access_again(access, range, ticks);
-		return;
-	}
+		return status;
+	if (unlikely(!trace_is_ready(cpu)))
+		return record_access_again(access, range, begin, status);
 	trace_write(cpu, vcpu->vpid,
 		    (struct tl_trace_record){.event = TL_TRACE_MMIO,
 					     .detail = access->write ? TL_TRACE_WRITE : TL_TRACE_READ,
 					     .size = (uint8_t)access->size,
 					     .gpa = access->gpa,
 					     .data = access->data & insn_mask[access->size],
-					     .other = ticks,
+					     .other = begin,
 					     .range = range->id});
+	return status;
 }
 
-static void record_access_again(const struct tl_mmio *access, const struct map_range *range, uint64_t ticks)
+static enum tl_status record_access_again(const struct tl_mmio *access, const struct map_range *range, uint64_t begin,
+					  enum tl_status status)
 {
-	if (make_ready(access->vcpu))
-		record_access(access, range, ticks);
+	return make_ready(access->vcpu) ? record_access(access, range, begin, status) : status;
 }
 
 static COLD void trace_entry_again(struct tl_vcpu *vcpu)
@@ -162,8 +169,7 @@ static HOT enum tl_status access_traced(struct tl_mmio *access)
 	uint64_t begin = __builtin_ia32_rdtsc();
 	enum tl_status status = range->access(access);
 
-	record_access(access, range, __builtin_ia32_rdtsc() - begin);
-	return status;
+	return record_access(access, range, begin, status);
 }
 
 /*

@@ -72,7 +72,7 @@ def access(tsc, gpa, data, how=t.WRITE, vcpu=1, rip=0x1000):
     return [
         record(tsc, t.EXIT, vcpu=vcpu, gpa=gpa, data=t.EPT_MISCONFIGURATION, rip=rip),
         record(tsc + 100, t.CHECK, vcpu=vcpu, gpa=gpa, data=SPTE, other=SPTE, range_id=8),
-        record(tsc + 200, t.MMIO, how, 0 if how == t.RING else 4, vcpu, gpa, data, range_id=8),
+        record(tsc + 200, t.MMIO, how, 0 if how == t.RING else 4, vcpu, gpa, data, 0, tsc + 150, 8),
         record(tsc + 300, t.ENTRY, vcpu=vcpu, rip=rip + 3),
     ]
 
@@ -214,6 +214,8 @@ class Perfetto(unittest.TestCase):
         events = self.events(mixed_trace())
         exits = [event for event in events if event["name"] == "EPT_MISCONFIG"]
         self.assertEqual([(event["tid"], event["ts"], event["dur"]) for event in exits[:2]], [(1, 0.5, 0.15), (2, 0.75, 0.15)])
+        device = [event for event in events if event["name"] == "kvm_mmio"][0]
+        self.assertEqual((device["ph"], device["ts"], device["dur"]), ("X", 0.575, 0.025))
         (grace,) = (event for event in events if event["name"] == "grace period")
         self.assertEqual((grace["ts"], grace["dur"]), (1.6, 0.25))
         # vCPU 2 alone has an exit after the commit.

@@ -53,7 +53,8 @@ static void add(unsigned cpu, enum tl_trace_access how, uint64_t range, uint64_t
 					       .detail = (uint8_t)how,
 					       .size = (uint8_t)size,
 					       .gpa = gpa,
-					       .other = ticks,
+					       .tsc = ticks ? ticks + 1000 : 0,
+					       .other = ticks ? 1000 : 0,
 					       .range = range};
 
 	profile_add(cpu, &record, 1, 0);
