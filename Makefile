@@ -107,7 +107,7 @@ ld_flags := -m elf_x86_64 -nostdlib -static -z noexecstack -z max-page-size=4096
 
 # ---- Images ----------------------------------------------------------------------------------------------------------
 
-.PHONY: all run bench test test-unit test-tsan test-model test-fuzz test-system test-tools test-fresh coverage fuzz docs lint \
+.PHONY: all run usb bench test test-unit test-tsan test-model test-fuzz test-system test-tools test-fresh coverage fuzz docs lint \
 	format clean help run-image run-console tools FORCE
 all: $(B)/libtrapline.a $(if $(host_src),$(B)/trapline.elf $(B)/trapline32.elf $(B)/trapline.iso)
 
@@ -347,6 +347,10 @@ nested_bench := $(if $(filter 0,$(NESTED)),,$(B)/bench-image/trapline32.elf $(B)
 bench: $(B)/trapline.iso $(B)/scaling $(kvm_bench) $(nested_bench)
 	@tools/bench
 
+# Over all that is on the device; see tools/usb for what it refuses.
+usb: all
+	@tools/usb '$(DEV)'
+
 docs: | tools
 	@tools/instructions
 lint: | tools
@@ -363,6 +367,7 @@ help:
 #: Targets
 #:   all          the library, the image (64-bit ELF, its 32-bit twin) and the bootable ISO; the default
 #:   run          boots the ISO and shows its console; exit status 0 passed, 1 a guest failed, 2 could not run
+#:   usb          DEV=/dev/sdX: writes the ISO with a menu to a USB stick, over all that is on it, and reads it back
 #:   test         unit tests, fuzz corpus, coverage, the model, system tests; ends with `N passed, N failed`
 #:   test-unit    the hosted unit tests alone (cmocka, address and undefined-behaviour sanitizers)
 #:   test-tsan    the unit tests that have threads, under the thread sanitizer; STRESS=n: n times as long
@@ -373,6 +378,7 @@ help:
 #:                with NESTED=0 none as a guest of that KVM
 #:   coverage     lines and branches that the unit tests and the fuzz corpus reach: a table, $(B)/coverage.txt, .json
 #:   fuzz         libFuzzer on each target, FUZZ_SECONDS in all (3600); tools/fuzz keeps the corpus
+#:   test-tools   the tests of the scripts alone
 #:   test-fresh   `make run` and `make test` from a fresh clone in a minimal Debian below build/; needs root
 #:   docs         docs/instructions.md, from the decoder's rows
 #:   lint         layers, headers, licence lines, file lengths, clang-format and clang-tidy

@@ -52,6 +52,10 @@ static bool color_fits(struct boot_color color, unsigned bits)
 
 static bool check(const struct boot_framebuffer *f, const struct refusal *why)
 {
+	if (f->kind == BOOT_SCREEN_BROKEN)
+		return refuse(why,
+			      "the loader's screen lies at 0x%llx, in usable memory; set gfxpayload to another mode.",
+			      (unsigned long long)f->base);
 	if (f->kind != BOOT_SCREEN_PIXELS)
 		return refuse(why,
 			      "the loader's screen of type %u with %u bits a pixel has no colours of its own; set "

@@ -45,6 +45,7 @@ enum boot_screen {
 	BOOT_SCREEN_TEXT,   /* cells of characters and attributes, as the VGA has them */
 	BOOT_SCREEN_PIXELS, /* red, green and blue at fixed places of a pixel */
 	BOOT_SCREEN_OTHER,  /* a palette, or what no specification knows */
+	BOOT_SCREEN_BROKEN, /* pixels that lie in usable memory */
 };
 
 struct boot_color {

@@ -53,6 +53,18 @@ static bool collect_memory(const struct boot_parser *p)
 	return kept || refuse(&p->why, "the loader gave no usable memory; use a boot loader that passes a memory map.");
 }
 
+/* What is drawn on such a screen would be written over what lies there. */
+static void check_screen(struct boot_info *info)
+{
+	struct boot_framebuffer *f = &info->framebuffer;
+	uint64_t size = (uint64_t)f->pitch * f->height;
+
+	for (size_t i = 0; f->kind == BOOT_SCREEN_PIXELS && i < info->nr_memory; i++)
+		if (f->base < info->memory[i].end &&
+		    (f->base >= info->memory[i].start || info->memory[i].start - f->base < size))
+			f->kind = BOOT_SCREEN_BROKEN;
+}
+
 static bool in_memory(const struct boot_info *info, uint64_t start, uint64_t end)
 {
 	for (size_t i = 0; i < info->nr_memory; i++)
@@ -92,6 +104,7 @@ bool boot_check(const struct boot_parser *p)
 
 	if (!check_contradictions(p) || !collect_memory(p))
 		return false;
+	check_screen(info);
 	if (!in_memory(info, info->image.start, info->image.end))
 		return refuse(&p->why,
 			      "the loader's memory map does not hold the hypervisor itself; use another boot loader.");

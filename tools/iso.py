@@ -25,6 +25,12 @@ GRUB_MODULES = (
 )
 
 
+# What GRUB can offer on a machine that somebody sits at: a title, and words for the command line.
+MENU = (
+    ("Trapline: the guests", ""),
+    ("Trapline: the self-test of this machine", "selftest"),
+    ("Trapline: the words of its command line", "help"),
+)
 # GRUB for BIOS and for UEFI. grub-mkrescue takes what is installed, and would leave one out without a word.
 PLATFORMS = ("/usr/lib/grub/i386-pc", "/usr/lib/grub/x86_64-efi")
 
@@ -55,8 +61,8 @@ def quote(word):
     return "'" + word.replace("'", "'\\''") + "'"
 
 
-def grub_config(command_line, modules, protocol, graphics):
-    """GRUB's script. `protocol` is the Multiboot version, 1 or 2; `graphics` the mode of the screen, "" for GRUB's choice on
+def boot_script(command_line, modules, protocol, graphics):
+    """How GRUB boots. `protocol` is the Multiboot version, 1 or 2; `graphics` the mode of the screen, "" for GRUB's choice on
     UEFI and text on a BIOS."""
     kernel, module = {1: ("multiboot", "module"), 2: ("multiboot2", "module2")}[protocol]
     lines = [" ".join([kernel, "/boot/trapline.elf"] + [quote(word) for word in command_line.split()])]
@@ -67,10 +73,23 @@ def grub_config(command_line, modules, protocol, graphics):
         lines += ["insmod all_video", "set gfxpayload=" + graphics]
     else:
         lines += ['if [ "$grub_platform" = efi ]; then insmod efi_gop; else set gfxpayload=text; fi']
-    return "\n".join(lines + ["boot", ""])
+    return lines + ["boot"]
 
 
-def make_iso(output, build, command_line="", modules=None, protocol=2, kernel="trapline.elf", graphics=""):
+def grub_config(command_line, modules, protocol, graphics, menu, menu_seconds):
+    """GRUB's script: it boots at once, or shows a menu of (title, words added to the command line) first."""
+    if not menu:
+        return "\n".join([*boot_script(command_line, modules, protocol, graphics), ""])
+    lines = [f"set timeout={menu_seconds}"]
+    for title, words in menu:
+        script = boot_script(f"{command_line} {words}", modules, protocol, graphics)
+        lines += [f"menuentry {quote(title)} {{", *script, "}"]
+    return "\n".join([*lines, ""])
+
+
+def make_iso(
+    output, build, command_line="", modules=None, protocol=2, kernel="trapline.elf", graphics="", menu=(), menu_seconds=0
+):
     """Writes the ISO `output`. Module files without a slash lie in `build`/guests. Raises IsoError."""
     if modules is None:
         modules = read_modules()
@@ -85,7 +104,7 @@ def make_iso(output, build, command_line="", modules=None, protocol=2, kernel="t
         except OSError as error:
             raise IsoError(f"{error.filename}: {error.strerror}; run make first") from None
         with open(tree + "/boot/grub/grub.cfg", "w", encoding="ascii") as config:
-            config.write(grub_config(command_line, modules, protocol, graphics))
+            config.write(grub_config(command_line, modules, protocol, graphics, menu, menu_seconds))
         command = [
             "grub-mkrescue", "--install-modules=" + GRUB_MODULES,
             "--fonts=", "--locales=", "--themes=", "-o", output, tree,

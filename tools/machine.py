@@ -79,6 +79,7 @@ class Settings:
     timeout: float = 300.0
     log: bool = False
     machine: str = "q35"  # QEMU's
+    medium: str = "cd"  # what QEMU is given an ISO as: cd, usb
     firmware: str = "bios"  # QEMU's: bios, uefi
     serial: str = "com1"  # QEMU's serial port: com1, pci, pci-beside-com1, none
     screen: bool = False  # QEMU gets a screen, and leaves a picture of it in the folder when the image has ended

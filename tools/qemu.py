@@ -45,13 +45,16 @@ def link_modules(modules, build, folder):
     return linked
 
 
-def media(boot, machine, place):
+def media(boot, settings, place):
     if isinstance(boot, Kernel):
         # A comma ends a module; a doubled one does not.
         modules = [" ".join([place(path), *words]).replace(",", ",,") for path, words in boot.modules]
         options = ["-kernel", place(boot.path), "-append", boot.command_line]
         return options + (["-initrd", ",".join(modules)] if modules else [])
-    if machine != "microvm":
+    if settings.medium == "usb":
+        drive = f"if=none,id=stick,format=raw,readonly=on,file={place(boot)}"
+        return ["-drive", drive, "-device", "qemu-xhci", "-device", "usb-storage,drive=stick,removable=on"]
+    if settings.machine != "microvm":
         return ["-cdrom", place(boot), "-boot", "d"]
     # It has no CD drive; the ISO is a hard disk's image, too.
     drive = f"if=none,id=disk,format=raw,readonly=on,file={place(boot)}"
@@ -72,6 +75,6 @@ def arguments(boot, settings, place=os.path.abspath):
         "-machine", settings.machine, "-accel", accelerator, "-cpu", cpu,
         "-m", str(settings.memory), "-smp", str(settings.cpus),
         "-nodefaults", "-display", "none", "-no-reboot", *SERIAL[settings.serial],
-        *FIRMWARE[settings.firmware], *end_or_screen(settings), *media(boot, settings.machine, place),
+        *FIRMWARE[settings.firmware], *end_or_screen(settings), *media(boot, settings, place),
         *(["-debugcon", "file:debugcon.bin"] if settings.debugcon else []), *shlex.split(settings.qemu),
     ]  # fmt: skip

@@ -271,6 +271,10 @@ struct refused {
 static void refuses_what_it_cannot_draw_on(void **context)
 {
 	static const struct refused rows[] = {
+		{"at 0x1, in usable memory",
+		 {"", 1024, 768, 4096, 32, {16, 8}, {8, 8}, {0, 8}, 0, 0, 0},
+		 BOOT_SCREEN_BROKEN,
+		 1},
 		{"has no colours of its own",
 		 {"", 1024, 768, 1024, 8, {0, 0}, {0, 0}, {0, 0}, 0, 0, 0},
 		 BOOT_SCREEN_OTHER,

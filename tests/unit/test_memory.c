@@ -272,6 +272,40 @@ static void leaves_the_first_mib(void **context)
 	assert_null(first_reserved(reserved, count, 0x100000, 0x101000));
 }
 
+/* Addresses without memory behind them, but for the bitmap and what is taken. */
+static void takes_over_512_gib(void **context)
+{
+	const uint64_t gib = 1ull << 30, size = 512 * gib;
+	uint8_t *whole = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	uint64_t start = (uintptr_t)whole, bitmap;
+	uint8_t *page;
+
+	(void)context;
+	assert_true(whole != MAP_FAILED);
+	memset(&info, 0, sizeof(info));
+	/* 2 GiB, a hole, and the rest with a page missing. */
+	info.memory[0] = (struct boot_range){start, start + 2 * gib};
+	info.memory[1] = (struct boot_range){start + 4 * gib, start + 300 * gib};
+	info.memory[2] = (struct boot_range){start + 300 * gib + HOST_PAGE, start + size};
+	info.nr_memory = 3;
+	info.image = (struct boot_range){start + gib, start + gib + 5};
+	assert_true(memory_init(&info, start + 4 * gib));
+	bitmap = (510 * gib / HOST_PAGE / 8) * 65 / 64 / HOST_PAGE;
+	assert_in_range(memory_free_pages(), 510 * gib / HOST_PAGE - bitmap - 5, 510 * gib / HOST_PAGE - bitmap);
+	/* The lowest page behind the bitmap, and the very last ones of all. */
+	page = memory_alloc(1);
+	assert_in_range((uintptr_t)page - start, bitmap * HOST_PAGE, (bitmap + 5) * HOST_PAGE);
+	assert_true(memory_free(page, 1));
+	for (size_t i = 0; i < nr_zones; i++)
+		bits_set(&zones[i], 0, zones[i].pages - (i == nr_zones - 1 ? 3 : 0), false);
+	nr_free = 3;
+	assert_ptr_equal(memory_alloc(3), whole + size - 3 * HOST_PAGE);
+	assert_null(memory_alloc(1));
+	assert_true(memory_free(whole + size - HOST_PAGE, 1));
+	assert_ptr_equal(memory_alloc(1), whole + size - HOST_PAGE);
+	assert_int_equal(munmap(whole, size), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -282,6 +316,7 @@ int main(void)
 		cmocka_unit_test_setup(agrees_with_the_model, set_up),
 		cmocka_unit_test_setup(keeps_the_bitmap_in_reach, set_up),
 		cmocka_unit_test_setup(leaves_the_first_mib, set_up),
+		cmocka_unit_test(takes_over_512_gib),
 	};
 
 	return cmocka_run_group_tests(tests, map_arena, unmap_arena);

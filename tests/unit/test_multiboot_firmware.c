@@ -104,6 +104,33 @@ static void refuses_short_screens(void **context)
 		       "the screen in 29 bytes");
 }
 
+/* Usable memory is from 0 to 0x9FC00 and from 1 MiB to 0x3FF0000. */
+static void finds_screens_in_memory(void **context)
+{
+	static const struct {
+		uint64_t base;
+		bool good;
+	} rows[] = {
+		{0x4000000, true},
+		{0x3FEFFFF, false},
+		{0x3FF0000, true},
+		{0x100000, false},
+		{0x9F000, false},
+		{0xA0000, false},
+		{UINT64_MAX - 4096 * 768, true},
+		{UINT64_MAX, true},
+	};
+
+	(void)context;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct mb_framebuffer screen = pixels;
+
+		screen.base = rows[i].base;
+		assert_true(loader_parse(2, tell2_screen(&screen, &colors, sizeof(colors))));
+		assert_int_equal(loader.info.framebuffer.kind, rows[i].good ? BOOT_SCREEN_PIXELS : BOOT_SCREEN_BROKEN);
+	}
+}
+
 /* A refusal is to be shown: the screen is known though the run ends. */
 static void knows_the_screen_of_a_refusal(void **context)
 {
@@ -230,6 +257,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(reads_screens, loader_clear),
 		cmocka_unit_test_setup(refuses_short_screens, loader_clear),
+		cmocka_unit_test_setup(finds_screens_in_memory, loader_clear),
 		cmocka_unit_test_setup(knows_the_screen_of_a_refusal, loader_clear),
 		cmocka_unit_test_setup(reads_the_map_of_uefi, loader_clear),
 		cmocka_unit_test_setup(prefers_the_map_of_the_loader, loader_clear),
