@@ -3,6 +3,9 @@
  * The host's page tables for memory maps of all shapes, walked here as the SDM says (vol. 3, 4.5), against the list of
  * what has to be mapped how. The file itself is included, on a CPU that is a few variables.
  */
+/* Before what includes the real one. */
+#include "tests/unit/mock/boot/cpu.h"
+
 #include "boot/paging.c" /* NOLINT(bugprone-suspicious-include) */
 #include "tests/unit/hosted.h"
 #include <setjmp.h>
@@ -12,7 +15,6 @@
 
 #include <cmocka.h>
 
-struct mock_cpu mock_cpu;
 struct host_cpu host_cpus[TL_MAX_CPUS];
 uint64_t early_pml4[ENTRIES] __attribute__((aligned(HOST_PAGE)));
 static uint64_t early_pdpt[ENTRIES] __attribute__((aligned(HOST_PAGE)));
@@ -35,42 +37,6 @@ void *memory_alloc(size_t count)
 	tables[nr_tables] = aligned_alloc(HOST_PAGE, HOST_PAGE);
 	assert_non_null(tables[nr_tables]);
 	return memset(tables[nr_tables++], 0, HOST_PAGE);
-}
-
-struct cpuid cpu_id(uint32_t leaf)
-{
-	struct cpuid r = {0, 0, 0, 0};
-
-	if (leaf == 0x80000000)
-		r.eax = LEAF_ADDRESS_SIZES;
-	else if (leaf == LEAF_FEATURES)
-		r.edx = mock_cpu.features;
-	else if (leaf == LEAF_ADDRESS_SIZES)
-		r.eax = mock_cpu.address_sizes;
-	return r;
-}
-
-uint64_t msr_read(uint32_t msr)
-{
-	assert_int_equal(msr, MSR_EFER);
-	return mock_cpu.efer;
-}
-
-void msr_write(uint32_t msr, uint64_t value)
-{
-	assert_true(msr == MSR_EFER || msr == MSR_PAT);
-	*(msr == MSR_EFER ? &mock_cpu.efer : &mock_cpu.pat) = value;
-}
-
-uint64_t cr3_read(void)
-{
-	return mock_cpu.cr3;
-}
-
-void cr3_write(uint64_t value)
-{
-	mock_cpu.cr3 = value;
-	mock_cpu.cr3_writes++;
 }
 
 /* ---- What is mapped --------------------------------------------------------------------------------------- */
