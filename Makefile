@@ -169,9 +169,16 @@ $(B)/obj/trapline_bare.elf: $(image_parts) $(B)/obj/symbols_empty.o
 symbols := $(B)/obj/symbols_full.o
 endif
 
-$(B)/trapline.elf: $(image_parts) $(symbols)
-	$(call say,LD,$@)
+$(B)/obj/trapline.elf: $(image_parts) $(symbols)
 	$(Q)$(link)
+
+# Without what only a debugger reads, which is in the one above. It has to stay small: loaders copy all of it.
+image_most := 524288
+$(B)/trapline.elf: $(B)/obj/trapline.elf
+	$(call say,LD,$@)
+	$(Q)$(OBJCOPY) --strip-debug $< $@
+	@[ $$(stat -c %s $@) -le $(image_most) ] || \
+		{ echo "$@ has $$(stat -c %s $@) bytes; $(image_most) is the most: see what has grown"; exit 1; }
 
 # The image of the system tests, which can damage EPT entries and believes in a processor that is not there.
 $(B)/test-image/trapline.elf: $(image_parts) $(symbols) \

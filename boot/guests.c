@@ -21,6 +21,9 @@ extern bool test_corrupt_ept(struct tl_vm *vm, uint64_t gpa, unsigned level, uin
 /* Only the image of the nested figures has it (tests/bench/bare_exit.c). */
 extern bool test_bare_exits(bool bare) __attribute__((weak));
 
+/* The TSC at the image's start (boot/start.asm). */
+extern uint64_t boot_first_tsc;
+
 static struct guest_module guests[BOOT_MODULES_MAX];
 static char guest_names[BOOT_MODULES_MAX][CMDLINE_NAME_MAX];
 static size_t nr_guests;
@@ -189,6 +192,7 @@ struct run {
 	struct guest_services services;
 	_Atomic size_t next;
 	_Atomic unsigned passed, failed;
+	_Atomic uint64_t first_began; /* the TSC before the first guest; 0: none has run */
 };
 
 /* Takes one guest after the other until there are no more. */
@@ -200,6 +204,7 @@ static void run_share(void *context)
 	/* relaxed: the guests were listed before any CPU was given its share. */
 	while ((i = atomic_fetch_add_explicit(&run->next, 1, memory_order_relaxed)) < nr_guests) {
 		struct guest_report report = {0};
+		uint64_t none = 0;
 
 		if (!guest_selected(&guests[i], run->options))
 			continue;
@@ -207,6 +212,9 @@ static void run_share(void *context)
 		if (run->options->trace_to == BOOT_TRACE_TO_DEBUGCON)
 			trace_out_guest(guests[i].name);
 		guest_run(&guests[i], &run->services, &report);
+		/* relaxed: a number, which orders nothing. */
+		atomic_compare_exchange_strong_explicit(&run->first_began, &none, report.began, memory_order_relaxed,
+							memory_order_relaxed);
 		print_row(guests[i].name, &report);
 		profile_show(host_print);
 		atomic_fetch_add_explicit(report.passed ? &run->passed : &run->failed, 1, memory_order_relaxed);
@@ -268,6 +276,9 @@ void guests_run(const struct boot_options *options, unsigned *passed, unsigned *
 		run_together(&run);
 	else
 		run_share(&run);
+	if (!options->quiet && run.first_began)
+		host_print("boot: %llu ticks from the first instruction to the first guest\n",
+			   (unsigned long long)(run.first_began - boot_first_tsc));
 	*passed = run.passed;
 	*failed = run.failed;
 }

@@ -73,6 +73,12 @@ align 4, db 0
 	dd MULTIBOOT1_FLAGS
 	dd -(MULTIBOOT1_MAGIC + MULTIBOOT1_FLAGS)
 
+; ---- The TSC at the start --------------------------------------------------------------------------------
+
+section .data align=8
+global boot_first_tsc
+boot_first_tsc:	dq 0
+
 ; ---- Stacks and the first page tables ----------------------------------------------------------------------
 
 section .bss align=4096
@@ -128,6 +134,9 @@ start:
 	call has_long_mode
 	mov ebp, no_long_mode
 	jz refuse
+	rdtsc                           ; not before: what has no 64-bit mode may have no TSC
+	mov [boot_first_tsc], eax
+	mov [boot_first_tsc + 4], edx
 	call map_first_4gib
 	mov eax, cr4
 	or eax, CR4_PAE

@@ -71,7 +71,6 @@ static void guest_run_on(struct platform *platform, const struct guest_module *m
 			 const struct guest_options *options, struct guest_report *report)
 {
 	const struct guest_services *services = platform->services;
-	uint64_t begin;
 
 	platform->name = module->name;
 	if (!platform_create(platform, services, options, report->reason, sizeof(report->reason)))
@@ -81,9 +80,9 @@ static void guest_run_on(struct platform *platform, const struct guest_module *m
 		return;
 	}
 	traced_begin(services);
-	begin = guest_ticks();
+	report->began = guest_ticks();
 	schedule_run(platform);
-	report->ticks = guest_ticks() - begin;
+	report->ticks = guest_ticks() - report->began;
 	traced_end(services, platform->traces);
 	tl_stats(platform->vm, &report->stats);
 	report->accesses = platform_accesses(platform) + report->stats.hole_reads + report->stats.hole_writes;

@@ -66,6 +66,7 @@ struct guest_report {
 	char reason[160]; /* how the guest ended, in one sentence without a full stop */
 	struct tl_stats stats;
 	uint64_t accesses; /* counted by the devices, and the hole's */
+	uint64_t began;    /* the host's TSC when the guest was about to be entered; 0: it was not */
 	uint64_t ticks;    /* of the host's TSC, over the guest's run */
 };
 
