@@ -8,7 +8,7 @@
 enum { LEAST_WIDTH = 640, LEAST_HEIGHT = 480, MOST_PIXELS = 1 << 14 /* in either direction */ };
 /* With letters so large that this many fit side by side and below each other, a table of guests fits on the screen. */
 enum { ENOUGH_COLUMNS = 120, ENOUGH_ROWS = 30 };
-enum { COLUMNS_MAX = 240, ROWS_MAX = 160, TAB = 8 };
+enum { COLUMNS_MAX = 240, ROWS_MAX = 160, TAB = 8, SCROLL_PART = 8 };
 /* Of the colours' 256 steps: light grey on black. */
 enum { INK = 0xD0 };
 
@@ -155,15 +155,23 @@ static char *text_row(unsigned row)
 	return text[(screen.top + row) % screen.rows];
 }
 
+/* Several rows at a time: all of the screen is drawn again for it. */
+static void scroll(void)
+{
+	unsigned rows = screen.rows / SCROLL_PART;
+
+	screen.row = screen.rows - rows;
+	screen.top = (screen.top + rows) % screen.rows;
+	for (unsigned row = screen.row; row < screen.rows; row++)
+		memset(text_row(row), ' ', screen.columns);
+	memset(changed, true, sizeof(changed));
+}
+
 static void next_row(void)
 {
 	screen.column = 0;
-	if (++screen.row < screen.rows)
-		return;
-	screen.row = screen.rows - 1;
-	screen.top = (screen.top + 1) % screen.rows;
-	memset(text_row(screen.row), ' ', screen.columns);
-	memset(changed, true, sizeof(changed));
+	if (++screen.row == screen.rows)
+		scroll();
 }
 
 void framebuffer_put(char c)
@@ -193,26 +201,34 @@ void framebuffer_put(char c)
 
 /* ---- Drawing ---------------------------------------------------------------------------------------------- */
 
-static uint8_t *put_half(uint8_t *at, unsigned bits, unsigned size)
-{
-	for (unsigned word = 0; word * sizeof(any_word) < size; word++)
-		((any_word *)at)[word] = patterns[bits][word];
-	return at + size;
-}
-
-/* One line of pixels of `count` characters. Returns its bytes. */
-static size_t compose(const char *cells, unsigned count, unsigned y)
+/* One line of pixels of `count` characters, whose halves are patterns of so many words. Returns its bytes. */
+static inline __attribute__((always_inline)) size_t compose_words(const char *cells, unsigned count, unsigned y,
+								  unsigned words)
 {
 	unsigned half = HALF * screen.scale * screen.pixel;
 	uint8_t *at = line;
 
-	for (unsigned i = 0; i < count; i++) {
+	for (unsigned i = 0; i < count; i++, at += 2 * half) {
 		unsigned bits = font_glyph(cells[i])[y];
 
-		at = put_half(at, bits >> HALF, half);
-		at = put_half(at, bits & 15, half);
+		for (unsigned word = 0; word < words; word++)
+			((any_word *)at)[word] = patterns[bits >> HALF][word];
+		for (unsigned word = 0; word < words; word++)
+			((any_word *)(at + half))[word] = patterns[bits & 15][word];
 	}
 	return (size_t)(at - line);
+}
+
+static size_t compose(const char *cells, unsigned count, unsigned y)
+{
+	unsigned words = (HALF * screen.scale * screen.pixel + 7) / 8;
+
+	/* The common forms, as loops of a known length. */
+	if (words == 1)
+		return compose_words(cells, count, y, 1);
+	if (words == 2)
+		return compose_words(cells, count, y, 2);
+	return compose_words(cells, count, y, words);
 }
 
 static void draw(unsigned row, unsigned first, unsigned end)

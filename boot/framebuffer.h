@@ -29,7 +29,10 @@ void framebuffer_map(void *memory);
 unsigned framebuffer_columns(void);
 unsigned framebuffer_rows(void);
 
-/* Writes one character at the end of the text; '\n', '\r' and '\t' as vga_put() does. Draws nothing. */
+/*
+ * Writes one character at the end of the text; '\n', '\r' and '\t' as vga_put() does. Behind the last row the text
+ * moves up by an eighth of the screen. Draws nothing.
+ */
 void framebuffer_put(char c);
 
 /* Draws what has changed. Nothing happens while it is not mapped. */

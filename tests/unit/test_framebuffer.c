@@ -57,7 +57,7 @@ static struct boot_framebuffer layout_of(const struct form *form)
 	};
 }
 
-/* An independent terminal: rows of text without a ring, scrolled by moving them. */
+/* An independent terminal: rows of text without a ring, scrolled by moving them up by an eighth of all. */
 static char expected[MOST_ROWS][MOST_COLUMNS];
 static unsigned at_row, at_column;
 
@@ -66,9 +66,9 @@ static void expect_next_row(const struct form *form)
 	at_column = 0;
 	if (++at_row < form->rows)
 		return;
-	at_row = form->rows - 1;
-	memmove(expected[0], expected[1], sizeof(expected[0]) * at_row);
-	memset(expected[at_row], ' ', MOST_COLUMNS);
+	at_row = form->rows - form->rows / 8;
+	memmove(expected[0], expected[form->rows / 8], sizeof(expected[0]) * at_row);
+	memset(expected[at_row], ' ', sizeof(expected[0]) * (form->rows - at_row));
 }
 
 static void put(const struct form *form, const char *text)
