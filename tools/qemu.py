@@ -9,7 +9,7 @@ ACCELERATORS = {"kvm": ["kvm", "host"], "kvm-in-bochs": ["kvm", "host"], "tcg": 
 MACHINES = ("q35", "microvm", "pc")
 # The firmware that QEMU gives a microvm starts kernels only.
 MICROVM_BIOS = "/usr/share/seabios/bios-microvm.bin"
-FIRMWARE = {"bios": [], "uefi": ["-bios", "/usr/share/ovmf/OVMF.fd"]}
+FIRMWARE = {"bios": None, "uefi": "/usr/share/ovmf/OVMF.fd"}  # None: QEMU's own choice
 # The serial port, which writes to serial.txt: COM1, the port of a card on PCI, that one beside a COM1 which says nothing, or none.
 SERIAL = {
     "com1": ["-serial", "file:serial.txt"],
@@ -71,10 +71,11 @@ def end_or_screen(settings):
 def arguments(boot, settings, place=os.path.abspath):
     """`boot` is an ISO or a Kernel; place() says where QEMU finds a file of this machine."""
     accelerator, cpu = ACCELERATORS[settings.backend]
+    firmware = FIRMWARE[settings.firmware]
     return [
         "-machine", settings.machine, "-accel", accelerator, "-cpu", cpu,
         "-m", str(settings.memory), "-smp", str(settings.cpus),
         "-nodefaults", "-display", "none", "-no-reboot", *SERIAL[settings.serial],
-        *FIRMWARE[settings.firmware], *end_or_screen(settings), *media(boot, settings, place),
+        *(["-bios", place(firmware)] if firmware else []), *end_or_screen(settings), *media(boot, settings, place),
         *(["-debugcon", "file:debugcon.bin"] if settings.debugcon else []), *shlex.split(settings.qemu),
     ]  # fmt: skip
