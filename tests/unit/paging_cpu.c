@@ -8,7 +8,7 @@
 
 enum { MSR_PAT = 0x277, MSR_EFER = 0xC0000080 };
 
-struct mock_cpu mock_cpu;
+struct paging_cpu paging_cpu;
 
 struct cpuid cpu_id(uint32_t leaf)
 {
@@ -17,31 +17,31 @@ struct cpuid cpu_id(uint32_t leaf)
 	if (leaf == 0x80000000)
 		r.eax = 0x80000008;
 	else if (leaf == 0x80000001)
-		r.edx = mock_cpu.features;
+		r.edx = paging_cpu.features;
 	else if (leaf == 0x80000008)
-		r.eax = mock_cpu.address_sizes;
+		r.eax = paging_cpu.address_sizes;
 	return r;
 }
 
 uint64_t msr_read(uint32_t msr)
 {
 	assert_int_equal(msr, MSR_EFER);
-	return mock_cpu.efer;
+	return paging_cpu.efer;
 }
 
 void msr_write(uint32_t msr, uint64_t value)
 {
 	assert_true(msr == MSR_EFER || msr == MSR_PAT);
-	*(msr == MSR_EFER ? &mock_cpu.efer : &mock_cpu.pat) = value;
+	*(msr == MSR_EFER ? &paging_cpu.efer : &paging_cpu.pat) = value;
 }
 
 uint64_t cr3_read(void)
 {
-	return mock_cpu.cr3;
+	return paging_cpu.cr3;
 }
 
 void cr3_write(uint64_t value)
 {
-	mock_cpu.cr3 = value;
-	mock_cpu.cr3_writes++;
+	paging_cpu.cr3 = value;
+	paging_cpu.cr3_writes++;
 }

@@ -82,7 +82,7 @@ static struct mapping walk(uint64_t root, uint64_t linear)
 
 static uint8_t pat_of(unsigned entry)
 {
-	return (uint8_t)(mock_cpu.pat >> 8 * entry);
+	return (uint8_t)(paging_cpu.pat >> 8 * entry);
 }
 
 static struct boot_info info;
@@ -125,7 +125,7 @@ static void expect_map(void)
 static void check_address(uint64_t at)
 {
 	enum kind wanted = NOTHING;
-	struct mapping m = walk(mock_cpu.cr3, at);
+	struct mapping m = walk(paging_cpu.cr3, at);
 
 	for (unsigned i = 0; i < nr_rows; i++)
 		if (at >= rows[i].start && at < rows[i].end)
@@ -165,7 +165,7 @@ static bool build(void)
 
 	for (; nr_tables; nr_tables--)
 		free(tables[nr_tables - 1]);
-	mock_cpu.cr3_writes = 0;
+	paging_cpu.cr3_writes = 0;
 	return paging_init(&info, reason, sizeof(reason));
 }
 
@@ -177,7 +177,7 @@ static int set_up(void **context)
 	memset(early_pml4, 0, sizeof(early_pml4));
 	memset(early_high_pd, 0, sizeof(early_high_pd));
 	memset(early_high_pdpt, 0, sizeof(early_high_pdpt));
-	mock_cpu = (struct mock_cpu){.features = FEATURE_NX | FEATURE_1G_PAGES, .address_sizes = 0x3027};
+	paging_cpu = (struct paging_cpu){.features = FEATURE_NX | FEATURE_1G_PAGES, .address_sizes = 0x3027};
 	for (unsigned i = 0; i < HOST_STACKS; i++) {
 		host_cpus[0].stacks[i].guard = image_data_start + 4096;
 		host_cpus[0].stacks[i].start = image_data_start + 8192;
@@ -207,9 +207,9 @@ static void check_map(void)
 {
 	expect_map();
 	for (int large = 1; large >= 0; large--) {
-		mock_cpu.features = FEATURE_NX | (large ? FEATURE_1G_PAGES : 0);
+		paging_cpu.features = FEATURE_NX | (large ? FEATURE_1G_PAGES : 0);
 		assert_true(build());
-		assert_true(mock_cpu.efer & EFER_NXE);
+		assert_true(paging_cpu.efer & EFER_NXE);
 		check_tables();
 	}
 }
@@ -248,10 +248,10 @@ static void maps_512_gib(void **context)
 	add(4 * GIB, 513 * GIB);
 	check_map();
 	/* Nothing but pages of 1 GiB above the first ones: a table for each GiB would be too many. */
-	mock_cpu.features = FEATURE_NX | FEATURE_1G_PAGES;
+	paging_cpu.features = FEATURE_NX | FEATURE_1G_PAGES;
 	assert_true(build());
 	assert_true(nr_tables < 20);
-	assert_true(walk(mock_cpu.cr3, 100 * GIB).span == GIB);
+	assert_true(walk(paging_cpu.cr3, 100 * GIB).span == GIB);
 }
 
 static void maps_random_memory(void **context)
@@ -284,15 +284,15 @@ static void says_that_memory_ran_out(void **context)
 	assert_true(build());
 	needed = nr_tables;
 	for (most_tables = 0; most_tables < needed; most_tables++) {
-		uint64_t before = mock_cpu.cr3;
+		uint64_t before = paging_cpu.cr3;
 
 		for (; nr_tables; nr_tables--)
 			free(tables[nr_tables - 1]);
 		assert_false(paging_init(&info, reason, sizeof(reason)));
 		assert_non_null(strstr(reason, "memory ran out for the host's page tables"));
-		assert_true(mock_cpu.cr3 == before);
+		assert_true(paging_cpu.cr3 == before);
 	}
-	mock_cpu.features = FEATURE_1G_PAGES;
+	paging_cpu.features = FEATURE_1G_PAGES;
 	assert_false(paging_init(&info, reason, sizeof(reason)));
 	assert_non_null(strstr(reason, "no NX"));
 }
@@ -310,7 +310,7 @@ static void maps_devices_and_screens(void **context)
 	assert_ptr_equal(paging_map_screen(0x4000000000, 0x7E9001), (void *)0x4000000000);
 	expect(0x4000000000, 0x40007EA000, SCREEN);
 	check_tables();
-	assert_true(walk(mock_cpu.cr3, 0x4000000000).span == 1 << 21);
+	assert_true(walk(paging_cpu.cr3, 0x4000000000).span == 1 << 21);
 	/* Not memory, nor what is below 1 MiB, nor out of reach, nor nothing. */
 	assert_null(paging_map_screen(0xFFD0000, 0x20000));
 	assert_null(paging_map_screen(0xFFDFFFF, 1));
@@ -349,7 +349,7 @@ static void maps_early(void **context)
 static void maps_early_beyond_512_gib(void **context)
 {
 	(void)context;
-	mock_cpu.address_sizes = 0x302E;
+	paging_cpu.address_sizes = 0x302E;
 	assert_true(paging_map_early(0x200010000000, 0x1000000));
 	assert_true(early_pml4[64] == ((uintptr_t)early_high_pdpt | 3));
 	assert_true(early_high_pdpt[0] == ((uintptr_t)early_high_pd | 3));
@@ -362,7 +362,7 @@ static void knows_its_limit(void **context)
 {
 	(void)context;
 	for (unsigned bits = 32; bits <= 52; bits++) {
-		mock_cpu.address_sizes = 0x3000 | bits;
+		paging_cpu.address_sizes = 0x3000 | bits;
 		assert_true(paging_limit() == 1ull << (bits < 47 ? bits : 47));
 	}
 }

@@ -9,14 +9,14 @@ struct cpuid {
 	uint32_t eax, ebx, ecx, edx;
 };
 
-struct mock_cpu {
+struct paging_cpu {
 	uint32_t features;      /* leaf 0x80000001, EDX */
 	uint32_t address_sizes; /* leaf 0x80000008, EAX */
 	uint64_t efer, pat, cr3;
 	unsigned cr3_writes;
 };
 
-extern struct mock_cpu mock_cpu;
+extern struct paging_cpu paging_cpu;
 
 struct cpuid cpu_id(uint32_t leaf);
 uint64_t msr_read(uint32_t msr);
