@@ -46,6 +46,7 @@ enum tl_status {
 	TL_DEVICE_ERROR = -20,       /* for device callbacks: the access cannot be completed; stops the guest */
 	TL_RAM_AT_L1TF_TARGET = -21, /* RAM lies where MMIO entries point a speculating CPU (docs/how-it-works.md) */
 	TL_VMX_ONLY_IN_SMX = -22,
+	TL_CPU_SILENT = -23, /* the CPU that holds the vCPU's state does not let go of it: see tl_cpu_poll() */
 };
 
 /* One sentence that names what is wrong and what to do about it. Context: any. Never NULL. */
@@ -334,7 +335,7 @@ enum tl_status tl_vcpu_destroy(struct tl_vcpu *vcpu);
 /*
  * Runs the guest on the calling CPU until something is for the embedder. `exit` is also an input: what the embedder
  * completed in it (mmio.data, io.data, vmcall.result) is taken over first, so it must be the same object as before.
- * Preconditions: interrupts off, tl_cpu_up() done on this CPU. Errors: TL_CPU_DOWN, TL_INVALID_ARGUMENT.
+ * Preconditions: interrupts off, tl_cpu_up() done on this CPU. Errors: TL_CPU_DOWN, TL_INVALID_ARGUMENT, TL_CPU_SILENT.
  * Context: host. Concurrency: one CPU at a time per vCPU; it may be another one each time (tl_vcpu_unload()).
  */
 enum tl_status tl_vcpu_run(struct tl_vcpu *vcpu, struct tl_exit *exit);
@@ -342,8 +343,9 @@ enum tl_status tl_vcpu_run(struct tl_vcpu *vcpu, struct tl_exit *exit);
 /*
  * Takes the vCPU's state, which stays in the CPU that ran it so that it can go on at once, back into memory. Not needed
  * before another CPU runs, reads, changes or destroys the vCPU: that CPU kicks the old one and waits until it has let
- * go (tl_cpu_poll()). But who knows that a vCPU leaves its CPU saves it that wait. Nothing happens if its state is
- * elsewhere. Context: host, interrupts off, not running.
+ * go (tl_cpu_poll()). It gives up after ten thousand kicks with TL_CPU_SILENT, and nothing has happened. But who knows
+ * that a vCPU leaves its CPU saves it that wait. Nothing happens if its state is elsewhere. Context: host, interrupts
+ * off, not running.
  */
 void tl_vcpu_unload(struct tl_vcpu *vcpu);
 

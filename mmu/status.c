@@ -62,6 +62,9 @@ const char *tl_status_text(enum tl_status status)
 		return "The CPU lacks what was asked for: the log names it; use another CPU or do without.";
 	case TL_CPU_DOWN:
 		return "VMX is not on for this CPU: call tl_cpu_up() on it first.";
+	case TL_CPU_SILENT:
+		return "The CPU that holds the vCPU's state does not let go of it: have it call tl_cpu_poll() after "
+		       "each kick, or tl_vcpu_unload() when it has run the vCPU.";
 	case TL_DEVICE_ERROR:
 		return "A device could not complete an access: its callback knows why.";
 	case TL_RAM_AT_L1TF_TARGET:

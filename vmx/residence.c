@@ -14,8 +14,8 @@
 #include "vmx/exit.h"
 #include "vmx/extended_state.h"
 
-/* How often a wait looks before it kicks again. */
-enum { PATIENCE = 1000 };
+/* How often a wait looks before it kicks again, and how often it kicks: for the better part of a second in all. */
+enum { PATIENCE = 1000, MOST_KICKS = 10000 };
 
 static void settle(struct vmx_cpu *cpu, struct tl_vcpu *vcpu)
 {
@@ -92,15 +92,21 @@ static unsigned home_of(const struct tl_vcpu *vcpu)
 	return atomic_load_explicit(&vcpu->home, memory_order_acquire);
 }
 
-static void fetch(struct tl_vcpu *vcpu, unsigned from)
+/* False: the other CPU does not look. Then it is not to take the vCPU from itself later, when it may run it again. */
+static bool fetch(struct tl_vcpu *vcpu, unsigned from)
 {
 	ask_for(vcpu, from);
 	for (unsigned looks = 1; home_of(vcpu) != VCPU_NOWHERE; looks++) {
 		tl_cpu_poll();
 		if (looks % PATIENCE == 0)
 			hooks->kick(from);
+		if (unlikely(looks == PATIENCE * MOST_KICKS)) {
+			atomic_store_explicit(&vcpu->wanted, false, memory_order_relaxed);
+			return false;
+		}
 		cpu_pause();
 	}
+	return true;
 }
 
 enum tl_status vcpu_load(struct tl_vcpu *vcpu)
@@ -112,8 +118,8 @@ enum tl_status vcpu_load(struct tl_vcpu *vcpu)
 		return TL_CPU_DOWN;
 	/* Between two guests it is as good a time as in tl_cpu_poll(). */
 	tl_cpu_poll();
-	if (home != VCPU_NOWHERE && home != index + 1)
-		fetch(vcpu, home - 1);
+	if (home != VCPU_NOWHERE && home != index + 1 && !fetch(vcpu, home - 1))
+		return TL_CPU_SILENT;
 	if (cpu->loaded != vcpu && vmcs_load(vcpu->vmcs) != VMX_SUCCEED)
 		tl_panic("VMPTRLD failed for the VMCS at %lx", (unsigned long)vcpu->vmcs);
 	cpu->loaded = vcpu;

@@ -128,6 +128,31 @@ static void is_asked_for_again(void **context)
 	assert_home(vcpus[1], 2);
 }
 
+/* Whoever asks is told, and the CPU keeps what it did not give away, also when it looks at last. */
+static void is_not_waited_for_without_end(void **context)
+{
+	(void)context;
+	answers_kick = 0;
+	hosted_cpu = 1;
+	assert_int_equal(tl_vcpu_get(vcpus[1], &state), TL_CPU_SILENT);
+	assert_true(hosted.nr_kicks >= 10000);
+	assert_int_equal(mock_cpu.nr_vmclears, 0);
+	assert_home(vcpus[1], 1);
+	assert_false(vcpus[1]->wanted);
+	hosted_cpu = 0;
+	tl_cpu_poll();
+	assert_int_equal(mock_cpu.nr_vmclears, 0);
+	assert_home(vcpus[1], 1);
+	assert_int_equal(tl_vcpu_get(vcpus[1], &state), TL_OK);
+	assert_int_equal(mock_cpu.nr_vmclears, 0);
+	/* The next time it looks. */
+	answers_kick = 1;
+	hosted.nr_kicks = 0;
+	hosted_cpu = 1;
+	assert_int_equal(tl_vcpu_get(vcpus[1], &state), TL_OK);
+	assert_home(vcpus[1], 2);
+}
+
 static void is_unloaded_beforehand(void **context)
 {
 	(void)context;
@@ -228,6 +253,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(stays_where_it_ran, start, stop),
 		cmocka_unit_test_setup_teardown(is_fetched, start, stop),
 		cmocka_unit_test_setup_teardown(is_asked_for_again, start, stop),
+		cmocka_unit_test_setup_teardown(is_not_waited_for_without_end, start, stop),
 		cmocka_unit_test_setup_teardown(is_unloaded_beforehand, start, stop),
 		cmocka_unit_test_setup_teardown(leaves_with_the_cpu, start, stop),
 		cmocka_unit_test_setup_teardown(is_destroyed_anywhere, start, stop),

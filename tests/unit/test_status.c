@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-enum { FIRST = TL_VMX_ONLY_IN_SMX, LAST = TL_PENDING };
+enum { FIRST = TL_CPU_SILENT, LAST = TL_PENDING };
 
 static const char *text_of(int status)
 {
