@@ -4,12 +4,13 @@
  * The parser gets a copy of each piece that it asks for, so the sanitizer sees it read one byte more than it asked.
  */
 #include "boot/cmdline.h"
+#include "boot/framebuffer.h"
 #include "boot/multiboot.h"
 #include "boot/multiboot_spec.h"
 #include "tests/fuzz/fuzz.h"
 #include <string.h>
 
-enum { WINDOW = 0x10000, MOST_PIECES = 16384, REASON = 256 };
+enum { WINDOW = 0x10000, MOST_PIECES = 16384, REASON = 256, MOST_DRAWN = 1 << 21 };
 
 static const uint8_t *window;
 static size_t window_size;
@@ -88,6 +89,35 @@ static void check_reason(const char *reason)
 	fuzz_require(length > 8 && length < REASON && !memchr(reason, '\n', length));
 }
 
+/* A screen that is accepted is drawn on: the sanitizer sees what is written beside it. */
+static void check_screen(const struct boot_framebuffer *screen)
+{
+	char reason[REASON];
+	uint8_t *memory;
+
+	memset(reason, 'x', sizeof(reason));
+	if (!framebuffer_init(screen, reason, sizeof(reason))) {
+		check_reason(reason);
+		return;
+	}
+	fuzz_require(screen->kind == BOOT_SCREEN_PIXELS && framebuffer_columns() >= 80 && framebuffer_rows() >= 30);
+	if (framebuffer_size(screen) > MOST_DRAWN)
+		return;
+	memory = malloc(framebuffer_size(screen));
+	fuzz_require(memory);
+	framebuffer_map(memory);
+	/* The first row and the last one. */
+	for (unsigned i = 0; i < framebuffer_columns(); i++)
+		framebuffer_put((char)('!' + i % 90));
+	for (unsigned i = 1; i < framebuffer_rows(); i++)
+		framebuffer_put('\n');
+	for (unsigned i = 0; i < framebuffer_columns(); i++)
+		framebuffer_put((char)('!' + i % 90));
+	framebuffer_show();
+	framebuffer_map(NULL);
+	free(memory);
+}
+
 static void try_info(struct fuzz_input *input, uint8_t kind)
 {
 	static struct boot_info info;
@@ -104,6 +134,7 @@ static void try_info(struct fuzz_input *input, uint8_t kind)
 	memset(reason, 'x', sizeof(reason));
 	parsed = boot_parse(magics[kind >> 1 & 3], address, &view, &info, reason, sizeof(reason));
 	free_pieces();
+	check_screen(&info.framebuffer);
 	if (parsed)
 		check_info(&info, &view);
 	else
