@@ -148,6 +148,12 @@ def make_command(boot, settings, folder):
         raise CannotRun(f"BACKEND={settings.backend} is unknown; use bochs, kvm or kvm-in-bochs.")
     if settings.machine not in qemu.MACHINES:
         raise CannotRun(f"MACHINE={settings.machine} is unknown; use {' or '.join(qemu.MACHINES)}.")
+    if settings.firmware not in qemu.FIRMWARE:
+        raise CannotRun(f"FIRMWARE={settings.firmware} is unknown; use {' or '.join(qemu.FIRMWARE)}.")
+    if settings.firmware == "uefi" and (settings.backend == "bochs" or settings.machine == "microvm"):
+        raise CannotRun("Bochs and QEMU's microvm have no UEFI; use FIRMWARE=bios, or MACHINE=q35 on KVM.")
+    if settings.firmware == "uefi" and isinstance(boot, qemu.Kernel):
+        raise CannotRun("UEFI starts no Multiboot kernel by itself; use BOOT=iso.")
     if settings.backend == "kvm" and kvm_vmx.refusal():
         raise CannotRun(kvm_vmx.refusal() + "; use BACKEND=kvm-in-bochs, or BACKEND=bochs.")
     if settings.backend == "bochs":
