@@ -116,6 +116,7 @@ tools:
 	$(Q)CC='$(CC)' tools/setup build $(if $(filter run run-image bench,$(MAKECMDGOALS)),run) \
 		$(if $(filter test test-unit test-tsan test-model test-fuzz test-system coverage,$(MAKECMDGOALS)),test) \
 		$(if $(filter test test-system,$(MAKECMDGOALS))$(if $(filter bench,$(MAKECMDGOALS)),$(kvm_bench)$(nested_bench)),nested) \
+		$(if $(filter bench,$(MAKECMDGOALS)),bench) \
 		$(if $(filter fuzz,$(MAKECMDGOALS)),fuzz) \
 		$(if $(filter lint format,$(MAKECMDGOALS)),lint)
 

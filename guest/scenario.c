@@ -2,7 +2,7 @@
 #include "guest/scenario.h"
 #include "guest/platform.h"
 
-enum { SCENARIO_MOST_RANGES = 4096 };
+enum { SCENARIO_MOST_RANGES = 16384 };
 
 /* Where a device stands while two change places; nothing else is ever there. */
 #define SCENARIO_PARKING 0xdf000000ull

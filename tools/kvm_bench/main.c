@@ -35,6 +35,10 @@ enum {
 	SLOT_AT = 0x20000000,
 };
 
+/* The same in large: a million pages of 4 GiB. */
+#define LARGE_POOL_AT   0x100000000ull
+#define LARGE_POOL_SIZE 0x80000000ull /* of each half: KVM has 32 bits for it */
+
 enum {
 	OFFSET = 0x10, /* of the accesses, see READ */
 	SLOT = 5,
@@ -42,6 +46,10 @@ enum {
 	RING_ROUND = 80,
 	FULL_POOL = 50000,
 	FULL_SAMPLES = 3,
+	LARGE_POOL = 1000000,
+	FEW = 20,
+	SOME_DEVICES = 16, /* no more than those that are there anyway */
+	MORE_DEVICES = 100,
 	BUS_DEVICES = 1000,
 	SYMBOLS_PORT = 0xe9,
 };
@@ -207,10 +215,47 @@ static void measure_slots(void)
 	report("kvm_zapped_total_ticks", reads + WARM_UP, SAMPLES, empty_ticks);
 }
 
+static void report_curve(const char *what, uint32_t number, uint32_t count, uint32_t base)
+{
+	static char name[64];
+
+	snprintf(name, sizeof(name), "kvm_curve_%s_%u", what, number);
+	report(name, collected, count, base);
+}
+
+/* How costs grow with the live MMIO entries. Each deletion takes them all, so they are made again for each. */
+static void measure_live_entries(void)
+{
+	static const struct {
+		uint32_t live, count;
+	} runs[] = {{0, FEW}, {1000, FEW}, {FULL_POOL, 2}, {LARGE_POOL, 1}};
+
+	for (size_t run = 0; run < sizeof(runs) / sizeof(runs[0]); run++) {
+		for (uint32_t n = 0; n < runs[run].count; n++) {
+			time_slot(SLOT_SIZE, 0);
+			if (runs[run].live)
+				vm_order(&vm, ORDER_TOUCH, LARGE_POOL_AT, 0, runs[run].live);
+			collected[n] = time_slot(0, 0);
+		}
+		report_curve("remove_ram_ticks_live", runs[run].live, runs[run].count, 0);
+	}
+}
+
+/* How an access does with the devices on the bus. KVM takes a thousand of them. */
+static void measure_bus(uint32_t devices)
+{
+	memcpy(collected, vm_order(&vm, ORDER_READ, IOAPIC_AT, IOAPIC_AT, FEW), FEW * sizeof(collected[0]));
+	report_curve("read32_ticks_ranges", devices, FEW, empty_ticks);
+}
+
 /* The APIC is found without KVM's bus of devices, the I/O APIC on it. */
 static void measure_full_bus(void)
 {
-	vm_fill_bus(&vm, FILLERS_AT, BUS_DEVICES);
+	measure_bus(SOME_DEVICES);
+	vm_fill_bus(&vm, FILLERS_AT, MORE_DEVICES);
+	measure_bus(MORE_DEVICES);
+	vm_fill_bus(&vm, FILLERS_AT + MORE_DEVICES * 4096ull, BUS_DEVICES - MORE_DEVICES);
+	measure_bus(BUS_DEVICES);
 	measure("kvm_mmio_read32_1000_ranges_ticks", ORDER_READ, LAPIC_AT, LAPIC_AT, empty_ticks);
 	measure("kvm_mmio_read32_1000_ranges_ioapic_ticks", ORDER_READ, IOAPIC_AT, IOAPIC_AT, empty_ticks);
 }
@@ -258,6 +303,8 @@ static void create_devices(const char *guest_file)
 	vm_create(&vm, guest_file);
 	vm_coalesce(&vm, COALESCED_AT, 4096);
 	vm_coalesce(&vm, POOL_AT, POOL_SIZE);
+	vm_coalesce(&vm, LARGE_POOL_AT, LARGE_POOL_SIZE);
+	vm_coalesce(&vm, LARGE_POOL_AT + LARGE_POOL_SIZE, LARGE_POOL_SIZE);
 	bell0 = vm_doorbell(&vm, BELL0_AT + OFFSET, 0);
 	bell1 = vm_doorbell(&vm, BELL1_AT + OFFSET, 0);
 	decoded_bell = vm_doorbell(&vm, DECODED_BELL_AT + OFFSET, 4);
@@ -278,6 +325,7 @@ int main(int count, char **words)
 	measure_coalesced();
 	measure_invalidation();
 	measure_slots();
+	measure_live_entries();
 	measure_full_bus();
 	return 0;
 }

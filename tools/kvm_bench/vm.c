@@ -90,13 +90,13 @@ void vm_coalesce(struct vm *vm, uint64_t at, uint32_t size)
 	call(vm->fd, KVM_REGISTER_COALESCED_MMIO, &zone, "KVM_REGISTER_COALESCED_MMIO");
 }
 
-/* The first 4 GiB mapped to themselves by pages of 1 GiB, as Trapline's guests have them. */
+/* The first 8 GiB mapped to themselves by pages of 1 GiB, as Trapline's guests have the first 4. */
 static void write_tables(uint8_t *memory)
 {
 	uint64_t *pml4 = (uint64_t *)(memory + TABLES_AT), *pdpt = pml4 + 512;
 
 	pml4[0] = (TABLES_AT + PAGE) | 3;
-	for (uint64_t i = 0; i < 4; i++)
+	for (uint64_t i = 0; i < 8; i++)
 		pdpt[i] = i << 30 | 0x83;
 }
 
