@@ -134,61 +134,49 @@ static bool calls_serve_any(struct platform_vcpu *vcpu, struct tl_exit_vmcall *c
 	}
 }
 
-void calls_serve(struct platform_vcpu *vcpu, struct tl_exit_vmcall *call)
+/* What only the first vCPU may ask for. */
+static uint64_t calls_serve_first(struct platform_vcpu *vcpu, uint64_t number, const uint64_t *argument)
 {
 	struct platform *platform = vcpu->platform;
-	const uint64_t *argument = call->argument;
 
-	if (calls_serve_any(vcpu, call))
-		return;
-	switch (vcpu->index ? 0 : call->number) {
+	switch (number) {
 	case HC_STATS:
-		call->result = calls_stats(platform, argument[0]);
-		break;
+		return calls_stats(platform, argument[0]);
 	case HC_DEVICE:
-		call->result = calls_device(platform, argument[0], argument[1]);
-		break;
+		return calls_device(platform, argument[0], argument[1]);
 	case HC_DIGEST:
-		call->result =
-			argument[0] < ABI_NR_DEVICES ? abi_digest(platform->device[argument[0]].registers) : HC_FAILED;
-		break;
+		return argument[0] < ABI_NR_DEVICES ? abi_digest(platform->device[argument[0]].registers) : HC_FAILED;
 	case HC_EDIT:
-		call->result = scenario_edit(platform, argument);
-		break;
+		return scenario_edit(platform, argument);
 	case HC_PLAN_STATUS:
-		call->result = platform->plan_status;
-		break;
+		return platform->plan_status;
 	case HC_GROW:
-		call->result = scenario_grow(platform, argument[0]);
-		break;
+		return scenario_grow(platform, argument[0]);
 	case HC_SAMPLES:
-		call->result = bench_samples(platform, argument);
-		break;
+		return bench_samples(platform, argument);
 	case HC_TIME_EDIT:
-		call->result = bench_time_edit(platform, argument);
-		break;
+		return bench_time_edit(platform, argument);
 	case HC_DIRTY:
-		call->result = device_memory_dirty(platform, argument);
-		break;
+		return device_memory_dirty(platform, argument);
 	case HC_CORRUPT:
-		call->result = calls_corrupt(platform, argument[0], argument[1]);
-		break;
+		return calls_corrupt(platform, argument[0], argument[1]);
 	case HC_BACK:
-		call->result = calls_back(platform, argument[0], argument[1]);
-		break;
+		return calls_back(platform, argument[0], argument[1]);
 	case HC_HAND:
-		call->result = hand_report(platform, argument[0], argument[1]);
-		break;
+		return hand_report(platform, argument[0], argument[1]);
 	case HC_BARE_EXITS:
-		call->result = calls_bare_exits(platform, argument[0]);
-		break;
+		return calls_bare_exits(platform, argument[0]);
 	case HC_TRACE:
-		call->result = calls_trace(vcpu, argument[0]);
-		break;
+		return calls_trace(vcpu, argument[0]);
 	case HC_TRACE_TAKE:
-		call->result = calls_trace_take(vcpu, argument[0], argument[1]);
-		break;
+		return calls_trace_take(vcpu, argument[0], argument[1]);
 	default:
-		call->result = HC_FAILED;
+		return HC_FAILED;
 	}
+}
+
+void calls_serve(struct platform_vcpu *vcpu, struct tl_exit_vmcall *call)
+{
+	if (!calls_serve_any(vcpu, call))
+		call->result = vcpu->index ? HC_FAILED : calls_serve_first(vcpu, call->number, call->argument);
 }
