@@ -21,7 +21,7 @@ CURVES = {
         ("", "add", "Trapline: a range added"),
     ),
 }
-KEYS = {"live": "center right", "ranges": "top left"}  # where no curve is
+KEYS = {"live": "top left", "ranges": "top left"}  # where no curve is
 AXES = {"live": "live MMIO entries", "ranges": "ranges in the map (KVM: devices on the bus)"}
 
 # Colours that the colour-blind can tell apart.

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How costs grow: with the number of live MMIO entries, and with the number of ranges in the map. In the way of the guest
- * bench, with fewer samples; tools/bench draws the curves.
+ * How costs grow: with the number of live MMIO entries, and with the number of ranges in the map. In the way of the
+ * guest bench, with fewer samples; tools/bench draws the curves.
  */
 #include "guest/stubs/lib.h"
 #include "guest/stubs/ticks.h"
