@@ -21,7 +21,6 @@ CURVES = {
         ("", "add", "Trapline: a range added"),
     ),
 }
-KEYS = {"live": "top left", "ranges": "top left"}  # where no curve is
 AXES = {"live": "live MMIO entries", "ranges": "ranges in the map (KVM: devices on the bus)"}
 
 # Colours that the colour-blind can tell apart.
@@ -61,7 +60,7 @@ set title "{title}" font ",12"
 set origin {origin}, 0
 set size 0.5, 0.41
 set xlabel "{axis}"
-set key {key} font ",9"
+set key top left font ",9"
 plot {lines}
 """
 
@@ -105,7 +104,7 @@ def script(figures, kvm, terminal, output):
                 f'linecolor rgb "{colour}" title "{title}"'
             )
         panels.append(
-            PANEL.format(title=f"by {AXES[by]}", axis=AXES[by], origin=0.5 * number, key=KEYS[by], lines=", \\\n  ".join(lines))
+            PANEL.format(title=f"by {AXES[by]}", axis=AXES[by], origin=0.5 * number, lines=", \\\n  ".join(lines))
         )
     return "".join(blocks) + SCRIPT.format(
         output=output, terminal=terminal, ours=OURS, kvm=KVM, kvm_title="KVM (Linux 6.1)", curves="".join(panels)
