@@ -26,12 +26,12 @@ bool segment_is_flat_mode(const struct mmio_cpu *cpu)
 	return !(cpu->paging.cr0 & CR0_PE) || cpu->rflags & RFLAGS_VM;
 }
 
-/* Where `size` bytes of a descriptor are in guest memory; NULL, with *progress, if the access ends otherwise. */
-static uint8_t *descriptor_bytes(struct mmio_operation *op, const struct mmio_cpu *cpu,
-				 const struct mmio_environment *env, const struct descriptor *descriptor, unsigned size,
-				 unsigned access, enum mmio_progress *progress)
+/* Where the byte at `offset` of a descriptor is in guest memory; NULL, with *progress, if the access ends otherwise. */
+static uint8_t *descriptor_byte(struct mmio_operation *op, const struct mmio_cpu *cpu,
+				const struct mmio_environment *env, const struct descriptor *descriptor,
+				unsigned offset, unsigned access, enum mmio_progress *progress)
 {
-	gva_t linear = descriptor->linear;
+	gva_t linear = descriptor->linear + offset;
 	struct guest_walk walk;
 	uint8_t *host;
 
@@ -55,9 +55,38 @@ static uint8_t *descriptor_bytes(struct mmio_operation *op, const struct mmio_cp
 	}
 	op->gpa = walk.gpa;
 	host = map_host(env->map, walk.gpa);
-	/* A descriptor that reaches into another page is not worth its code: guests align their tables. */
-	*progress = host ? MMIO_REFUSED : MMIO_TABLE_NOT_RAM;
-	return host && (walk.gpa & (PAGE_SIZE - 1)) <= PAGE_SIZE - size ? host : NULL;
+	*progress = host ? MMIO_DONE : MMIO_TABLE_NOT_RAM;
+	return host;
+}
+
+/* How many bytes of a descriptor from `offset` on lie in the page where that is. */
+static unsigned bytes_to_page_end(const struct descriptor *descriptor, unsigned offset)
+{
+	return PAGE_SIZE - (unsigned)((descriptor->linear + offset) & (PAGE_SIZE - 1));
+}
+
+/* Half of a descriptor, once: another CPU may change it meanwhile. A table that is not aligned may part it by a page.
+ */
+static enum mmio_progress descriptor_half(struct mmio_operation *op, const struct mmio_cpu *cpu,
+					  const struct mmio_environment *env, const struct descriptor *descriptor,
+					  unsigned offset, uint64_t *half)
+{
+	unsigned first = bytes_to_page_end(descriptor, offset);
+	const uint8_t *host, *behind;
+	enum mmio_progress progress;
+
+	host = descriptor_byte(op, cpu, env, descriptor, offset, GUEST_READ, &progress);
+	if (!host)
+		return progress;
+	if (likely(first >= 8)) {
+		*half = memory_load(host, 8);
+		return MMIO_DONE;
+	}
+	behind = descriptor_byte(op, cpu, env, descriptor, offset + first, GUEST_READ, &progress);
+	*half = 0;
+	for (unsigned i = 0; behind && i < 8; i++)
+		*half |= memory_load(i < first ? host + i : behind + (i - first), 1) << (8 * i);
+	return progress;
 }
 
 enum mmio_progress segment_descriptor(struct mmio_operation *op, const struct mmio_cpu *cpu,
@@ -67,7 +96,6 @@ enum mmio_progress segment_descriptor(struct mmio_operation *op, const struct mm
 	const struct tl_segment *ldt = &cpu->segment[TL_LDTR];
 	uint64_t base = cpu->gdtr.base, limit = cpu->gdtr.limit;
 	enum mmio_progress progress;
-	const uint8_t *host;
 
 	if (selector & SELECTOR_TABLE) {
 		base = ldt->base;
@@ -76,13 +104,10 @@ enum mmio_progress segment_descriptor(struct mmio_operation *op, const struct mm
 	*descriptor = (struct descriptor){.linear = base + (selector & ~7u), .selector = selector};
 	if ((selector & SELECTOR_TABLE && ldt->access & RIGHTS_UNUSABLE) || (selector & ~7u) + size - 1 > limit)
 		return segment_fault(op, SEGMENT_VECTOR_GP, selector);
-	host = descriptor_bytes(op, cpu, env, descriptor, size, GUEST_READ, &progress);
-	if (!host)
-		return progress;
-	/* Each half once: another CPU may change it meanwhile. */
-	descriptor->low = memory_load(host, 8);
-	descriptor->high = size == 16 ? memory_load(host + 8, 8) : 0;
-	return MMIO_DONE;
+	progress = descriptor_half(op, cpu, env, descriptor, 0, &descriptor->low);
+	if (progress == MMIO_DONE && size == 16)
+		progress = descriptor_half(op, cpu, env, descriptor, 8, &descriptor->high);
+	return progress;
 }
 
 enum mmio_progress segment_fault(struct mmio_operation *op, unsigned vector, uint16_t selector)
@@ -115,19 +140,21 @@ enum mmio_progress descriptor_mark(struct mmio_operation *op, const struct mmio_
 				   const struct mmio_environment *env, struct descriptor *descriptor, uint8_t bits)
 {
 	const struct map_range *range;
+	/* The rights are byte 5; the page in which they are is entered at its first byte. */
+	unsigned first = bytes_to_page_end(descriptor, 0), offset = first <= 5 ? first : 0;
 	enum mmio_progress progress;
 	uint8_t *host;
 
 	if ((descriptor->low >> 40 & bits) == bits)
 		return MMIO_DONE;
-	host = descriptor_bytes(op, cpu, env, descriptor, 8, GUEST_WRITE, &progress);
+	host = descriptor_byte(op, cpu, env, descriptor, offset, GUEST_WRITE, &progress);
 	if (!host)
 		return progress;
 	/* ROM drops the write. Of RAM nothing is lost to another CPU's change. */
 	range = map_find(env->map, op->gpa);
 	if (range->kind == MAP_RAM) {
-		dirty_write(range, op->gpa + 5, 1);
-		(void)__atomic_fetch_or(host + 5, bits, __ATOMIC_RELAXED);
+		dirty_write(range, op->gpa + (5 - offset), 1);
+		(void)__atomic_fetch_or(host + (5 - offset), bits, __ATOMIC_RELAXED);
 	}
 	descriptor->low |= (uint64_t)bits << 40;
 	return MMIO_DONE;

@@ -198,12 +198,38 @@ static void tables_where_there_is_no_memory(void **context)
 	/* Beyond the canonical half. */
 	guest.cpu.gdtr.base = NON_CANONICAL - 8;
 	expect_fault(MOV_DS, GP, SELECTOR);
-	/* Across two pages. */
-	guest.cpu.gdtr.base = DATA_AT + PAGE - SELECTOR - 4;
-	expect_nothing_done(MOV_DS, MMIO_REFUSED);
-	guest.cpu.gdtr.base = DATA_AT + PAGE - SELECTOR - 8;
-	engine_put(DATA_AT + PAGE - 8, descriptor_of(BASE, LIMIT, PRESENT | NO_SYSTEM), 8);
-	expect_done(MOV_DS);
+}
+
+/* A table that is not aligned: each page is walked, and the flag is set in the one that has it. */
+static void descriptors_across_two_pages(void **context)
+{
+	uint64_t descriptor = descriptor_of(BASE, LIMIT, PRESENT | NO_SYSTEM);
+
+	(void)context;
+	for (unsigned first = 1; first <= 8; first++) {
+		gpa_t at = DATA_AT + 2 * PAGE - first;
+
+		in_64(0);
+		select(SELECTOR, 0);
+		guest.cpu.gdtr.base = at - SELECTOR;
+		engine_put(at, descriptor, first);
+		engine_put(DATA_AT + 2 * PAGE, first < 8 ? descriptor >> (8 * first) : 0, 8 - first);
+		expect_done(MOV_DS);
+		assert_int_equal(guest.cpu.segment[TL_DS].base, BASE);
+		assert_int_equal(guest.cpu.segment[TL_DS].limit, LIMIT);
+		assert_int_equal(engine_get(at + 5, 1), (descriptor >> 40 & 0xff) | TYPE_ACCESSED);
+		engine_unmap_page(DATA_AT + 2 * PAGE);
+		if (first < 8)
+			expect_page_fault(MOV_DS, 0, DATA_AT + 2 * PAGE);
+		else
+			expect_done(MOV_DS);
+		in_64(0);
+		guest.cpu.gdtr.base = at - SELECTOR;
+		engine_unmap_page(DATA_AT + PAGE);
+		expect_page_fault(MOV_DS, 0, at);
+		for (gva_t page = DATA_AT + PAGE; page <= DATA_AT + 2 * PAGE; page += PAGE)
+			engine_map_page(page, page, ALL);
+	}
 }
 
 /* Real and virtual-8086 mode: the selector is the base. */
@@ -274,6 +300,7 @@ int main(void)
 		cmocka_unit_test_setup(page_faults_of_the_table, reset),
 		cmocka_unit_test_setup(a_table_in_rom, reset),
 		cmocka_unit_test_setup(tables_where_there_is_no_memory, reset),
+		cmocka_unit_test_setup(descriptors_across_two_pages, reset),
 		cmocka_unit_test_setup(without_descriptors, reset),
 		cmocka_unit_test_setup(popped_segments, reset),
 		cmocka_unit_test_setup(far_pointers, reset),
