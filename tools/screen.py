@@ -118,18 +118,25 @@ def read_text(width, height, pixels, letters, cell, scale=1):
 
 
 def read_picture(path):
-    """(rows of text, number of columns) of a picture of Trapline's console: a VGA's text or a framebuffer."""
+    """(rows of text, columns and rows of the screen, rows by which it scrolls) of a picture of Trapline's console: a VGA's
+    text or a framebuffer."""
     width, height, pixels = read_ppm(path)
     if (width, height) in ((720, 400), (640, 400)):
-        return read_text(width, height, pixels, vga_letters(), width // 80)
+        rows, columns = read_text(width, height, pixels, vga_letters(), width // 80)
+        return rows, columns, 25, 1
     # As boot/framebuffer.c chooses it.
     scale = max(1, min(width // 960, height // 480))
-    return read_text(width, height, pixels, framebuffer_letters(), 8, scale)
+    rows, columns = read_text(width, height, pixels, framebuffer_letters(), 8, scale)
+    high = height // (16 * scale)
+    return rows, columns, high, high // 8
 
 
-def wrap(text, columns):
-    """The rows that a text takes on a screen."""
+def visible(text, columns, high, step):
+    """The rows of a text, which ends with a line's end, that a screen still shows: it scrolls by `step` rows."""
     rows = []
     for line in text.splitlines():
         rows += [line[i : i + columns].rstrip() for i in range(0, max(1, len(line)), columns)]
-    return rows
+    first = 0
+    while len(rows) + 1 - first > high:
+        first += step
+    return rows[first:]
