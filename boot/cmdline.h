@@ -63,6 +63,7 @@ struct boot_options {
 	uint64_t crash;        /* enum boot_crash */
 	uint64_t console;      /* enum boot_console */
 	uint64_t screen;       /* enum boot_screen_use */
+	uint64_t mitigations;  /* a bit for each enum tl_mitigation, and one for none; 0: what the CPU needs */
 	uint64_t features_off; /* enum tl_feature, and those above */
 };
 

@@ -45,6 +45,11 @@ static const char *const trace_to_choices[] = {"console", "debugcon", NULL};
 #define TRACE_SPTES \
 	(1 << TL_TRACE_MARK_MMIO_SPTE | 1 << TL_TRACE_CHECK_MMIO_SPTE | 1 << TL_TRACE_HANDLE_MMIO_PAGE_FAULT)
 
+static const char *const mitigation_choices[] = {
+	[TL_MITIGATION_L1D_FLUSH] = "l1d-flush", [TL_MITIGATION_VERW] = "verw", [TL_MITIGATION_RSB] = "rsb",
+	[TL_MITIGATION_SPEC_CTRL] = "spec-ctrl", [TL_NR_MITIGATIONS] = "none",  [TL_NR_MITIGATIONS + 1] = NULL,
+};
+
 #define FIELD(name) offsetof(struct boot_options, name)
 
 static const struct word words[] = {
@@ -71,6 +76,8 @@ static const struct word words[] = {
 	 "the serial line; by default the first of COM1 to COM4 that answers, else one on PCI"},
 	{"screen", WORD_CHOICE, FIELD(screen), 0, 0, screen_choices, "leave the screen alone"},
 	{"off", WORD_SET, FIELD(features_off), 0, 0, feature_choices, "do without these features of the CPU"},
+	{"mitigations", WORD_SET, FIELD(mitigations), 0, 0, mitigation_choices,
+	 "against speculation, these and no others"},
 	{"crash", WORD_CHOICE, FIELD(crash), 0, 0, crash_choices, "check the host's own protection by a fault"},
 };
 

@@ -136,6 +136,9 @@ void tl_cpu_poll(void);
 /* Writes a few lines about the CPU and the VMX features in use through the log hook. Context: host, CPU up. */
 void tl_cpu_describe(void);
 
+/* Against leaks by speculation. */
+#include <trapline_mitigation.h>
+
 /* ---- The memory map ---------------------------------------------------------------------------------------------- */
 
 struct tl_vm;

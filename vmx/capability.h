@@ -78,10 +78,16 @@ struct vmx_capability_msrs {
 	X(fdp_on_exceptions, leaf7.ebx, 6, "FDP_EXCPTN_ONLY")             \
 	X(smep, leaf7.ebx, 7, "SMEP")                                     \
 	X(invpcid, leaf7.ebx, 10, "INVPCID")                              \
+	X(rtm, leaf7.ebx, 11, "RTM")                                      \
 	X(smap, leaf7.ebx, 20, "SMAP")                                    \
 	X(umip, leaf7.ecx, 2, "UMIP")                                     \
 	X(la57, leaf7.ecx, 16, "5-level paging")                          \
+	X(md_clear, leaf7.edx, 10, "MD_CLEAR")                            \
+	X(ibrs, leaf7.edx, 26, "IBRS")                                    \
+	X(stibp, leaf7.edx, 27, "STIBP")                                  \
+	X(l1d_flush, leaf7.edx, 28, "L1D_FLUSH")                          \
 	X(has_arch_capabilities, leaf7.edx, 29, "IA32_ARCH_CAPABILITIES") \
+	X(ssbd, leaf7.edx, 31, "SSBD")                                    \
 	X(xsaves, leaf13.eax, 3, "XSAVES")                                \
 	X(nx, extended1.edx, 20, "NX")                                    \
 	X(page_1g, extended1.edx, 26, "1 GiB pages")                      \

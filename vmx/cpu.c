@@ -6,6 +6,7 @@
 #include "vmx/extended_state.h"
 #include "vmx/feature.h"
 #include "vmx/flat_paging.h"
+#include "vmx/mitigation.h"
 #include "vmx/msr.h"
 #include "vmx/probe.h"
 #include "vmx/vcpu.h"
@@ -64,6 +65,8 @@ static enum tl_status baseline_fill(void)
 		status = controls_compute(&vmx_capability, &vmx_controls);
 	if (!status)
 		status = vmcs_bitmaps_create();
+	if (!status)
+		status = mitigations_choose(&vmx_capability);
 	if (!status && !vmx_controls.unrestricted_guest)
 		status = flat_paging_create();
 	if (status)
@@ -231,6 +234,7 @@ enum tl_status tl_cpu_up(void)
 		return status;
 	}
 	cpu->up = true;
+	mitigations_start();
 	status = probe_once();
 	if (status)
 		tl_cpu_down();
@@ -245,6 +249,7 @@ void tl_cpu_down(void)
 		return;
 	while (cpu->residents)
 		vcpu_unload(cpu->residents);
+	mitigations_stop();
 	if (vmx_off())
 		tl_panic("VMXOFF failed on CPU %u.", hooks->cpu_index());
 	restore_cr4(cpu);
@@ -328,6 +333,7 @@ void tl_cpu_describe(void)
 	       "VMX: I/O bitmaps %s, MSR bitmaps %s, PAT switch %s, RDTSCP %s, INVPCID %s, XSAVES %s, CR3 exits %s",
 	       yes_no(k->io_bitmaps), yes_no(k->msr_bitmaps), yes_no(k->pat), yes_no(k->rdtscp), yes_no(k->invpcid),
 	       yes_no(k->xsaves), yes_no(k->cr3_exiting));
+	mitigations_describe();
 	tl_log(TL_LOG_INFO, "VMX: instruction length of EPT misconfigurations %s",
 	       probe_length_is_right ? "right: doorbells are not decoded" : "not right: doorbells are decoded");
 	if (k->preemption_timer)

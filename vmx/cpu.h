@@ -14,6 +14,7 @@ struct vmx_cpu {
 	struct tl_vcpu *loaded;    /* whose VMCS is the current one, or NULL: its FPU state is in the registers, too */
 	struct tl_vcpu *fpu_owner; /* whose FPU state is in the registers, NULL: the host's */
 	struct tl_vcpu *residents; /* whose VMCS is active here; only this CPU touches the list */
+	uint64_t spec_ctrl_before; /* IA32_SPEC_CTRL, to be put back */
 	_Atomic uint32_t asked;    /* another CPU wants one of them */
 } __attribute__((aligned(64)));    /* no two CPUs share a cache line */
 

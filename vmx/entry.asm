@@ -27,6 +27,7 @@ default rel
 %define R15_AT 120
 %define HOST_RSP_AT 136
 %define LAUNCHED_AT 144
+%define GUARDED_LAUNCHED_AT 152
 
 ; enum vcpu_action; VCPU_RESUME is 0, VCPU_MMIO alone is negative
 %define VCPU_LEAVE 1
@@ -36,7 +37,14 @@ default rel
 
 %define VMCS_HOST_RSP 0x6c14
 
-global vmx_run, vmx_exit_entry, vmx_exit_traced, vmx_exit_once
+; The bits of vmx_guard (vmx/mitigation.h)
+%define GUARD_VERW 1
+%define GUARD_RSB 2
+
+%define RSB_ENTRIES 32
+
+global vmx_run, vmx_exit_entry, vmx_exit_traced, vmx_exit_once, vmx_exit_guarded, vmx_exit_traced_guarded
+extern vmx_guard, vmx_guard_selector
 extern vcpu_exit_fast, vcpu_exit, exit_mmio
 extern vcpu_exit_traced, exit_mmio_traced, vcpu_trace_entry
 
@@ -124,6 +132,8 @@ vmx_run:
 	jbe .failed
 	jmp .enter
 .launch:
+	cmp byte [vmx_guard], 0
+	jne vmx_enter_guarded
 	mov qword [rdi + LAUNCHED_AT], 1
 	LOAD_PRESERVED
 	LOAD_OTHERS
@@ -131,9 +141,12 @@ vmx_run:
 	jmp .failed
 
 ; After an exit. %1: the handler of fast ones, %2: that of accesses. %3, %4: where the guest is entered again from, with
-; the preserved registers in the CPU or not.
-%macro EXIT 4
+; the preserved registers in the CPU or not. %5, if there is one: a macro that runs once the registers are saved.
+%macro EXIT 4-5
 	SAVE_OTHERS
+%if %0 > 4
+	%5
+%endif
 	call %1
 	mov rdi, [rsp]
 	test eax, eax
@@ -173,6 +186,75 @@ vmx_exit_traced:
 	call vcpu_trace_entry
 	mov rdi, [rsp]
 	jmp vmx_run.resume_full
+
+; ---- Where vmx_guard is not 0: LAUNCHED stays 0, so that vmx_run comes here ---------------------------------
+
+; The last thing before the guest: what is in the CPU's buffers is overwritten. Only the form with a memory operand does.
+%macro GUARD_ENTRY 0
+	test byte [vmx_guard], GUARD_VERW
+	jz %%done
+	verw word [vmx_guard_selector]
+%%done:
+%endmacro
+
+; Calls whose returns are never used: what the guest left in the return stack buffer is pushed out. Changes RAX. The LFENCE
+; keeps the host's first return from being predicted before the calls are done (PBRSB).
+%macro GUARD_EXIT 0
+	test byte [vmx_guard], GUARD_RSB
+	jz %%done
+	mov eax, RSB_ENTRIES / 2
+%%fill:
+	call %%first
+%%caught_first:
+	pause
+	lfence
+	jmp %%caught_first
+%%first:
+	call %%second
+%%caught_second:
+	pause
+	lfence
+	jmp %%caught_second
+%%second:
+	dec eax
+	jnz %%fill
+	add rsp, RSB_ENTRIES * 8
+	lfence
+%%done:
+%endmacro
+
+vmx_enter_guarded:
+	cmp qword [rdi + GUARDED_LAUNCHED_AT], 0
+	jne .resume_full
+	mov qword [rdi + GUARDED_LAUNCHED_AT], 1
+	LOAD_PRESERVED
+	LOAD_OTHERS
+	GUARD_ENTRY
+	vmlaunch
+	jmp vmx_run.failed
+.resume_full:
+	LOAD_PRESERVED
+.resume:
+	LOAD_OTHERS
+	GUARD_ENTRY
+	vmresume
+	jmp vmx_run.failed
+
+align 16
+vmx_exit_guarded:
+	EXIT vcpu_exit_fast, exit_mmio, vmx_enter_guarded.resume, vmx_enter_guarded.resume_full, GUARD_EXIT
+
+align 16
+vmx_exit_traced_guarded:
+	EXIT vcpu_exit_traced, exit_mmio_traced, .resume, .resume_full, GUARD_EXIT
+.resume:
+	call vcpu_trace_entry
+	mov rdi, [rsp]
+	jmp vmx_enter_guarded.resume
+.resume_full:
+	call vcpu_trace_entry
+	mov rdi, [rsp]
+	jmp vmx_enter_guarded.resume_full
 
 section .text progbits alloc exec nowrite align=16
 

@@ -4,6 +4,7 @@
 #include "vmx/cpu.h"
 #include "vmx/cr.h"
 #include "vmx/exit.h"
+#include "vmx/mitigation.h"
 #include "vmx/probe.h"
 
 enum { CPUID_FEATURES = 1, CPUID_CACHES = 4, CPUID_STRUCTURED = 7, CPUID_PERFMON = 10, CPUID_HYPERVISOR = 0x40000000 };
@@ -21,9 +22,7 @@ enum { CPUID_FEATURES = 1, CPUID_CACHES = 4, CPUID_STRUCTURED = 7, CPUID_PERFMON
 #define HIDDEN_7_ECX                                                                                              \
 	(BIT(5) /* WAITPKG */ | BIT(7) /* CET-SS */ | BIT(13) /* TME */ | BIT(16) /* LA57 */ | BIT(23) /* KL */ | \
 	 BIT(29) /* ENQCMD */ | BIT(30) /* SGX-LC */ | BIT(31) /* PKS */)
-#define HIDDEN_7_EDX                                                                              \
-	(BIT(5) /* UINTR */ | BIT(18) /* PCONFIG */ | BIT(19) /* LBR */ | BIT(20) /* CET-IBT */ | \
-	 BITS(31, 26) /* speculation MSRs, which are not given to guests */)
+#define HIDDEN_7_EDX (BIT(5) /* UINTR */ | BIT(18) /* PCONFIG */ | BIT(19) /* LBR */ | BIT(20) /* CET-IBT */)
 /* XSAVE, and what needs state that only XSAVE saves. */
 #define XSAVE_1_ECX (BIT(12) /* FMA */ | BIT(26) /* XSAVE */ | BIT(28) /* AVX */ | BIT(29) /* F16C */)
 #define XSAVE_7_EBX                                                                                      \
@@ -64,6 +63,7 @@ static struct cpuid guest_cpuid(uint32_t leaf, uint32_t subleaf)
 			hide(&out.ebx, HIDDEN_7_EBX);
 			hide(&out.ecx, HIDDEN_7_ECX);
 			hide(&out.edx, HIDDEN_7_EDX);
+			out.edx = mitigations_guest_features(out.edx);
 			if (!vmx_controls.invpcid)
 				hide(&out.ebx, BIT(10));
 			if (!vmx_capability.xsave) {

@@ -6,6 +6,7 @@
 #include "vmx/capability.h"
 #include "vmx/cpu.h"
 #include "vmx/exit.h"
+#include "vmx/mitigation.h"
 #include "vmx/msr.h"
 
 static bool is_canonical(uint64_t address)
@@ -40,6 +41,12 @@ static bool read_msr(struct tl_vcpu *vcpu, uint32_t msr, uint64_t *value)
 	case MSR_IA32_FEATURE_CONTROL:
 		*value = 1; /* locked, VMX off */
 		return true;
+	case MSR_IA32_SPEC_CTRL:
+		*value = vcpu->spec_ctrl;
+		return mitigations_spec_ctrl_bits();
+	case MSR_IA32_ARCH_CAPABILITIES:
+		*value = mitigations_guest_arch_capabilities();
+		return vmx_capability.has_arch_capabilities;
 	case MSR_IA32_SYSENTER_CS:
 		*value = vmcs_read(VMCS_GUEST_SYSENTER_CS);
 		return true;
@@ -96,6 +103,18 @@ static bool write_msr(struct tl_vcpu *vcpu, uint32_t msr, uint64_t value)
 		vmcs_write(VMCS_TSC_OFFSET, value - rdtsc());
 		return true;
 	case MSR_IA32_BIOS_SIGN_ID:
+		return true;
+	case MSR_IA32_SPEC_CTRL:
+		if (!mitigations_spec_ctrl_bits() || value & ~mitigations_spec_ctrl_bits())
+			return false;
+		vcpu->spec_ctrl = value;
+		mitigations_set_msrs(vcpu);
+		return true;
+	case MSR_IA32_PRED_CMD:
+		if (!mitigations_spec_ctrl_bits() || value & ~PRED_CMD_IBPB)
+			return false;
+		if (value)
+			wrmsr(MSR_IA32_PRED_CMD, value);
 		return true;
 	case MSR_IA32_SYSENTER_CS:
 		vmcs_write(VMCS_GUEST_SYSENTER_CS, (uint32_t)value);

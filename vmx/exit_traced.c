@@ -7,6 +7,7 @@
 #include "mmu/trace.h"
 #include "vmx/exit.h"
 #include "vmx/exit_reason.h"
+#include "vmx/mitigation.h"
 
 void vcpu_trace_switch(struct tl_vcpu *vcpu)
 {
@@ -15,7 +16,7 @@ void vcpu_trace_switch(struct tl_vcpu *vcpu)
 	if (traced == vcpu->exits_traced)
 		return;
 	vcpu->exits_traced = traced;
-	vmcs_write(VMCS_HOST_RIP, (uintptr_t)(traced ? vmx_exit_traced : vmx_exit_entry));
+	vmcs_write(VMCS_HOST_RIP, mitigations_exit_address(traced));
 	/* What was learned about what follows an access is another thing without clusters. */
 	vcpu_forget_translations(vcpu);
 }

@@ -9,9 +9,11 @@
 #define MSR_IA32_APIC_BASE               0x01b
 #define MSR_IA32_FEATURE_CONTROL         0x03a
 #define MSR_IA32_SPEC_CTRL               0x048
+#define MSR_IA32_PRED_CMD                0x049
 #define MSR_IA32_BIOS_SIGN_ID            0x08b
 #define MSR_IA32_MTRRCAP                 0x0fe
 #define MSR_IA32_ARCH_CAPABILITIES       0x10a
+#define MSR_IA32_FLUSH_CMD               0x10b
 #define MSR_IA32_SYSENTER_CS             0x174
 #define MSR_IA32_SYSENTER_ESP            0x175
 #define MSR_IA32_SYSENTER_EIP            0x176
@@ -55,8 +57,29 @@
 #define FEATURE_CONTROL_VMX_OUTSIDE_SMX (UINT64_C(1) << 2)
 
 #define ARCH_CAPABILITIES_RDCL_NO        (UINT64_C(1) << 0)
+#define ARCH_CAPABILITIES_IBRS_ALL       (UINT64_C(1) << 1)
+#define ARCH_CAPABILITIES_RSBA           (UINT64_C(1) << 2)
 #define ARCH_CAPABILITIES_SKIP_L1DFL     (UINT64_C(1) << 3)
+#define ARCH_CAPABILITIES_SSB_NO         (UINT64_C(1) << 4)
+#define ARCH_CAPABILITIES_MDS_NO         (UINT64_C(1) << 5)
 #define ARCH_CAPABILITIES_PSCHANGE_MC_NO (UINT64_C(1) << 6)
+#define ARCH_CAPABILITIES_TAA_NO         (UINT64_C(1) << 8)
+#define ARCH_CAPABILITIES_SBDR_SSDP_NO   (UINT64_C(1) << 13)
+#define ARCH_CAPABILITIES_FBSDP_NO       (UINT64_C(1) << 14)
+#define ARCH_CAPABILITIES_PSDP_NO        (UINT64_C(1) << 15)
+#define ARCH_CAPABILITIES_FB_CLEAR       (UINT64_C(1) << 17)
+#define ARCH_CAPABILITIES_RRSBA          (UINT64_C(1) << 19)
+#define ARCH_CAPABILITIES_BHI_NO         (UINT64_C(1) << 20)
+#define ARCH_CAPABILITIES_PBRSB_NO       (UINT64_C(1) << 24)
+#define ARCH_CAPABILITIES_GDS_NO         (UINT64_C(1) << 26)
+#define ARCH_CAPABILITIES_RFDS_NO        (UINT64_C(1) << 27)
+#define ARCH_CAPABILITIES_RFDS_CLEAR     (UINT64_C(1) << 28)
+
+#define SPEC_CTRL_IBRS  (UINT64_C(1) << 0)
+#define SPEC_CTRL_STIBP (UINT64_C(1) << 1)
+#define SPEC_CTRL_SSBD  (UINT64_C(1) << 2)
+#define PRED_CMD_IBPB   (UINT64_C(1) << 0)
+#define FLUSH_CMD_L1D   (UINT64_C(1) << 0)
 
 /* IA32_VMX_BASIC (SDM vol. 3, A.1) */
 #define VMX_BASIC_REVISION_MASK      UINT64_C(0x7fffffff)

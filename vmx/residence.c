@@ -13,6 +13,7 @@
 #include "vmx/cpu.h"
 #include "vmx/exit.h"
 #include "vmx/extended_state.h"
+#include "vmx/mitigation.h"
 
 /* How often a wait looks before it kicks again, and how often it kicks: for the better part of a second in all. */
 enum { PATIENCE = 1000, MOST_KICKS = 10000 };
@@ -45,7 +46,7 @@ void vcpu_unload(struct tl_vcpu *vcpu)
 
 	extended_state_evict(vcpu);
 	vcpu_clear_vmcs(vcpu);
-	vcpu->launched = 0;
+	vcpu->launched = vcpu->guarded_launched = 0;
 	vcpu->host_rsp = 0;
 	if (cpu->loaded == vcpu)
 		cpu->loaded = NULL;
@@ -120,6 +121,8 @@ enum tl_status vcpu_load(struct tl_vcpu *vcpu)
 	tl_cpu_poll();
 	if (home != VCPU_NOWHERE && home != index + 1 && !fetch(vcpu, home - 1))
 		return TL_CPU_SILENT;
+	if (cpu->loaded != vcpu)
+		mitigations_switch_vcpu();
 	if (cpu->loaded != vcpu && vmcs_load(vcpu->vmcs) != VMX_SUCCEED)
 		tl_panic("VMPTRLD failed for the VMCS at %lx", (unsigned long)vcpu->vmcs);
 	cpu->loaded = vcpu;

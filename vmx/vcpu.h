@@ -158,10 +158,16 @@ struct last_reclaim {
 	unsigned times;
 };
 
+/* Of an MSR list of the VMCS (SDM vol. 3, 25.7.2). */
+struct msr_list_entry {
+	uint32_t msr, reserved;
+	uint64_t value;
+} __attribute__((aligned(16)));
+
 struct tl_vcpu {
-	uint64_t gpr[INSN_NR_GPRS]; /* [TL_RSP] only where fetched; the last is always 0 */
-	uint64_t host_rsp;          /* what HOST_RSP holds */
-	uint64_t launched;
+	uint64_t gpr[INSN_NR_GPRS];          /* [TL_RSP] only where fetched; the last is always 0 */
+	uint64_t host_rsp;                   /* what HOST_RSP holds */
+	uint64_t launched, guarded_launched; /* by vmx_run's own entry, by that of a guarded vCPU */
 	struct grace_reader reader;
 
 	struct tl_vm *vm;
@@ -213,6 +219,8 @@ struct tl_vcpu {
 	bool flat;
 	uint64_t xcr0;
 	uint64_t msr_pat;
+	uint64_t spec_ctrl; /* the guest's IA32_SPEC_CTRL */
+	struct msr_list_entry entry_msr[2], exit_msr[1];
 	uint64_t msr_star, msr_lstar, msr_cstar, msr_fmask, msr_kernel_gs_base, msr_tsc_aux;
 	void *fpu; /* XSAVE or FXSAVE area */
 
@@ -227,14 +235,17 @@ struct tl_vcpu {
 
 /* entry.asm writes these offsets as numbers. */
 _Static_assert(offsetof(struct tl_vcpu, gpr) == 0 && offsetof(struct tl_vcpu, host_rsp) == 136 &&
-		       offsetof(struct tl_vcpu, launched) == 144,
+		       offsetof(struct tl_vcpu, launched) == 144 && offsetof(struct tl_vcpu, guarded_launched) == 152,
 	       "entry.asm knows where these stand");
 
 /* entry.asm: runs the guest until a handler returns VCPU_LEAVE (then that) or an entry fails (VCPU_FAILED). */
 enum vcpu_action vmx_run(struct tl_vcpu *vcpu);
 void vmx_exit_entry(void);  /* HOST_RIP */
 void vmx_exit_traced(void); /* the same while exits are traced */
-void vmx_exit_once(void);   /* the same, of a vCPU whose every exit ends vmx_run() with VCPU_LEAVE */
+/* The same two where vmx_guard is not 0. */
+void vmx_exit_guarded(void);
+void vmx_exit_traced_guarded(void);
+void vmx_exit_once(void); /* the same, of a vCPU whose every exit ends vmx_run() with VCPU_LEAVE */
 
 /*
  * vmx/residence.c: makes the vCPU's VMCS current on this CPU, with this CPU's host state; loads its FPU and debug

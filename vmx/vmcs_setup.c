@@ -5,6 +5,7 @@
 #include "vmx/cpu.h"
 #include "vmx/cr.h"
 #include "vmx/exit.h"
+#include "vmx/mitigation.h"
 #include "vmx/msr.h"
 
 /* Shared by all vCPUs; all ones, since every port and nearly every MSR is served by software. */
@@ -64,8 +65,6 @@ static void set_controls(const struct tl_vcpu *vcpu)
 	vmcs_write(VMCS_PAGE_FAULT_ERROR_CODE_MATCH, 0);
 	vmcs_write(VMCS_CR3_TARGET_COUNT, 0);
 	vmcs_write(VMCS_EXIT_MSR_STORE_COUNT, 0);
-	vmcs_write(VMCS_EXIT_MSR_LOAD_COUNT, 0);
-	vmcs_write(VMCS_ENTRY_MSR_LOAD_COUNT, 0);
 	vmcs_write(VMCS_ENTRY_INTERRUPTION_INFORMATION, 0);
 	if (c->io_bitmaps) {
 		vmcs_write(VMCS_IO_BITMAP_A, host_to_phys(io_bitmaps));
@@ -95,7 +94,8 @@ void vmcs_init(struct tl_vcpu *vcpu)
 	vcpu->msr_pat = 0x0007040600070406; /* SDM vol. 3, 12.12.4 */
 	if (vmx_controls.pat)
 		vmcs_write(VMCS_GUEST_PAT, vcpu->msr_pat);
-	vmcs_write(VMCS_HOST_RIP, (uintptr_t)vmx_exit_entry);
+	mitigations_set_msrs(vcpu);
+	vmcs_write(VMCS_HOST_RIP, mitigations_exit_address(false));
 }
 
 /* A segment base from the descriptor, for TR: 16 bytes in 64-bit mode (SDM vol. 3, 8.2.3). */

@@ -57,6 +57,14 @@ void vmx_exit_traced(void)
 {
 }
 
+void vmx_exit_guarded(void)
+{
+}
+
+void vmx_exit_traced_guarded(void)
+{
+}
+
 void vmx_exit_once(void)
 {
 }

@@ -255,6 +255,14 @@ void vmx_exit_traced(void)
 {
 }
 
+void vmx_exit_guarded(void)
+{
+}
+
+void vmx_exit_traced_guarded(void)
+{
+}
+
 /* ---- The other instructions -------------------------------------------------------------------------------------- */
 
 static void flush(enum invept_type type, uint64_t eptp)
