@@ -10,6 +10,8 @@
 #include "tests/fuzz/fuzz.h"
 #include <string.h>
 
+#define LIMIT (1ull << 40) /* of addresses, for ranges by hand */
+
 enum { WINDOW = 0x10000, MOST_PIECES = 16384, REASON = 256, MOST_DRAWN = 1 << 21 };
 
 static const uint8_t *window;
@@ -141,6 +143,29 @@ static void try_info(struct fuzz_input *input, uint8_t kind)
 		check_reason(reason);
 }
 
+/* What is found possible is apart, below the limit, and not in memory. */
+static void check_ranges(const struct boot_options *options)
+{
+	const struct hand_range *ranges = options->ranges;
+	size_t count = options->nr_ranges;
+	char reason[REASON];
+
+	fuzz_require(count <= ABI_HANDS);
+	memset(reason, 'x', sizeof(reason));
+	if (!hand_check(ranges, count, LIMIT, reason, sizeof(reason)) ||
+	    !hand_check_memory(ranges, count, options->memory, reason, sizeof(reason))) {
+		check_reason(reason);
+		return;
+	}
+	for (size_t i = 0; i < count; i++) {
+		fuzz_require(ranges[i].size && ranges[i].start < LIMIT && ranges[i].size <= LIMIT - ranges[i].start);
+		fuzz_require(ranges[i].start >= options->memory || ranges[i].start >= 0xa0000);
+		for (size_t k = 0; k < i; k++)
+			fuzz_require(ranges[i].start >= ranges[k].start + ranges[k].size ||
+				     ranges[k].start >= ranges[i].start + ranges[i].size);
+	}
+}
+
 static void try_line(const struct fuzz_input *input)
 {
 	char *line = calloc(1, input->left + 1), reason[REASON];
@@ -151,7 +176,8 @@ static void try_line(const struct fuzz_input *input)
 	memset(&options, 0xee, sizeof(options));
 	memset(reason, 'x', sizeof(reason));
 	if (cmdline_parse(line, &options, reason, sizeof(reason))) {
-		fuzz_require(options.nr_guests <= CMDLINE_GUESTS_MAX && options.crash <= BOOT_CRASH_STACK);
+		fuzz_require(options.nr_guests <= CMDLINE_GUESTS_MAX && options.crash <= BOOT_CRASH_OTHER);
+		check_ranges(&options);
 		for (size_t i = 0; i < options.nr_guests; i++)
 			fuzz_require(memchr(options.guests[i], 0, CMDLINE_NAME_MAX) && options.guests[i][0]);
 	} else {
