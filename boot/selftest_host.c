@@ -3,7 +3,9 @@
 
 #include <stdatomic.h>
 
+#include "boot/apic.h"
 #include "boot/cpu.h"
+#include "boot/idt.h"
 #include "boot/smp.h"
 #include "boot/tsc.h"
 
@@ -17,6 +19,7 @@ const char *host_check_name(enum host_check check)
 	static const char *const names[HOST_NR_CHECKS] = {
 		[HOST_CHECK_TSC_RATE] = "tsc-rate",
 		[HOST_CHECK_TSC_AGREES] = "tsc-agrees",
+		[HOST_CHECK_NMI] = "nmi",
 		[HOST_CHECK_L1TF] = "l1tf",
 	};
 
@@ -145,6 +148,92 @@ static struct tl_check_result check_agrees(struct host_selftest *report)
 	return result;
 }
 
+/* ---- NMIs ---------------------------------------------------------------------------------------------------------
+ */
+
+enum { NMIS_IN_HOST = 100, NMI_POLLS = 100000, NMI_PERIOD = 20000 /* ticks of the TSC */ };
+
+static uint64_t nmis_taken(void)
+{
+	/* relaxed: the handler's own count, by any CPU. */
+	return __atomic_load_n(&idt_nmis, __ATOMIC_RELAXED);
+}
+
+/* To the calling CPU, which takes each before the next is sent. */
+static bool takes_its_own(struct tl_check_result *result)
+{
+	for (unsigned i = 0; i < NMIS_IN_HOST; i++) {
+		uint64_t before = nmis_taken();
+
+		apic_send(apic_id(), APIC_NMI);
+		for (unsigned polls = 0; polls < NMI_POLLS && nmis_taken() == before; polls++)
+			cpu_relax();
+		if (nmis_taken() != before)
+			continue;
+		*result = fail("an NMI to the own CPU was not taken", before + 1, before);
+		return false;
+	}
+	return true;
+}
+
+/* What another CPU sends the first one until it is told to end. */
+struct storm {
+	uint32_t apic_id;
+	_Atomic bool ends;
+};
+
+static void send_nmis(void *context)
+{
+	struct storm *storm = context;
+
+	/* relaxed: it ends, soon. */
+	while (!atomic_load_explicit(&storm->ends, memory_order_relaxed)) {
+		uint64_t sent = tsc_now();
+
+		apic_send(storm->apic_id, APIC_NMI);
+		while (tsc_now() - sent < NMI_PERIOD)
+			cpu_relax();
+	}
+}
+
+/* The library's checks again, interrupted all the time: in the guest, at exits and entries, and in C. */
+static bool withstands(struct tl_check_result *result)
+{
+	static struct tl_selftest report;
+	struct storm storm = {.apic_id = apic_id()};
+	uint64_t before = nmis_taken();
+	enum tl_status status;
+
+	smp_start(1, send_nmis, &storm);
+	status = tl_selftest(&report);
+	atomic_store_explicit(&storm.ends, true, memory_order_relaxed);
+	smp_wait(1);
+	if (status != TL_OK || nmis_taken() == before) {
+		*result = fail("no NMI came while the checks ran", before + 1, nmis_taken());
+		return false;
+	}
+	for (unsigned i = 0; i < TL_NR_CHECKS; i++) {
+		if (report.check[i].verdict != TL_VERDICT_FAIL)
+			continue;
+		*result = report.check[i];
+		return false;
+	}
+	return true;
+}
+
+static struct tl_check_result check_nmi(void)
+{
+	struct tl_check_result result;
+
+	if (!apic_form())
+		return absent("no local APIC to send them by");
+	if (!takes_its_own(&result))
+		return result;
+	if (smp_nr_cpus() == 1)
+		return ok("taken in the host; none in guests, with one CPU");
+	return withstands(&result) ? ok("taken in the host and while checks run") : result;
+}
+
 /* ---- Memory -------------------------------------------------------------------------------------------------------
  */
 
@@ -164,5 +253,6 @@ void host_selftest(const struct boot_info *info, struct host_selftest *report)
 	*report = (struct host_selftest){0};
 	report->check[HOST_CHECK_TSC_RATE] = check_rate(report);
 	report->check[HOST_CHECK_TSC_AGREES] = check_agrees(report);
+	report->check[HOST_CHECK_NMI] = check_nmi();
 	report->check[HOST_CHECK_L1TF] = check_l1tf(info);
 }

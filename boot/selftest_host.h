@@ -10,6 +10,7 @@
 enum host_check {
 	HOST_CHECK_TSC_RATE,   /* the TSC's rate, measured against the PIT, beside what CPUID says */
 	HOST_CHECK_TSC_AGREES, /* the CPUs' TSCs beside each other */
+	HOST_CHECK_NMI,        /* each is taken, in the host and while checks run, and changes nothing */
 	HOST_CHECK_L1TF,       /* no memory where MMIO entries point a CPU with that fault */
 	HOST_NR_CHECKS
 };

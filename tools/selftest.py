@@ -16,7 +16,7 @@ END = "-----END TRAPLINE SELFTEST-----"
 FORMAT = "1"
 CHECKS = (
     "vmcs misconfig-4k misconfig-2m misconfig-1g length cached-misconfig cached-absent invept ept-ad execute-only pml "
-    "preemption-timer invariant-tsc exits tsc-rate tsc-agrees l1tf"
+    "preemption-timer invariant-tsc exits tsc-rate tsc-agrees nmi l1tf"
 ).split()
 CPU_FIGURES = "exit_cycles misconfiguration_cycles timer_ticks stale_seen stale_possible saves_resume_flag".split()
 FIGURES = "memory_mib tsc_hz cpuid_tsc_hz tsc_window".split()

@@ -143,14 +143,18 @@ static struct tl_check_result timer_rate(const struct selftest_guest *guest, str
 struct tl_check_result check_preemption_timer(struct selftest_guest *guest, struct tl_selftest *report)
 {
 	struct tl_check_result result;
-	uint64_t pin;
+	uint64_t pin, exit;
 
 	if (!vmx_controls.preemption_timer)
 		return verdict_absent("the CPU lacks it, or it is off");
 	pin = vmcs_read(VMCS_PIN_CONTROLS);
+	exit = vmcs_read(VMCS_EXIT_CONTROLS);
 	vmcs_write(VMCS_PIN_CONTROLS, pin | PIN_PREEMPTION_TIMER);
+	/* An interruption does not begin it anew. */
+	vmcs_write(VMCS_EXIT_CONTROLS, exit | VM_EXIT_SAVE_PREEMPTION_TIMER);
 	result = timer_rate(guest, report);
 	vmcs_write(VMCS_PIN_CONTROLS, pin);
+	vmcs_write(VMCS_EXIT_CONTROLS, exit);
 	return result;
 }
 
