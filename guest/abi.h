@@ -36,6 +36,9 @@ enum abi_call {
 	HC_SAMPLES,
 	/* enum abi_edit, device, operand. HC_EDIT's ADD, REMOVE, MOVE or INVALIDATE, now; returns the ticks it took. */
 	HC_TIME_EDIT,
+	/* enum abi_bench_memory, for ADD a size. RAM at ABI_BENCH_MEMORY_AT; returns the ticks it took, or HC_FAILED.
+	 */
+	HC_TIME_MEMORY,
 	/* index, RIP, RSP, RDI. Starts another vCPU in the caller's state but for these; also one that has halted. 0,
 	   HC_NOT_YET while it still runs, or HC_FAILED. */
 	HC_START,
@@ -133,6 +136,17 @@ enum abi_hand_kind {
 struct abi_hand {
 	uint64_t kind, start, size;
 	uint64_t reads, writes, rings; /* that had an exit */
+};
+
+/* RAM that is in the map only while its log is measured. */
+#define ABI_BENCH_MEMORY_AT 0x40000000ull
+enum { ABI_BENCH_MEMORY = 1 << 30 };
+enum abi_bench_memory {
+	BENCH_MEMORY_ADD,
+	BENCH_MEMORY_START,
+	BENCH_MEMORY_FETCH,
+	BENCH_MEMORY_STOP,
+	BENCH_MEMORY_REMOVE
 };
 
 enum abi_dirty { DIRTY_START, DIRTY_FETCH, DIRTY_STOP };

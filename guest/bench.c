@@ -9,7 +9,7 @@ enum {
 };
 
 /* LFENCE on both sides keeps the measured code between the two readings. SDM vol. 2, RDTSC. */
-static uint64_t bench_ticks(void)
+uint64_t bench_ticks(void)
 {
 	uint32_t low, high;
 
@@ -34,7 +34,7 @@ static void bench_sort(uint32_t *samples, size_t count)
 	}
 }
 
-static uint32_t bench_less(uint32_t sample, uint64_t base)
+uint32_t bench_less(uint32_t sample, uint64_t base)
 {
 	return sample > base ? sample - (uint32_t)base : 0;
 }
@@ -79,7 +79,7 @@ uint64_t bench_samples(struct platform *platform, const uint64_t argument[4])
 	return result;
 }
 
-static uint32_t bench_empty_pair(void)
+uint32_t bench_empty_pair(void)
 {
 	uint32_t least = UINT32_MAX;
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "guest/calls.h"
 #include "guest/bench.h"
+#include "guest/bench_memory.h"
 #include "guest/device_memory.h"
 #include "guest/schedule.h"
 
@@ -156,6 +157,8 @@ static uint64_t calls_serve_first(struct platform_vcpu *vcpu, uint64_t number, c
 		return bench_samples(platform, argument);
 	case HC_TIME_EDIT:
 		return bench_time_edit(platform, argument);
+	case HC_TIME_MEMORY:
+		return bench_time_memory(platform, argument);
 	case HC_DIRTY:
 		return device_memory_dirty(platform, argument);
 	case HC_CORRUPT:

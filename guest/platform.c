@@ -156,6 +156,7 @@ void platform_destroy(struct platform *platform)
 		tl_vm_destroy(platform->vm);
 	if (platform->block)
 		platform->services->free_pages(platform->block, platform->block_pages);
+	bench_memory_destroy(platform);
 	for (unsigned i = 0; i <= PLATFORM_FILLER; i++)
 		if (platform->device[i].live_ranges)
 			platform_fault(platform, "device %s was not released with its VM", platform->device[i].name);

@@ -3,6 +3,7 @@
 #ifndef GUEST_PLATFORM_H
 #define GUEST_PLATFORM_H
 
+#include "guest/bench_memory.h"
 #include "guest/device.h"
 #include "guest/guest.h"
 #include "guest/load.h"
@@ -83,6 +84,7 @@ struct platform {
 	struct platform_cpu cpu[TL_MAX_CPUS];
 	struct rider rider[ABI_RIDERS];
 	struct hand hand[ABI_HANDS];
+	struct bench_memory bench_memory;
 	struct device device[ABI_NR_DEVICES + 1];
 };
 

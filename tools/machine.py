@@ -61,7 +61,7 @@ debug: action=ignore
 """
 
 
-BOCHS_MOST_HOST_MEMORY = 1024  # MiB
+BOCHS_MOST_HOST_MEMORY = 1536  # MiB
 
 
 class CannotRun(Exception):

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The guest under KVM: takes an order, executes and times what Trapline's guest does (guest/stubs/bench.c), says so. */
+/* The guest under KVM: takes an order, executes and times what Trapline's guest does (guest/stubs/bench/), says so. */
 #include "guest/stubs/ticks.h"
 #include "tools/kvm_bench/order.h"
 

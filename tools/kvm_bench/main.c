@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What exits and changes of the memory map cost under KVM: the counterpart of the guest `bench` (guest/stubs/bench.c),
+ * What exits and changes of the memory map cost under KVM: the counterpart of the guest `bench` (guest/stubs/bench/),
  * with the same instructions, the same number of samples, the same statistics and lines of the same form, for
  * tools/bench.
  *

@@ -5,18 +5,17 @@
  * instructions: after each line `trace: NAME` TRACED pairs of them, of which the last is the warmest. tools/bench reads
  * both.
  */
-#include "guest/stubs/bench.h"
+#include "guest/stubs/bench/bench.h"
 #include <trapline.h>
 
 enum { RANGES = 16, GROWN_RANGES = 1000 };
 
-static uint32_t samples[SAMPLES];
+uint32_t samples[SAMPLES];
 static uint32_t elements[1000] __attribute__((used));
 
-static uint64_t rdtsc_pair; /* ticks of TICKS(EMPTY, 0) */
+uint64_t rdtsc_pair;
 
-/* Prints the first `count` samples less `base`; returns their median, base and all. */
-static uint64_t report_some(const char *name, uint64_t count, uint64_t base)
+uint64_t report_some(const char *name, uint64_t count, uint64_t base)
 {
 	uint64_t median = vmcall(HC_SAMPLES, (uint64_t)name, (uint64_t)samples, count, base);
 
@@ -41,7 +40,7 @@ static void check_verdicts(uint64_t before, uint64_t after, uint64_t count)
 	CHECK_EQUAL(after - before, count * (WARM_UP + SAMPLES));
 }
 
-static uint64_t time_edit(enum abi_edit edit, enum abi_device_id device, uint64_t operand)
+uint64_t time_edit(enum abi_edit edit, enum abi_device_id device, uint64_t operand)
 {
 	uint64_t ticks = vmcall(HC_TIME_EDIT, edit, device, operand, 0);
 
@@ -313,6 +312,8 @@ static void measure(void)
 	add = measure_commits();
 	measure_memory();
 	measure_other_kinds();
+	measure_logs();
+	measure_sizes();
 	measure_trace();
 	CHECK_EQUAL(vmcall(HC_GROW, GROWN_RANGES, 0, 0, 0), 0);
 	CHECK_EQUAL(lib_stats().ranges, GROWN_RANGES);

@@ -1,10 +1,23 @@
 /* SPDX-License-Identifier: MIT */
-/* What the guest bench measures, and the macros that it measures with. They use what bench.c defines. */
+/* What the guest bench measures, and what it measures with. */
 #ifndef GUEST_STUBS_BENCH_H
 #define GUEST_STUBS_BENCH_H
 
 #include "guest/stubs/lib.h"
 #include "guest/stubs/ticks.h"
+
+extern uint32_t samples[SAMPLES];
+extern uint64_t rdtsc_pair; /* ticks of TICKS(EMPTY, 0) */
+
+/* Prints the first `count` samples less `base`; returns their median, base and all. */
+uint64_t report_some(const char *name, uint64_t count, uint64_t base);
+
+/* The ticks of one change of the map. */
+uint64_t time_edit(enum abi_edit edit, enum abi_device_id device, uint64_t operand);
+
+/* size.c: what must not depend on the size of a range. */
+void measure_logs(void);
+void measure_sizes(void);
 
 /* A device's set-up: 16 registers stored one after the other. */
 #define STORE(at)      "mov %%r9d, " #at "(%%rsi)\n\t"
