@@ -18,7 +18,7 @@ struct tl_vm;
 void tl_vm_limit_ept_pages(struct tl_vm *vm, size_t ept_pages);
 
 /*
- * Gives the tables that hold nothing but MMIO entries back to the embedder; the next access to each of their pages is
+ * Gives all tables that hold nothing but MMIO entries back to the embedder; the next access to each of their pages is
  * searched for. Waits as a commit does. Errors: TL_NO_MEMORY, TL_WOULD_WAIT inside a callback. Context: host.
  */
 enum tl_status tl_vm_trim(struct tl_vm *vm);

@@ -194,6 +194,24 @@ void dirty_ended(struct tl_vm *vm)
 	vm_unlock(vm);
 }
 
+bool dirty_is_logged(struct tl_vm *vm, gpa_t first, gpa_t last)
+{
+	const struct map *map;
+	bool logged = false;
+
+	if (!atomic_load_explicit(&vm->flags_on, memory_order_relaxed))
+		return false;
+	vm_lock(vm);
+	map = atomic_load_explicit(&vm->map, memory_order_relaxed);
+	for (uint32_t id = MAP_FIRST_ID; id < map->nr_slots; id++) {
+		const struct map_range *range = &map->ranges[id];
+
+		logged |= dirty_log(range) && range->start <= last && range->last >= first;
+	}
+	vm_unlock(vm);
+	return logged;
+}
+
 bool dirty_give_up_flags(struct tl_vm *vm, struct grace_reader *self)
 {
 	struct tl_edit *edit = tl_map_edit(vm);

@@ -41,6 +41,12 @@ void dirty_begin(struct tl_vm *vm, gpa_t first, gpa_t last);
 void dirty_ended(struct tl_vm *vm);
 
 /*
+ * Whether CPUs may set flags of pages in [first, last]. Stays so as long as the table lock is held, which is a
+ * precondition.
+ */
+bool dirty_is_logged(struct tl_vm *vm, gpa_t first, gpa_t last);
+
+/*
  * Flags are no good for this VM, since its guest has page tables in memory that must not be written: with flags on, the
  * CPU's reads of them count as writes (SDM vol. 3, 29.3.5). Goes over to protection, for good; `self` completes that
  * before its next entry. False: no memory for it. Context: an exit of `self`.

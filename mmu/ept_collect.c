@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "mmu/ept_collect.h"
+#include "mmu/dirty.h"
 #include "mmu/ept_table.h"
 
 _Static_assert(EPT_LEVELS < PAGE_SIZE, "a level fits beside the address of a table");
@@ -71,7 +72,10 @@ static bool collect_below(struct tl_vm *vm, const struct ept_collect *what, ept_
 		needed = first < what->lowest || last > what->highest || level > what->level;
 		if (needed && level > 2 && !collect_below(vm, what, ept_table_at(entry), level - 1, first, garbage))
 			return false;
-		if ((!needed || is_empty(ept_table_at(entry))) && !unlink_table(vm, &table[i], entry, level, garbage))
+		/* An entry that comes too late is made again, but not its dirty flag. */
+		if (needed && (!is_empty(ept_table_at(entry)) || dirty_is_logged(vm, first, last)))
+			continue;
+		if (!unlink_table(vm, &table[i], entry, level, garbage))
 			return false;
 	}
 	return true;
@@ -96,7 +100,9 @@ static bool collect_mmio_below(struct tl_vm *vm, ept_slot_t *table, unsigned lev
 			continue;
 		if (level > 2 && !collect_mmio_below(vm, ept_table_at(entry), level - 1, first, from, to, garbage))
 			return false;
-		if (is_only_mmio(ept_table_at(entry)) && !unlink_table(vm, &table[i], entry, level, garbage)) {
+		if (!is_only_mmio(ept_table_at(entry)) || dirty_is_logged(vm, first, first + (EPT_SPAN(level) - 1)))
+			continue;
+		if (!unlink_table(vm, &table[i], entry, level, garbage)) {
 			vm->collect_hand = first;
 			return false;
 		}

@@ -202,8 +202,10 @@ static void take_away(const struct map_range *range, struct tl_edit *edit, struc
 		      gpa_t last)
 {
 	edit->takes = true;
-	if (!map_is_memory(range))
+	if (!map_is_memory(range)) {
+		vm_note_gone(edit->vm, last - first);
 		return;
+	}
 	edit->zaps = true;
 	step->gone_first = first;
 	step->gone_last = last;

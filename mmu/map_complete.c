@@ -17,21 +17,25 @@ static unsigned leaf_level(const struct map_range *range)
 /*
  * Unlinks the tables that [first, last] does not need, as the map is by now: a table is not needed where one entry
  * could say all that it says. Rule 5's order for it, unlink, flush, and only then something larger, holds for what is
- * present in the end: what a fault puts there before the flush says the same as the table.
+ * present in the end: what a fault puts there before the flush says the same as the table. Only dirty flags are nowhere
+ * else, so the tables of a logged range stay; whether it is one is looked at under the lock that a log begins under.
  */
 static void collect(struct tl_edit *edit, gpa_t first, gpa_t last)
 {
 	struct ept_collect what = {.first = first, .last = last};
 	const struct map_range *range;
+	bool logged;
 
+	vm_lock_tables(edit->vm);
 	vm_lock(edit->vm);
 	/* relaxed: under the writer lock nobody publishes. */
 	range = map_find_extent(atomic_load_explicit(&edit->vm->map, memory_order_relaxed), first, &what.lowest,
 				&what.highest);
 	what.level = map_is_memory(range) ? leaf_level(range) : EPT_LEVELS;
+	logged = dirty_log(range);
 	vm_unlock(edit->vm);
-	vm_lock_tables(edit->vm);
-	edit->cleared &= ept_collect(edit->vm, &what, &edit->garbage);
+	if (!logged)
+		edit->cleared &= ept_collect(edit->vm, &what, &edit->garbage);
 	vm_unlock_tables(edit->vm);
 }
 
@@ -45,6 +49,29 @@ static void take_log(struct tl_edit *edit, const struct edit_step *step)
 						    .log = step->gone_log});
 	vm_unlock_tables(edit->vm);
 	dirty_ended(edit->vm);
+}
+
+/*
+ * Where no range is: what stands there says no more than "hole", which one entry could. Live ranges in between keep
+ * their entries.
+ */
+static void collect_holes(struct tl_edit *edit)
+{
+	gpa_t first = 0, lowest, highest, end;
+
+	do {
+		const struct map *map;
+		bool hole;
+
+		vm_lock(edit->vm);
+		map = atomic_load_explicit(&edit->vm->map, memory_order_relaxed);
+		hole = map_find_extent(map, first, &lowest, &highest)->kind == MAP_HOLE;
+		end = map->ranges[MAP_HOLE_ID].last;
+		vm_unlock(edit->vm);
+		if (hole)
+			collect(edit, first, highest);
+		first = highest + 1;
+	} while (highest < end);
 }
 
 static void clear_step(struct tl_edit *edit, const struct edit_step *step)
@@ -69,6 +96,8 @@ static void clear_steps(struct tl_edit *edit)
 	edit->cleared = true;
 	if (edit->protects)
 		dirty_protect(edit->vm);
+	if (edit->collects)
+		collect_holes(edit);
 	for (const struct edit_page *page = &edit->first; page; page = page->next)
 		for (unsigned i = 0; i < page->nr_steps; i++)
 			clear_step(edit, &page->step[i]);

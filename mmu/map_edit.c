@@ -21,6 +21,7 @@ struct tl_edit *tl_map_edit(struct tl_vm *vm)
 	edit->base = atomic_load_explicit(&vm->publications, memory_order_relaxed);
 	edit->stage = EDIT_WAIT_GRACE;
 	edit->passed = edit->takes = edit->zaps = edit->wraps = edit->settles = edit->cleared = false;
+	edit->protects = edit->collects = false;
 	edit->garbage.nr = 0;
 	return edit;
 }

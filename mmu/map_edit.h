@@ -60,6 +60,7 @@ struct tl_edit {
 	bool wraps;    /* this commit started a wrap, and finishes it */
 	bool settles;  /* memory came, perhaps to where tables stand that it does not need */
 	bool cleared;  /* nothing is left to be zapped and unlinked */
+	bool collects; /* tables in the hole */
 	struct ept_garbage garbage;
 };
 

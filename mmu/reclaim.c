@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Tables are a cache as well: those that hold nothing but MMIO entries can be made again. They are given up when the
- * VM may have no more, by the vCPU that needs one, and when the embedder asks.
+ * VM may have no more, by the vCPU that needs one, and when the embedder asks. A commit that takes MMIO ranges away
+ * walks nothing; it counts what may have been left, and when that is much a vCPU unlinks it.
  */
 #include "mmu/ept_collect.h"
 #include "mmu/map_edit.h"
@@ -41,6 +42,27 @@ bool vm_reclaim(struct tl_vm *vm, struct grace_reader *self)
 	if (edit)
 		map_defer(self, edit);
 	return edit != NULL;
+}
+
+void vm_too_many_gone(struct tl_vm *vm)
+{
+	/* Before the round of the publication, as each flush number. */
+	vm_request_flush(vm);
+}
+
+void vm_collect_gone(struct tl_vm *vm, struct grace_reader *self)
+{
+	struct tl_edit *edit = tl_map_edit(vm);
+
+	if (!edit)
+		return;
+	vm_lock(vm);
+	atomic_store_explicit(&vm->gone_tables, 0, memory_order_relaxed);
+	/* Of the last publication: who holds an older map may still make entries of what is gone. */
+	edit->round = atomic_load_explicit(&vm->round, memory_order_relaxed);
+	vm_unlock(vm);
+	edit->zaps = edit->collects = true;
+	map_defer(self, edit);
 }
 
 enum tl_status tl_vm_trim(struct tl_vm *vm)

@@ -53,6 +53,9 @@ struct tl_vm {
 	atomic_flag table_lock;
 	gpa_t collect_hand; /* where ept_collect_mmio() goes on */
 
+	/* How many tables may have been left behind where MMIO ranges went, since they were looked for. */
+	_Atomic uint64_t gone_tables;
+
 	_Atomic enum dirty_by dirty_by; /* of this VM; it goes over to protection at most once (rule 13) */
 	_Atomic bool flags_on;          /* some range is logged by flags or PML: CPUs set accessed and dirty flags */
 
@@ -72,14 +75,45 @@ struct tl_vm {
 	struct tl_stats past;
 };
 
-enum { VM_DEFAULT_EPT_PAGES = 65536 };
+enum { VM_DEFAULT_EPT_PAGES = 65536, VM_MOST_GONE_TABLES = 256 };
+
+/* There may be more of them than may be: has also vCPUs that are outside look, by a flush number. */
+COLD void vm_too_many_gone(struct tl_vm *vm);
+
+/*
+ * Notes that an MMIO range of `size` bytes goes. Precondition: the writer lock is held, and the publication comes after
+ * it.
+ */
+ALWAYS_INLINE void vm_note_gone(struct tl_vm *vm, uint64_t size)
+{
+	/* Tables of 2 MiB, as many again for all those above them, and two more at the ends for each of three levels.
+	 */
+	uint64_t tables = atomic_load_explicit(&vm->gone_tables, memory_order_relaxed) + (size >> 20) + 6;
+
+	/* relaxed: who sees the round of the publication sees it. */
+	atomic_store_explicit(&vm->gone_tables, tables, memory_order_relaxed);
+	if (unlikely(tables >= VM_MOST_GONE_TABLES))
+		vm_too_many_gone(vm);
+}
+
+/* Whether a vCPU should call vm_collect_gone(). */
+ALWAYS_INLINE bool vm_has_gone_tables(const struct tl_vm *vm)
+{
+	return atomic_load_explicit(&vm->gone_tables, memory_order_relaxed) >= VM_MOST_GONE_TABLES;
+}
+
+/*
+ * Begins to unlink the tables that only MMIO ranges needed that are gone; `self` completes it before its next entry.
+ * Without memory for that it is for the next vCPU to do. Context: a vCPU between two guests.
+ */
+COLD void vm_collect_gone(struct tl_vm *vm, struct grace_reader *self);
 
 void vm_lock(struct tl_vm *vm);
 void vm_unlock(struct tl_vm *vm);
 
 /*
  * A reader's walk is safe by its round. Everybody else keeps tables from being unlinked under his walk by this lock,
- * as does who unlinks them. Not taken together with the writer lock.
+ * as does who unlinks them. The writer lock may be taken under it, and not the other way round.
  */
 void vm_lock_tables(struct tl_vm *vm);
 void vm_unlock_tables(struct tl_vm *vm);

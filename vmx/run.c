@@ -50,6 +50,8 @@ enum vcpu_action vcpu_attention(struct tl_vcpu *vcpu)
 
 	/* Before anything is announced, also by a commit that waits (rule 13). */
 	pml_drain(vcpu);
+	if (unlikely(vm_has_gone_tables(vcpu->vm)))
+		vm_collect_gone(vcpu->vm, reader);
 	/* Commits of our callbacks first (correction 1); a kick ends their waiting, and the next run resumes it. */
 	complete = map_complete_pending(reader);
 	grace_announce(reader);

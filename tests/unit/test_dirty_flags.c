@@ -107,6 +107,46 @@ static void a_fetch_on_the_way_to_protection(void **context)
 	grace_reader_remove(&reader);
 }
 
+static struct grace_reader runner;
+
+/* The vCPU on CPU 1, kicked: it writes where the range has come to, and goes on. */
+static void write_and_announce(unsigned cpu)
+{
+	unsigned here = hosted_cpu;
+
+	hosted_cpu = cpu;
+	guest_write(GIB + 3 * PAGE_SIZE);
+	grace_announce(&runner);
+	hosted_cpu = here;
+}
+
+/* A large leaf could map the place by now, but the small one's flag is the only note of a write. */
+static void tables_of_a_log_stay(void **context)
+{
+	tl_range_id id = start_log(0, MIB2);
+	size_t count;
+
+	(void)context;
+	runner = (struct grace_reader){.entry_round = 0};
+	grace_reader_add(&runner, vm);
+	reader_enter(&runner, 1);
+	hosted_cpu = 1;
+	flush_write_tlb(vm);
+	hosted_cpu = 0;
+	hosted.on_kick = write_and_announce;
+	assert_int_equal(range_move(id, GIB), TL_OK);
+	assert_int_equal(walk_to(GIB + 3 * PAGE_SIZE).level, 1);
+	/* Nor are they given up when the VM has too many. */
+	assert_int_equal(tl_vm_trim(vm), TL_OK);
+	hosted.on_kick = NULL;
+	reader_leave(&runner, 1);
+	assert_int_equal(tl_dirty_fetch(vm, id, fetched, &count), TL_OK);
+	assert_int_equal(count, 1);
+	assert_true(is_fetched(3));
+	assert_true(dirty_is_logged(vm, GIB + MIB2 - 1, GIB + MIB2) && !dirty_is_logged(vm, 0, GIB - 1));
+	grace_reader_remove(&runner);
+}
+
 static void without_memory_flags_are_kept(void **context)
 {
 	struct grace_reader reader = {.entry_round = 0};
@@ -131,6 +171,8 @@ int main(void)
 		BY_PML(goes_over_to_protection),
 		BY_FLAGS(a_fetch_on_the_way_to_protection),
 		BY_PML(a_fetch_on_the_way_to_protection),
+		BY_FLAGS(tables_of_a_log_stay),
+		BY_PML(tables_of_a_log_stay),
 		BY_FLAGS(without_memory_flags_are_kept),
 	};
 
