@@ -194,6 +194,26 @@ void dirty_ended(struct tl_vm *vm)
 	vm_unlock(vm);
 }
 
+void dirty_mark_span(struct tl_vm *vm, gpa_t first, gpa_t last)
+{
+	const struct map *map;
+
+	if (!atomic_load_explicit(&vm->flags_on, memory_order_relaxed))
+		return;
+	vm_lock(vm);
+	map = atomic_load_explicit(&vm->map, memory_order_relaxed);
+	for (uint32_t id = MAP_FIRST_ID; id < map->nr_slots; id++) {
+		const struct map_range *range = &map->ranges[id];
+
+		if (!dirty_log(range))
+			continue;
+		for (gpa_t gpa = range->start > first ? range->start : first; gpa <= last && gpa <= range->last;
+		     gpa += PAGE_SIZE)
+			dirty_mark(range->log, gpa - range->start);
+	}
+	vm_unlock(vm);
+}
+
 bool dirty_is_logged(struct tl_vm *vm, gpa_t first, gpa_t last)
 {
 	const struct map *map;

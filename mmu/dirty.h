@@ -41,6 +41,12 @@ void dirty_begin(struct tl_vm *vm, gpa_t first, gpa_t last);
 void dirty_ended(struct tl_vm *vm);
 
 /*
+ * What is present in [first, last] is zapped for a range that has gone, and a logged range may have come there since:
+ * its pages are marked, written or not, since their flags go. Context: no lock held.
+ */
+void dirty_mark_span(struct tl_vm *vm, gpa_t first, gpa_t last);
+
+/*
  * Whether CPUs may set flags of pages in [first, last]. Stays so as long as the table lock is held, which is a
  * precondition.
  */

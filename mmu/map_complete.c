@@ -85,6 +85,7 @@ static void clear_step(struct tl_edit *edit, const struct edit_step *step)
 		vm_lock_tables(edit->vm);
 		ept_zap_present(edit->vm, step->gone_first, step->gone_last);
 		vm_unlock_tables(edit->vm);
+		dirty_mark_span(edit->vm, step->gone_first, step->gone_last);
 	}
 	if (step->new_first <= step->new_last)
 		collect(edit, step->new_first, step->new_last);

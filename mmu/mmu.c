@@ -119,13 +119,18 @@ static enum mmu_fault map_memory(struct tl_vm *vm, const struct map_range *range
 {
 	unsigned level = access == MMU_FETCH && !mmu_cpu.large_executable ? 1 : leaf_level(range, gpa, walk);
 	gpa_t first = gpa & ~(EPT_SPAN(level) - 1);
+	ept_entry_t entry;
 
 	if (access == MMU_WRITE && unlikely(dirty_log(range)))
 		return map_logged(vm, range, gpa, walk);
 	if (allows(walk->entry, access))
 		/* Closed for a log that has ended: the way is opened, and then the page. */
 		return access == MMU_WRITE && ept_open(vm, gpa) != EPT_WAS_OPEN ? MMU_MAPPED : MMU_SPURIOUS;
-	switch (ept_install(vm, gpa, walk, level, leaf_of(vm, range, first, level))) {
+	entry = leaf_of(vm, range, first, level);
+	/* A page that is given another right stays as dirty as it is. */
+	if (unlikely(dirty_log(range)) && walk->level == 1 && ept_is_present(walk->entry))
+		entry |= walk->entry & EPT_DIRTY;
+	switch (ept_install(vm, gpa, walk, level, entry)) {
 	case EPT_NO_MEMORY:
 		return MMU_NO_MEMORY;
 	default:

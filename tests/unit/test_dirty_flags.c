@@ -147,6 +147,45 @@ static void tables_of_a_log_stay(void **context)
 	grace_reader_remove(&runner);
 }
 
+/* A page that was written and is then executed, where that needs a right of its own, is still written. */
+static void another_right_keeps_the_flag(void **context)
+{
+	tl_range_id id;
+	size_t count;
+
+	(void)context;
+	mmu_cpu.large_executable = false;
+	id = start_log(0, MIB2);
+	fault(0, MMU_READ);
+	guest_write(3 * PAGE_SIZE);
+	guest_write(4 * PAGE_SIZE); /* a part of what was split, which must not be executed */
+	assert_int_equal(fault(4 * PAGE_SIZE, MMU_FETCH), MMU_MAPPED);
+	assert_int_equal(tl_dirty_fetch(vm, id, fetched, &count), TL_OK);
+	assert_int_equal(count, 2);
+	assert_true(is_fetched(4));
+}
+
+/* Memory that went is zapped late, when a logged range is there already: none of its writes is lost. */
+static void a_late_zap_marks_what_it_takes(void **context)
+{
+	tl_range_id gone = range_add(ram_range(GIB, MIB2)), id = start_log(0, MIB2);
+	size_t count;
+
+	(void)context;
+	runner = (struct grace_reader){.entry_round = 0};
+	grace_reader_add(&runner, vm);
+	reader_enter(&runner, 0);
+	assert_int_equal(range_remove(gone), TL_PENDING);
+	assert_int_equal(range_move(id, GIB), TL_PENDING);
+	guest_write(GIB + 3 * PAGE_SIZE);
+	assert_true(map_complete_pending(&runner));
+	reader_leave(&runner, 0);
+	flush_write_tlb(vm);
+	assert_int_equal(tl_dirty_fetch(vm, id, fetched, &count), TL_OK);
+	assert_true(is_fetched(3));
+	grace_reader_remove(&runner);
+}
+
 static void without_memory_flags_are_kept(void **context)
 {
 	struct grace_reader reader = {.entry_round = 0};
@@ -173,6 +212,10 @@ int main(void)
 		BY_PML(a_fetch_on_the_way_to_protection),
 		BY_FLAGS(tables_of_a_log_stay),
 		BY_PML(tables_of_a_log_stay),
+		BY_FLAGS(another_right_keeps_the_flag),
+		BY_PML(another_right_keeps_the_flag),
+		BY_FLAGS(a_late_zap_marks_what_it_takes),
+		BY_PML(a_late_zap_marks_what_it_takes),
 		BY_FLAGS(without_memory_flags_are_kept),
 	};
 
