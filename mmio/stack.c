@@ -14,6 +14,10 @@ enum { VECTOR_GP = 13 };
 #define RFLAGS_FROM_STACK 0x247fd5ull /* ID AC NT IOPL OF DF IF TF SF ZF AF PF CF: what POPF may change */
 #define RFLAGS_IOPL_BITS  BITS(13, 12)
 #define RFLAGS_IF         BIT(9)
+#define RFLAGS_TF         BIT(8)
+#define RFLAGS_VIF        BIT(19)
+#define RFLAGS_VIP        BIT(20)
+#define CR4_VME           BIT(0)
 
 /* The width of the stack pointer: 2, 4 or 8 bytes. */
 static unsigned stack_size(const struct mmio_cpu *cpu)
@@ -117,11 +121,25 @@ static unsigned pushed(const struct insn *insn)
 	return insn->op == INSN_JMP ? 0 : insn->operand_size;
 }
 
-/* Virtual-8086 mode lets PUSHF and POPF through only with IOPL 3. */
+/* Virtual-8086 mode lets PUSHF and POPF through only with IOPL 3, */
+static bool flags_are_sensitive(const struct mmio_cpu *cpu)
+{
+	return cpu->rflags & RFLAGS_VM && RFLAGS_IOPL(cpu->rflags) < 3;
+}
+
+/* or of 16 bits with CR4.VME: then VIF stands in the place of IF. SDM vol. 3, 21.3. */
 static bool flags_are_forbidden(const struct insn *insn, const struct mmio_cpu *cpu)
 {
-	return (insn->op == INSN_PUSHF || insn->op == INSN_POPF) && cpu->rflags & RFLAGS_VM &&
-	       RFLAGS_IOPL(cpu->rflags) < 3;
+	return (insn->op == INSN_PUSHF || insn->op == INSN_POPF) && flags_are_sensitive(cpu) &&
+	       !(cpu->paging.cr4 & CR4_VME && insn->operand_size == 2);
+}
+
+static uint64_t pushed_flags(const struct mmio_cpu *cpu)
+{
+	if (!flags_are_sensitive(cpu))
+		return cpu->rflags & RFLAGS_TO_STACK;
+	return (cpu->rflags & RFLAGS_TO_STACK & ~(uint64_t)RFLAGS_IF) | RFLAGS_IOPL_BITS |
+	       (cpu->rflags & RFLAGS_VIF ? RFLAGS_IF : 0);
 }
 
 enum mmio_progress stack_plan(struct mmio_operation *op, const struct mmio_cpu *cpu, const struct mmio_environment *env)
@@ -204,7 +222,7 @@ static uint64_t pushed_value(const struct mmio_operation *op, const struct mmio_
 	if (insn->op == INSN_CALL)
 		return mmio_next_rip(cpu, insn);
 	if (insn->op == INSN_PUSHF)
-		return cpu->rflags & RFLAGS_TO_STACK;
+		return pushed_flags(cpu);
 	switch (insn->source) {
 	case SOURCE_MEMORY:
 		return read_value(op, 0, 0);
@@ -234,17 +252,32 @@ static enum mmio_progress push(struct mmio_operation *op, struct mmio_cpu *cpu, 
 	return insn->op == INSN_CALL || insn->op == INSN_JMP ? branch(op, cpu, target) : MMIO_DONE;
 }
 
+/* With CR4.VME. What would interrupt at once is the monitor's. */
+static enum mmio_progress pop_virtual_flags(struct mmio_operation *op, struct mmio_cpu *cpu, uint64_t value)
+{
+	uint64_t may_change = RFLAGS_FROM_STACK & insn_mask[2] & ~(RFLAGS_IOPL_BITS | RFLAGS_IF);
+
+	if (value & RFLAGS_TF || (value & RFLAGS_IF && cpu->rflags & RFLAGS_VIP))
+		return mmio_raise_error(op, VECTOR_GP, 0);
+	cpu->rflags = (cpu->rflags & ~(may_change | RFLAGS_VIF)) | (value & may_change) |
+		      (value & RFLAGS_IF ? RFLAGS_VIF : 0);
+	return MMIO_DONE;
+}
+
 /* POPF: IOPL changes only at CPL 0, IF only up to IOPL. */
-static void pop_flags(struct mmio_cpu *cpu, uint64_t value, unsigned size)
+static enum mmio_progress pop_flags(struct mmio_operation *op, struct mmio_cpu *cpu, uint64_t value, unsigned size)
 {
 	bool protected = cpu->paging.cr0 & CR0_PE && !(cpu->rflags & RFLAGS_VM);
 	uint64_t may_change = RFLAGS_FROM_STACK & insn_mask[size];
 
+	if (flags_are_sensitive(cpu))
+		return pop_virtual_flags(op, cpu, value);
 	if (cpu->rflags & RFLAGS_VM || (protected && cpu->paging.cpl != 0))
 		may_change &= ~RFLAGS_IOPL_BITS;
 	if (protected && cpu->paging.cpl > RFLAGS_IOPL(cpu->rflags))
 		may_change &= ~RFLAGS_IF;
 	cpu->rflags = (cpu->rflags & ~may_change) | (value & may_change);
+	return MMIO_DONE;
 }
 
 static void pop_all(const struct mmio_operation *op, struct mmio_cpu *cpu)
@@ -285,8 +318,7 @@ static enum mmio_progress pop(struct mmio_operation *op, struct mmio_cpu *cpu, c
 		pop_all(op, cpu);
 		return MMIO_DONE;
 	case INSN_POPF:
-		pop_flags(cpu, read_value(op, 0, 0), insn->operand_size);
-		return MMIO_DONE;
+		return pop_flags(op, cpu, read_value(op, 0, 0), insn->operand_size);
 	case INSN_RET:
 		return branch(op, cpu, read_value(op, 0, 0));
 	case INSN_LEAVE:

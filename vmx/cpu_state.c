@@ -47,6 +47,8 @@ void cpu_state_load(struct tl_vcpu *vcpu, uint64_t rip, uint64_t cs_access, unsi
 	cpu->changed = 0;
 	vcpu_paging(vcpu, &cpu->paging);
 	cpu->paging.cr0 = cr_read_cr0(); /* with the guest's own bits: AM */
+	if (unlikely(cpu->rflags & RFLAGS_VM))
+		cpu->paging.cr4 = cr_read_cr4(); /* the same: VME */
 	/* 64-bit code has no limits, and bases in FS and GS only. */
 	if (cpu->code_bits != 64 || parts & CPU_SEGMENTS) {
 		for (unsigned i = 0; i <= TL_GS; i++)

@@ -11,9 +11,9 @@ enum { FLAG_IF = 1 << 9, FLAG_RF = 1 << 16, FLAG_VM = 1 << 17, FLAG_AC = 1 << 18
 
 static const uint8_t push_memory[15] = {0xff, 0x33}, pop_memory[15] = {0x8f, 0x03}, call_memory[15] = {0xff, 0x13},
 		     jmp_memory[15] = {0xff, 0x23}, ret[15] = {0xc3}, ret_8[15] = {0xc2, 8, 0}, pushf[15] = {0x9c},
-		     popf[15] = {0x9d}, popf_16[15] = {0x66, 0x9d}, leave[15] = {0xc9}, push_imm[15] = {0x6a, 0x80},
-		     push_rcx[15] = {0x51}, pop_rcx[15] = {0x59}, pop_rsp[15] = {0x5c}, push_fs[15] = {0x0f, 0xa0},
-		     pop_sp_relative[15] = {0x8f, 0x44, 0x24, 0x08}, /* POP [RSP+8] */
+		     popf[15] = {0x9d}, popf_16[15] = {0x66, 0x9d}, pushf_16[15] = {0x66, 0x9c}, leave[15] = {0xc9},
+		     push_imm[15] = {0x6a, 0x80}, push_rcx[15] = {0x51}, pop_rcx[15] = {0x59}, pop_rsp[15] = {0x5c},
+		     push_fs[15] = {0x0f, 0xa0}, pop_sp_relative[15] = {0x8f, 0x44, 0x24, 0x08}, /* POP [RSP+8] */
 	pusha[15] = {0x60}, popa[15] = {0x61}, enter_4_0[15] = {0xc8, 4, 0, 0}, enter_31[15] = {0xc8, 0, 0, 31},
 		     call_rcx[15] = {0xff, 0xd1}, call_near[15] = {0xe8, 0x10, 0, 0, 0};
 
@@ -219,6 +219,41 @@ static void flags_are_pushed(void **context)
 	assert_int_equal(engine_get(STACK_AT - 4, 4), IOPL_3 | 2);
 }
 
+/* SDM vol. 2, PUSHF and POPF, of 16 bits in virtual-8086 mode with CR4.VME and an IOPL below 3. */
+static void flags_are_virtual(void **context)
+{
+	enum { FLAG_TF = 1 << 8, FLAG_VIF = 1 << 19, FLAG_VIP = 1 << 20 };
+
+	(void)context;
+	for (unsigned bits = 0; bits < 64; bits++) {
+		uint64_t iopl = (uint64_t)(bits & 3) << 12, value = bits & 32 ? 0xffff : 0x0002;
+		uint64_t start = FLAG_VM | 2 | (iopl == IOPL_3 ? 0 : iopl) | (bits & 4 ? FLAG_VIF : 0) |
+				 (bits & 8 ? FLAG_IF : 0) | (bits & 16 ? FLAG_VIP : 0);
+		uint64_t kept = start & (FLAG_VM | IOPL_3 | FLAG_IF | FLAG_VIP);
+
+		engine_in_32();
+		guest.cpu.paging.cpl = 3;
+		guest.cpu.paging.cr4 |= 1;
+		guest.cpu.rflags = start;
+		expect_done(pushf_16);
+		assert_int_equal(engine_get(STACK_AT - 2, 2), 2 | IOPL_3 | (bits & 4 ? FLAG_IF : 0));
+		assert_int_equal(guest.cpu.rflags, start);
+		expect_fault(pushf, GP, 0);
+		expect_fault(popf, GP, 0);
+		engine_put(DATA_AT, value & ~(uint64_t)FLAG_TF, 2);
+		stack_at(DATA_AT);
+		if (value & FLAG_IF && start & FLAG_VIP) {
+			expect_fault(popf_16, GP, 0);
+			continue;
+		}
+		expect_done(popf_16);
+		assert_int_equal(guest.cpu.rflags, kept | 2 | (value & 0x4cd5) | (value & FLAG_IF ? FLAG_VIF : 0));
+		engine_put(DATA_AT, FLAG_TF, 2);
+		stack_at(DATA_AT);
+		expect_fault(popf_16, GP, 0);
+	}
+}
+
 /* In 32-bit code with a 16-bit stack SP wraps, and the upper half of ESP stays. */
 static void stacks_of_16_bits(void **context)
 {
@@ -331,6 +366,7 @@ int main(void)
 		cmocka_unit_test_setup(transfers_that_are_refused, engine_reset),
 		cmocka_unit_test_setup(flags_are_popped, engine_reset),
 		cmocka_unit_test_setup(flags_are_pushed, engine_reset),
+		cmocka_unit_test_setup(flags_are_virtual, engine_reset),
 		cmocka_unit_test_setup(stacks_of_16_bits, engine_reset),
 		cmocka_unit_test_setup(all_registers, engine_reset),
 		cmocka_unit_test_setup(frames, engine_reset),
