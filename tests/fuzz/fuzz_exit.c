@@ -287,6 +287,14 @@ void vmx_exit_traced(void)
 {
 }
 
+void vmx_exit_guarded(void)
+{
+}
+
+void vmx_exit_traced_guarded(void)
+{
+}
+
 /* Completes what is for the embedder. False: the guest does not go on. */
 static bool embedder(void)
 {
