@@ -363,6 +363,12 @@ VMX_INLINE void raise_nmi(void)
 	__asm__ volatile("int $2" : : : "memory", "cc");
 }
 
+/* The same for a machine check. */
+VMX_INLINE void raise_machine_check(void)
+{
+	__asm__ volatile("int $18" : : : "memory", "cc");
+}
+
 VMX_INLINE void cpu_halt(void)
 {
 	__asm__ volatile("hlt" : : : "memory");

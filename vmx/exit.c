@@ -112,6 +112,8 @@ static enum vcpu_action exit_window(struct tl_vcpu *vcpu, uint32_t control)
 
 static enum vcpu_action exit_entry_failure(struct tl_vcpu *vcpu, uint32_t reason)
 {
+	if ((reason & EXIT_REASON_BASIC_MASK) == EXIT_REASON_ENTRY_MACHINE_CHECK)
+		raise_machine_check();
 	vmcs_dump();
 	return exit_stop(vcpu, TL_STOP_ENTRY, reason & EXIT_REASON_BASIC_MASK);
 }

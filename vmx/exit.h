@@ -14,7 +14,7 @@
 #define EVENT_INFO_ERROR_CODE BIT(11)
 #define EVENT_INFO_TYPE       BITS(10, 8)
 
-enum { VECTOR_DB = 1, VECTOR_UD = 6, VECTOR_GP = 13, VECTOR_PF = 14, VECTOR_AC = 17 };
+enum { VECTOR_DB = 1, VECTOR_UD = 6, VECTOR_GP = 13, VECTOR_PF = 14, VECTOR_AC = 17, VECTOR_MC = 18 };
 
 /* Called by entry.asm. */
 enum vcpu_action vcpu_exit_fast(struct tl_vcpu *vcpu);

@@ -223,6 +223,10 @@ enum vcpu_action exit_exception(struct tl_vcpu *vcpu)
 		tl_cpu_poll();
 		return vcpu_attention(vcpu);
 	}
+	if (vector == VECTOR_MC) {
+		raise_machine_check();
+		return vcpu_attention(vcpu);
+	}
 	if (vector == VECTOR_DB) {
 		/* What DR6 would have said is in the qualification, and DR6 still holds its old value (28.2.1). */
 		write_dr6(read_dr6() | (vmcs_read(VMCS_EXIT_QUALIFICATION) & 0x600f));

@@ -32,7 +32,8 @@ struct mock_cpu {
 	uint64_t vmcs[MOCK_VMCS_FIELDS];
 	uint64_t cr2, cr4, dr6;
 	uint32_t pkru;
-	unsigned long nr_windows; /* of interrupts */
+	unsigned long nr_windows;                 /* of interrupts */
+	unsigned long nr_nmis, nr_machine_checks; /* handed to the host */
 	/* So often was an instruction executed, by all CPUs that the thread plays. */
 	atomic_ulong nr_vmclears, nr_vmptrlds, nr_invvpids;
 	/* What a test has these instructions do; NULL: nothing, and 0 is what they read. */
@@ -264,6 +265,12 @@ static inline void interrupt_window(void)
 
 static inline void raise_nmi(void)
 {
+	mock_cpu.nr_nmis++;
+}
+
+static inline void raise_machine_check(void)
+{
+	mock_cpu.nr_machine_checks++;
 }
 
 static inline void cpu_halt(void)
