@@ -23,6 +23,7 @@ enum boot_crash {
 	BOOT_CRASH_DATA,  /* executes data */
 	BOOT_CRASH_STACK, /* overflows the stack */
 	BOOT_CRASH_OTHER, /* overflows another processor's stack */
+	BOOT_CRASH_CHECK, /* executes INT 18, a machine check without a cause, which is survived */
 };
 
 /* Where text goes besides the screen; from BOOT_CONSOLE_PORT on it is the first of a UART's eight ports. */

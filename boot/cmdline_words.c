@@ -9,7 +9,7 @@
 #include "boot/libc.h"
 #include "boot/print.h"
 
-static const char *const crash_choices[] = {"ud", "null", "text", "data", "stack", "other", NULL};
+static const char *const crash_choices[] = {"ud", "null", "text", "data", "stack", "other", "check", NULL};
 
 static const char *const console_choices[] = {"none", "com1", "com2", "com3", "com4", "pci", NULL};
 

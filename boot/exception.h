@@ -13,7 +13,8 @@ struct exception_frame {
 
 _Static_assert(sizeof(struct exception_frame) == 22 * 8, "15 registers, 2 words of the stub, 5 of the processor");
 
-/* Prints the exception, the registers and a backtrace, and ends the run: the host has no exception it could survive. */
+/* Prints the exception, the registers and a backtrace, and ends the run: but for some machine checks
+ * (boot/machine_check.h) the host has no exception it could survive. */
 _Noreturn void exception_handle(const struct exception_frame *frame);
 
 #endif

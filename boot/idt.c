@@ -29,6 +29,7 @@ extern const uint64_t idt_exceptions[EXCEPTIONS];
 void idt_nmi(void);
 void idt_interrupt(void);
 void idt_kick(void);
+void idt_machine_check(void);
 
 uint64_t idt_nmis, idt_interrupts;
 
@@ -65,7 +66,7 @@ void idt_init(void)
 	/* Those that may come while the stack in use is not to be trusted. */
 	idt_set(VECTOR_NMI, (uintptr_t)idt_nmi, HOST_STACK_NMI);
 	idt_set(VECTOR_DOUBLE_FAULT, idt_exceptions[VECTOR_DOUBLE_FAULT], HOST_STACK_DOUBLE_FAULT);
-	idt_set(VECTOR_MACHINE_CHECK, idt_exceptions[VECTOR_MACHINE_CHECK], HOST_STACK_MACHINE_CHECK);
+	idt_set(VECTOR_MACHINE_CHECK, (uintptr_t)idt_machine_check, HOST_STACK_MACHINE_CHECK);
 	idt_set(IDT_VECTOR_KICK, (uintptr_t)idt_kick, HOST_STACK_BOOT);
 	pic_silence();
 	idt_load();

@@ -38,6 +38,9 @@ void selfcheck_crash(enum boot_crash crash)
 	case BOOT_CRASH_NONE:
 	case BOOT_CRASH_OTHER:
 		return;
+	case BOOT_CRASH_CHECK:
+		__asm__ volatile("int $18" : : : "memory", "cc");
+		return;
 	case BOOT_CRASH_UD:
 		__asm__ volatile("ud2");
 		break;

@@ -325,16 +325,17 @@ exception_ %+ vector:
 %assign vector vector + 1
 %endrep
 
-global idt_nmi, idt_interrupt, idt_kick
-extern idt_nmis, idt_interrupts, apic_end_interrupt
+global idt_nmi, idt_interrupt, idt_kick, idt_machine_check
+extern idt_nmis, idt_interrupts, apic_end_interrupt, machine_check_survived
 
 ; An NMI is a part of a kick (boot/smp.c) or somebody's watchdog: having left the guest is all that it had to do.
 idt_nmi:
 	lock inc qword [idt_nmis]
 	iretq
 
-; Another CPU's kick: likewise, but the local APIC has to be told.
-idt_kick:
+; What a C function may change, around the call of one. The processor has aligned the stack by 16 and pushed 5 words (SDM
+; vol. 3, 6.14.2), and these are 9.
+%macro CALL_C 1
 	push rax
 	push rcx
 	push rdx
@@ -345,8 +346,9 @@ idt_kick:
 	push r10
 	push r11
 	cld
-	; The processor has aligned the stack by 16 and pushed 5 words (SDM vol. 3, 6.14.2), and these are 9.
-	call apic_end_interrupt
+	call %1
+%endmacro
+%macro LOAD_CHANGED 0
 	pop r11
 	pop r10
 	pop r9
@@ -356,6 +358,20 @@ idt_kick:
 	pop rdx
 	pop rcx
 	pop rax
+%endmacro
+
+; Another CPU's kick: as an NMI, but the local APIC has to be told.
+idt_kick:
+	CALL_C apic_end_interrupt
+	LOAD_CHANGED
+	iretq
+
+; A machine check that is not survived is an exception like others.
+idt_machine_check:
+	CALL_C machine_check_survived
+	test al, al
+	LOAD_CHANGED
+	jz exception_18
 	iretq
 
 ; The PIC is masked and nothing else is programmed to interrupt: what comes is spurious.

@@ -147,7 +147,8 @@ static void reads_choices_in_order(void **context)
 		enum boot_crash crash;
 	} rows[] = {{"crash=ud", BOOT_CRASH_UD},       {"crash=null", BOOT_CRASH_NULL},
 		    {"crash=text", BOOT_CRASH_TEXT},   {"crash=data", BOOT_CRASH_DATA},
-		    {"crash=stack", BOOT_CRASH_STACK}, {"crash=other", BOOT_CRASH_OTHER}};
+		    {"crash=stack", BOOT_CRASH_STACK}, {"crash=other", BOOT_CRASH_OTHER},
+		    {"crash=check", BOOT_CRASH_CHECK}};
 
 	(void)context;
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
