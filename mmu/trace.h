@@ -48,22 +48,22 @@ ALWAYS_INLINE bool trace_leaves_out(gpa_t gpa)
 	       unlikely(gpa > atomic_load_explicit(&trace_last, memory_order_relaxed));
 }
 
-/*
- * Whether the next record of `cpu`, the calling one, can be written without a look at the ring; otherwise whether there
- * is room for it, which is counted where there is none. `reader`: that the CPU runs, or NULL. Context: interrupts off,
- * or a CPU whose interrupts trace nothing.
- */
+/* Whether the next record of `cpu`, the calling one, can be written without a look at the ring. */
 ALWAYS_INLINE bool trace_is_ready(unsigned cpu)
 {
 	return likely(trace_rings[cpu].next != trace_rings[cpu].stop);
 }
+
+/*
+ * Looks, and makes it ready; false: there is no room, which is counted. `reader`: that the CPU runs, or NULL. Context:
+ * interrupts off, or a CPU whose interrupts trace nothing.
+ */
 COLD bool trace_make_ready(unsigned cpu, struct grace_reader *reader);
 
 /* Writes and publishes a record. tsc and vcpu of `what` are filled in. Precondition: the ring is ready. */
 ALWAYS_INLINE void trace_write(unsigned cpu, unsigned vcpu, struct tl_trace_record what)
 {
 	struct trace_ring *ring = &trace_rings[cpu];
-
 	struct tl_trace_record *record = ring->next++;
 
 	record->tsc = __builtin_ia32_rdtsc();
