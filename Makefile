@@ -321,7 +321,7 @@ help:
 #:   test-model   spin searches the model of the orderings, tests/model, exhaustively
 #:   test-fuzz    the fuzz targets on the corpus in tests/fuzz/corpus/ and on a fixed number of mutants of it
 #:   test-system  the system tests alone (the image in Bochs and in QEMU)
-#:   bench        measures exits in Bochs: a table, $(B)/bench.json and bench.md; with KVM=1 also those of a real KVM there,
+#:   bench        measures exits in Bochs: a table, a chart, $(B)/bench.json; with KVM=1 also those of a real KVM there,
 #:                with NESTED=0 none as a guest of that KVM
 #:   coverage     lines and branches that the unit tests and the fuzz corpus reach: a table, $(B)/coverage.txt, .json
 #:   fuzz         libFuzzer on each target, FUZZ_SECONDS in all (3600); tools/fuzz keeps the corpus

@@ -46,7 +46,7 @@ struct platform_vcpu {
 	enum abi_yield yield;
 	bool limited;            /* its time is */
 	unsigned ran_on;         /* the number of a CPU */
-	unsigned leaves;         /* the CPU that it must not run on next, and 1; 0: any will do */
+	unsigned leaves;         /* the CPU that it must not run on until it yields again, and 1; 0: any */
 	uint64_t left, slice;    /* ticks: of all its time, of its turn */
 	struct rider *unsettled; /* a rider that a callback of it has moved, and where to */
 	uint64_t unsettled_at, ride_status;

@@ -35,7 +35,6 @@ static struct platform_vcpu *take_next(struct platform *platform, struct platfor
 		if (!take(vcpu, cpu))
 			continue;
 		cpu->turn = vcpu->index + 1;
-		vcpu->leaves = 0;
 		return vcpu;
 	}
 	return NULL;
@@ -146,7 +145,7 @@ uint64_t schedule_yield(struct platform_vcpu *vcpu, uint64_t how)
 		return HC_FAILED;
 	vcpu->yields = true;
 	vcpu->yield = (enum abi_yield)how;
-	if (how != YIELD_TURN && vcpu->platform->nr_cpus > 1)
-		vcpu->leaves = vcpu->ran_on + 1;
+	/* For as long as the guest does not yield again: a slice may end before it has run at all. */
+	vcpu->leaves = how != YIELD_TURN && vcpu->platform->nr_cpus > 1 ? vcpu->ran_on + 1 : 0;
 	return vcpu->ran_on;
 }
