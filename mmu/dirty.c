@@ -75,22 +75,65 @@ static size_t take(_Atomic uint64_t *log, uint64_t *pages, uint64_t nr_pages)
 	return count;
 }
 
+/* Marks the page of a logged range that is behind `entry`, if there is one. */
+static bool mark_behind(const struct map_range *range, ept_entry_t entry)
+{
+	uint64_t offset;
+
+	if (!dirty_log(range))
+		return false;
+	offset = (entry & EPT_ADDRESS) - host_to_phys(range->host);
+	if (offset > range->last - range->start)
+		return false;
+	dirty_mark(range->log, offset);
+	return true;
+}
+
 void dirty_note(struct tl_vm *vm, gpa_t gpa)
 {
 	/* acquire: rule 2. */
 	const struct map *map = atomic_load_explicit(&vm->map, memory_order_acquire);
-	const struct map_range *range = map_find(map, gpa);
+	ept_entry_t entry = ept_open_page(vm, gpa);
 
-	/* The flag decides: since the CPU wrote the record the page may have been fetched, or another be there. */
-	if (dirty_log(range) && ept_is_dirty(vm, gpa))
-		dirty_mark(range->log, gpa - range->start);
+	/*
+	 * The flag decides: since the CPU wrote the record the page may have been fetched. If the page is no longer
+	 * the range's that is there now, who takes the entry away marks it.
+	 */
+	if (entry & EPT_DIRTY)
+		mark_behind(map_find(map, gpa), entry);
+}
+
+/* Larger leaves of a logged range are not written through: theirs are set beforehand. */
+static bool says_written(const struct tl_vm *vm, ept_entry_t entry)
+{
+	return entry & EPT_DIRTY && entry & EPT_WRITE && !(entry & EPT_LARGE) &&
+	       atomic_load_explicit(&vm->flags_on, memory_order_relaxed);
+}
+
+void dirty_replace(const struct tl_vm *vm, const struct map *map, ept_entry_t entry)
+{
+	if (likely(!says_written(vm, entry)))
+		return;
+	for (uint32_t id = MAP_FIRST_ID; id < map->nr_slots; id++)
+		if (mark_behind(&map->ranges[id], entry))
+			return;
+}
+
+void dirty_zap(struct tl_vm *vm, ept_entry_t entry)
+{
+	if (likely(!says_written(vm, entry)))
+		return;
+	vm_lock(vm);
+	dirty_replace(vm, atomic_load_explicit(&vm->map, memory_order_relaxed), entry);
+	vm_unlock(vm);
 }
 
 static void harvest(struct tl_vm *vm, const struct map_range *range, ept_entry_t keep)
 {
 	ept_harvest(vm, &(struct ept_harvest){.first = range->start,
 					      .last = range->last,
-					      .start = range->start,
+					      .host = host_to_phys(range->host),
+					      .size = range->last - range->start + 1,
 					      .log = range->log,
 					      .keep = keep});
 }
@@ -194,42 +237,19 @@ void dirty_ended(struct tl_vm *vm)
 	vm_unlock(vm);
 }
 
-void dirty_mark_span(struct tl_vm *vm, gpa_t first, gpa_t last)
-{
-	const struct map *map;
-
-	if (!atomic_load_explicit(&vm->flags_on, memory_order_relaxed))
-		return;
-	vm_lock(vm);
-	map = atomic_load_explicit(&vm->map, memory_order_relaxed);
-	for (uint32_t id = MAP_FIRST_ID; id < map->nr_slots; id++) {
-		const struct map_range *range = &map->ranges[id];
-
-		if (!dirty_log(range))
-			continue;
-		for (gpa_t gpa = range->start > first ? range->start : first; gpa <= last && gpa <= range->last;
-		     gpa += PAGE_SIZE)
-			dirty_mark(range->log, gpa - range->start);
-	}
-	vm_unlock(vm);
-}
-
 bool dirty_is_logged(struct tl_vm *vm, gpa_t first, gpa_t last)
 {
-	const struct map *map;
-	bool logged = false;
+	const struct map *map = atomic_load_explicit(&vm->map, memory_order_relaxed);
 
 	if (!atomic_load_explicit(&vm->flags_on, memory_order_relaxed))
 		return false;
-	vm_lock(vm);
-	map = atomic_load_explicit(&vm->map, memory_order_relaxed);
 	for (uint32_t id = MAP_FIRST_ID; id < map->nr_slots; id++) {
 		const struct map_range *range = &map->ranges[id];
 
-		logged |= dirty_log(range) && range->start <= last && range->last >= first;
+		if (dirty_log(range) && range->start <= last && range->last >= first)
+			return true;
 	}
-	vm_unlock(vm);
-	return logged;
+	return false;
 }
 
 bool dirty_give_up_flags(struct tl_vm *vm, struct grace_reader *self)

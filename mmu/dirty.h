@@ -41,13 +41,16 @@ void dirty_begin(struct tl_vm *vm, gpa_t first, gpa_t last);
 void dirty_ended(struct tl_vm *vm);
 
 /*
- * What is present in [first, last] is zapped for a range that has gone, and a logged range may have come there since:
- * its pages are marked, written or not, since their flags go. Context: no lock held.
+ * `entry` is about to give way to one of another page: if it says that its page was written, marks that in the log of
+ * the range that the page is of, wherever in `map` that range is by now.
  */
-void dirty_mark_span(struct tl_vm *vm, gpa_t first, gpa_t last);
+void dirty_replace(const struct tl_vm *vm, const struct map *map, ept_entry_t entry);
+
+/* The same of one that is zapped, by the map of now. Context: the writer lock is not held. */
+void dirty_zap(struct tl_vm *vm, ept_entry_t entry);
 
 /*
- * Whether CPUs may set flags of pages in [first, last]. Stays so as long as the table lock is held, which is a
+ * Whether CPUs may set flags of pages in [first, last]. Stays so for as long as both locks are held, which is a
  * precondition.
  */
 bool dirty_is_logged(struct tl_vm *vm, gpa_t first, gpa_t last);

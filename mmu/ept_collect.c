@@ -18,16 +18,32 @@ static unsigned last_index(gpa_t base, unsigned level, gpa_t last)
 	return index < EPT_NR_ENTRIES ? (unsigned)index : EPT_NR_ENTRIES - 1;
 }
 
-/* False: there is no room for it. */
-static bool unlink_table(struct tl_vm *vm, ept_slot_t *slot, ept_entry_t entry, unsigned level,
+/*
+ * What comes too late into a table that is unlinked is made again, but not its dirty flag: so nobody publishes a log
+ * between the look whether there is one and the unlinking. False: it stays, or somebody else has changed the slot.
+ */
+static bool take_out(struct tl_vm *vm, ept_slot_t *slot, ept_entry_t *entry, unsigned level, gpa_t first)
+{
+	bool done = false;
+
+	vm_lock(vm);
+	/* acq_rel: what others put there stays readable until it is freed. It fails where flags of the entry change. */
+	while (!done && ept_leads_down(*entry, ept_reserved_address()) &&
+	       !dirty_is_logged(vm, first, first + (EPT_SPAN(level) - 1)))
+		done = atomic_compare_exchange_strong_explicit(slot, entry, 0, memory_order_acq_rel,
+							       memory_order_acquire);
+	vm_unlock(vm);
+	return done;
+}
+
+/* Unlinks the table below the slot, which is of `level` and begins at `first`. False: there is no room for it. */
+static bool unlink_table(struct tl_vm *vm, ept_slot_t *slot, ept_entry_t entry, unsigned level, gpa_t first,
 			 struct ept_garbage *garbage)
 {
 	if (garbage->nr == EPT_GARBAGE_MAX)
 		return false;
-	/* acq_rel: what others put there stays readable until it is freed. It fails where flags of the entry change. */
-	while (!atomic_compare_exchange_strong_explicit(slot, &entry, 0, memory_order_acq_rel, memory_order_acquire))
-		if (!ept_leads_down(entry, ept_reserved_address()))
-			return true;
+	if (!take_out(vm, slot, &entry, level, first))
+		return true;
 	garbage->table[garbage->nr++] = (entry & EPT_ADDRESS) | (level - 1);
 	/* relaxed: a count. */
 	atomic_fetch_add_explicit(&vm->unlinked, ept_count_mmio_below(ept_table_at(entry), level - 1),
@@ -72,10 +88,9 @@ static bool collect_below(struct tl_vm *vm, const struct ept_collect *what, ept_
 		needed = first < what->lowest || last > what->highest || level > what->level;
 		if (needed && level > 2 && !collect_below(vm, what, ept_table_at(entry), level - 1, first, garbage))
 			return false;
-		/* An entry that comes too late is made again, but not its dirty flag. */
-		if (needed && (!is_empty(ept_table_at(entry)) || dirty_is_logged(vm, first, last)))
+		if (needed && !is_empty(ept_table_at(entry)))
 			continue;
-		if (!unlink_table(vm, &table[i], entry, level, garbage))
+		if (!unlink_table(vm, &table[i], entry, level, first, garbage))
 			return false;
 	}
 	return true;
@@ -100,9 +115,7 @@ static bool collect_mmio_below(struct tl_vm *vm, ept_slot_t *table, unsigned lev
 			continue;
 		if (level > 2 && !collect_mmio_below(vm, ept_table_at(entry), level - 1, first, from, to, garbage))
 			return false;
-		if (!is_only_mmio(ept_table_at(entry)) || dirty_is_logged(vm, first, first + (EPT_SPAN(level) - 1)))
-			continue;
-		if (!unlink_table(vm, &table[i], entry, level, garbage)) {
+		if (is_only_mmio(ept_table_at(entry)) && !unlink_table(vm, &table[i], entry, level, first, garbage)) {
 			vm->collect_hand = first;
 			return false;
 		}

@@ -8,14 +8,16 @@ static bool is_open_page(ept_entry_t entry)
 	return ept_is_present(entry) && entry & EPT_WRITE;
 }
 
-/* acq_rel: the mark comes after it, and the flush number, too. The new value, or what made it no open page. */
-static ept_entry_t take_flag(ept_slot_t *slot, ept_entry_t entry, ept_entry_t keep)
+static void harvest_page(ept_slot_t *slot, ept_entry_t entry, const struct ept_harvest *h)
 {
-	while (is_open_page(entry) && entry & ~keep)
-		if (atomic_compare_exchange_weak_explicit(slot, &entry, entry & keep, memory_order_acq_rel,
-							  memory_order_relaxed))
-			break;
-	return entry;
+	while (is_open_page(entry) && entry & ~h->keep && (entry & EPT_ADDRESS) - h->host < h->size)
+		/* acq_rel: the mark comes after it, and the flush number, too. */
+		if (atomic_compare_exchange_weak_explicit(slot, &entry, entry & h->keep, memory_order_acq_rel,
+							  memory_order_relaxed)) {
+			if (entry & EPT_DIRTY)
+				dirty_mark(h->log, (entry & EPT_ADDRESS) - h->host);
+			return;
+		}
 }
 
 static void harvest_below(ept_slot_t *table, unsigned level, gpa_t base, const struct ept_harvest *h)
@@ -30,9 +32,7 @@ static void harvest_below(ept_slot_t *table, unsigned level, gpa_t base, const s
 		if (!(entry & EPT_WRITE))
 			continue;
 		if (level == 1) {
-			entry = take_flag(&table[i], entry, h->keep);
-			if (is_open_page(entry) && entry & EPT_DIRTY)
-				dirty_mark(h->log, gpa - h->start);
+			harvest_page(&table[i], entry, h);
 		} else if (ept_leads_down(entry, ept_reserved_address())) {
 			harvest_below(ept_table_at(entry), level - 1, gpa, h);
 		}
@@ -54,11 +54,11 @@ static ept_slot_t *find_open_page(const struct tl_vm *vm, gpa_t gpa, ept_entry_t
 	return walk.level == 1 && is_open_page(walk.entry) ? walk.slot : NULL;
 }
 
-bool ept_is_dirty(const struct tl_vm *vm, gpa_t gpa)
+ept_entry_t ept_open_page(const struct tl_vm *vm, gpa_t gpa)
 {
 	ept_entry_t entry;
 
-	return find_open_page(vm, gpa, &entry) && entry & EPT_DIRTY;
+	return find_open_page(vm, gpa, &entry) ? entry : 0;
 }
 
 void ept_clean(struct tl_vm *vm, gpa_t gpa)
@@ -66,6 +66,9 @@ void ept_clean(struct tl_vm *vm, gpa_t gpa)
 	ept_entry_t entry;
 	ept_slot_t *slot = find_open_page(vm, gpa, &entry);
 
-	if (slot)
-		take_flag(slot, entry, ~EPT_DIRTY);
+	while (slot && is_open_page(entry) && entry & EPT_DIRTY)
+		/* acq_rel: as above. */
+		if (atomic_compare_exchange_weak_explicit(slot, &entry, entry & ~EPT_DIRTY, memory_order_acq_rel,
+							  memory_order_relaxed))
+			return;
 }

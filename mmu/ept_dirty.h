@@ -10,10 +10,14 @@
 
 #include "mmu/ept_table.h"
 
-/* What to look through, and where to note what was written: bit n of `log` is page n from `start` on. */
+/*
+ * Where to look, for the pages of which memory, and where to note what was written: bit n of `log` is page n from
+ * `host` on. What stands there of other memory is left alone: it is of before a range came, or has come since one went.
+ */
 struct ept_harvest {
 	gpa_t first, last;
-	gpa_t start;
+	hpa_t host;
+	uint64_t size;
 	_Atomic uint64_t *log;
 	ept_entry_t keep; /* the bits of a page's entry that stay: ~EPT_DIRTY; or without EPT_WRITE; or nothing */
 };
@@ -25,8 +29,8 @@ struct ept_harvest {
  */
 void ept_harvest(struct tl_vm *vm, const struct ept_harvest *harvest);
 
-/* Whether the page at `gpa` was written, by its flag. Context: a reader. */
-bool ept_is_dirty(const struct tl_vm *vm, gpa_t gpa);
+/* The entry of the page at `gpa` if the guest may write to it, or 0. Context: a reader. */
+ept_entry_t ept_open_page(const struct tl_vm *vm, gpa_t gpa);
 
 /* Takes the flag of the page at `gpa`. Precondition: the table lock is held. The caller flushes. */
 void ept_clean(struct tl_vm *vm, gpa_t gpa);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "mmu/ept_table.h"
+#include "mmu/dirty.h"
 #include "mmu/hooks.h"
 #include "mmu/trace.h"
 
@@ -126,17 +127,22 @@ static void visit_table(ept_slot_t *table, unsigned level, gpa_t base, gpa_t fir
 
 static bool zap_present(void *context, ept_slot_t *slot, ept_entry_t entry)
 {
-	(void)context;
-	/* By compare: a vCPU may have split the leaf meanwhile, and then it is the parts that have to go (rule 4). */
-	return !ept_is_present(entry) ||
-	       atomic_compare_exchange_strong_explicit(slot, &entry, 0, memory_order_acq_rel, memory_order_relaxed);
+	if (!ept_is_present(entry))
+		return true;
+	/* First the mark: a fetch that finds the flag gone finds it (rule 13). */
+	dirty_zap(context, entry);
+	/*
+	 * By compare: a vCPU may have split the leaf meanwhile, and then it is the parts that have to go (rule 4); or
+	 * the CPU may have set the flag.
+	 */
+	return atomic_compare_exchange_strong_explicit(slot, &entry, 0, memory_order_acq_rel, memory_order_relaxed);
 }
 
 void ept_zap_present(struct tl_vm *vm, gpa_t first, gpa_t last)
 {
 	if (trace_is_on(TL_TRACE_ZAP))
 		trace_numbers(TL_TRACE_ZAP, first, last);
-	visit_table(vm->root, EPT_LEVELS, 0, first, last, zap_present, NULL);
+	visit_table(vm->root, EPT_LEVELS, 0, first, last, zap_present, vm);
 }
 
 static bool zap_mmio(void *context, ept_slot_t *slot, ept_entry_t entry)

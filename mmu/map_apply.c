@@ -210,7 +210,8 @@ static void take_away(const struct map_range *range, struct tl_edit *edit, struc
 	step->gone_first = first;
 	step->gone_last = last;
 	step->gone_log = dirty_log(range);
-	step->gone_start = range->start;
+	step->gone_host = host_to_phys(range->host);
+	step->gone_size = range->last - range->start + 1;
 }
 
 static enum tl_status apply_remove(struct map *map, struct tl_edit *edit, struct edit_step *step)

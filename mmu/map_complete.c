@@ -18,13 +18,12 @@ static unsigned leaf_level(const struct map_range *range)
  * Unlinks the tables that [first, last] does not need, as the map is by now: a table is not needed where one entry
  * could say all that it says. Rule 5's order for it, unlink, flush, and only then something larger, holds for what is
  * present in the end: what a fault puts there before the flush says the same as the table. Only dirty flags are nowhere
- * else, so the tables of a logged range stay; whether it is one is looked at under the lock that a log begins under.
+ * else: the tables of a logged range stay.
  */
 static void collect(struct tl_edit *edit, gpa_t first, gpa_t last)
 {
 	struct ept_collect what = {.first = first, .last = last};
 	const struct map_range *range;
-	bool logged;
 
 	vm_lock_tables(edit->vm);
 	vm_lock(edit->vm);
@@ -32,10 +31,8 @@ static void collect(struct tl_edit *edit, gpa_t first, gpa_t last)
 	range = map_find_extent(atomic_load_explicit(&edit->vm->map, memory_order_relaxed), first, &what.lowest,
 				&what.highest);
 	what.level = map_is_memory(range) ? leaf_level(range) : EPT_LEVELS;
-	logged = dirty_log(range);
 	vm_unlock(edit->vm);
-	if (!logged)
-		edit->cleared &= ept_collect(edit->vm, &what, &edit->garbage);
+	edit->cleared &= ept_collect(edit->vm, &what, &edit->garbage);
 	vm_unlock_tables(edit->vm);
 }
 
@@ -45,7 +42,8 @@ static void take_log(struct tl_edit *edit, const struct edit_step *step)
 	vm_lock_tables(edit->vm);
 	ept_harvest(edit->vm, &(struct ept_harvest){.first = step->gone_first,
 						    .last = step->gone_last,
-						    .start = step->gone_start,
+						    .host = step->gone_host,
+						    .size = step->gone_size,
 						    .log = step->gone_log});
 	vm_unlock_tables(edit->vm);
 	dirty_ended(edit->vm);
@@ -85,7 +83,6 @@ static void clear_step(struct tl_edit *edit, const struct edit_step *step)
 		vm_lock_tables(edit->vm);
 		ept_zap_present(edit->vm, step->gone_first, step->gone_last);
 		vm_unlock_tables(edit->vm);
-		dirty_mark_span(edit->vm, step->gone_first, step->gone_last);
 	}
 	if (step->new_first <= step->new_last)
 		collect(edit, step->new_first, step->new_last);

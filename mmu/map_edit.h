@@ -26,8 +26,10 @@ struct edit_step {
 	 */
 	gpa_t gone_first, gone_last;
 	gpa_t new_first, new_last;
-	_Atomic uint64_t *gone_log; /* NULL, or of the writes to what is gone: page 0 was at gone_start */
-	gpa_t gone_start;
+	/* NULL, or of the writes to what is gone, with what it is behind: page 0 is at gone_host. */
+	_Atomic uint64_t *gone_log;
+	hpa_t gone_host;
+	uint64_t gone_size;
 	void (*release)(void *context);
 	void *context;
 };

@@ -114,8 +114,17 @@ static COLD enum mmu_fault map_logged(struct tl_vm *vm, const struct map_range *
 	return was_open ? MMU_SPURIOUS : MMU_MAPPED;
 }
 
-static enum mmu_fault map_memory(struct tl_vm *vm, const struct map_range *range, gpa_t gpa, enum mmu_access access,
-				 struct ept_walk *walk)
+/* What takes the place of a page: the same one with another right stays as dirty as it is. */
+static ept_entry_t in_place_of(const struct tl_vm *vm, const struct map *map, ept_entry_t old, ept_entry_t entry)
+{
+	if (!((old ^ entry) & EPT_ADDRESS))
+		return old & EPT_WRITE ? entry | (old & EPT_DIRTY) : entry;
+	dirty_replace(vm, map, old);
+	return entry;
+}
+
+static enum mmu_fault map_memory(struct tl_vm *vm, const struct map *map, const struct map_range *range, gpa_t gpa,
+				 enum mmu_access access, struct ept_walk *walk)
 {
 	unsigned level = access == MMU_FETCH && !mmu_cpu.large_executable ? 1 : leaf_level(range, gpa, walk);
 	gpa_t first = gpa & ~(EPT_SPAN(level) - 1);
@@ -127,9 +136,8 @@ static enum mmu_fault map_memory(struct tl_vm *vm, const struct map_range *range
 		/* Closed for a log that has ended: the way is opened, and then the page. */
 		return access == MMU_WRITE && ept_open(vm, gpa) != EPT_WAS_OPEN ? MMU_MAPPED : MMU_SPURIOUS;
 	entry = leaf_of(vm, range, first, level);
-	/* A page that is given another right stays as dirty as it is. */
-	if (unlikely(dirty_log(range)) && walk->level == 1 && ept_is_present(walk->entry))
-		entry |= walk->entry & EPT_DIRTY;
+	if (unlikely(walk->level == 1 && ept_is_present(walk->entry)))
+		entry = in_place_of(vm, map, walk->entry, entry);
 	switch (ept_install(vm, gpa, walk, level, entry)) {
 	case EPT_NO_MEMORY:
 		return MMU_NO_MEMORY;
@@ -183,7 +191,7 @@ enum mmu_fault mmu_fault(struct tl_vm *vm, const struct map *map, gpa_t gpa, enu
 		*range = map_find_extent(map, gpa, &first, &last);
 	}
 	if (map_is_memory(*range))
-		return memory_serves(*range, access) ? map_memory(vm, *range, gpa, access, walk) : MMU_SERVE;
+		return memory_serves(*range, access) ? map_memory(vm, map, *range, gpa, access, walk) : MMU_SERVE;
 	if (!map->stamping)
 		return MMU_SERVE;
 	return mark_mmio_spte(vm, map, gpa, *range, first, last, walk);

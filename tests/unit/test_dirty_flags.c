@@ -182,7 +182,33 @@ static void a_late_zap_marks_what_it_takes(void **context)
 	reader_leave(&runner, 0);
 	flush_write_tlb(vm);
 	assert_int_equal(tl_dirty_fetch(vm, id, fetched, &count), TL_OK);
+	/* And nothing else is in it. */
+	assert_int_equal(count, 1);
 	assert_true(is_fetched(3));
+	grace_reader_remove(&runner);
+}
+
+/* A range that moves by a page, and so onto its own old place: each entry there is of another page than before. */
+static void a_move_onto_itself_reports_what_was_written(void **context)
+{
+	tl_range_id id = start_log(0, MIB2);
+	size_t count;
+
+	(void)context;
+	runner = (struct grace_reader){.entry_round = 0};
+	grace_reader_add(&runner, vm);
+	guest_write(3 * PAGE_SIZE);
+	guest_write(9 * PAGE_SIZE);
+	reader_enter(&runner, 0);
+	assert_int_equal(range_move(id, PAGE_SIZE), TL_PENDING);
+	guest_write(8 * PAGE_SIZE); /* the page that is there by now: 7 */
+	assert_true(map_complete_pending(&runner));
+	reader_leave(&runner, 0);
+	flush_write_tlb(vm);
+	guest_write(21 * PAGE_SIZE);
+	assert_int_equal(tl_dirty_fetch(vm, id, fetched, &count), TL_OK);
+	assert_int_equal(count, 4);
+	assert_true(is_fetched(3) && is_fetched(7) && is_fetched(9) && is_fetched(20));
 	grace_reader_remove(&runner);
 }
 
@@ -216,6 +242,8 @@ int main(void)
 		BY_PML(another_right_keeps_the_flag),
 		BY_FLAGS(a_late_zap_marks_what_it_takes),
 		BY_PML(a_late_zap_marks_what_it_takes),
+		BY_FLAGS(a_move_onto_itself_reports_what_was_written),
+		BY_PML(a_move_onto_itself_reports_what_was_written),
 		BY_FLAGS(without_memory_flags_are_kept),
 	};
 
