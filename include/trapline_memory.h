@@ -43,8 +43,7 @@ enum tl_status tl_dirty_stop(struct tl_vm *vm, tl_range_id id);
 /*
  * Takes which pages were written since the log began or was fetched last: bit n of pages[n / 64] is page n, and *count
  * (which may be NULL) says how many. A write before this call is in it. One that happens meanwhile is in this or in the
- * next, and if it is only in this, then a copy of the page that is made after the return has it. Where a logged range
- * was moved, pages of it that were not written may be reported, too.
+ * next, and if it is only in this, then a copy of the page that is made after the return has it.
  * Errors: TL_NO_RANGE, TL_INVALID_ARGUMENT (not logged), TL_WOULD_WAIT inside a callback. Context: host; one caller at
  * a time for the same range, and no tl_dirty_stop() or change of the range meanwhile.
  */

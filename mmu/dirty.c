@@ -110,21 +110,35 @@ static bool says_written(const struct tl_vm *vm, ept_entry_t entry)
 	       atomic_load_explicit(&vm->flags_on, memory_order_relaxed);
 }
 
-void dirty_replace(const struct tl_vm *vm, const struct map *map, ept_entry_t entry)
+/* The flag is of the page that is behind the entry, whose range may be elsewhere by now. */
+static void mark_anywhere(const struct map *map, ept_entry_t entry)
 {
-	if (likely(!says_written(vm, entry)))
-		return;
 	for (uint32_t id = MAP_FIRST_ID; id < map->nr_slots; id++)
 		if (mark_behind(&map->ranges[id], entry))
 			return;
 }
 
-void dirty_zap(struct tl_vm *vm, ept_entry_t entry)
+void dirty_replace(const struct tl_vm *vm, const struct map *map, ept_entry_t entry)
 {
+	if (unlikely(says_written(vm, entry)))
+		mark_anywhere(map, entry);
+}
+
+void dirty_zap(struct tl_vm *vm, gpa_t gpa, ept_entry_t entry)
+{
+	const struct map_range *range;
+	const struct map *map;
+
 	if (likely(!says_written(vm, entry)))
 		return;
 	vm_lock(vm);
-	dirty_replace(vm, atomic_load_explicit(&vm->map, memory_order_relaxed), entry);
+	map = atomic_load_explicit(&vm->map, memory_order_relaxed);
+	range = map_find(map, gpa);
+	/* Without a log of the range's that is there the flag was set beforehand, whoever else has the same memory. */
+	if (map_is_memory(range) && host_to_phys(range->host + (gpa - range->start)) == (entry & EPT_ADDRESS))
+		mark_behind(range, entry);
+	else
+		mark_anywhere(map, entry);
 	vm_unlock(vm);
 }
 
@@ -232,6 +246,7 @@ void dirty_ended(struct tl_vm *vm)
 {
 	/* Under the lock that a log is published under: dirty_begin() comes after that. */
 	vm_lock(vm);
+	vm->logs_going--;
 	if (!any_log(atomic_load_explicit(&vm->map, memory_order_relaxed)))
 		atomic_store_explicit(&vm->flags_on, false, memory_order_relaxed);
 	vm_unlock(vm);
@@ -243,6 +258,8 @@ bool dirty_is_logged(struct tl_vm *vm, gpa_t first, gpa_t last)
 
 	if (!atomic_load_explicit(&vm->flags_on, memory_order_relaxed))
 		return false;
+	if (vm->logs_going)
+		return true;
 	for (uint32_t id = MAP_FIRST_ID; id < map->nr_slots; id++) {
 		const struct map_range *range = &map->ranges[id];
 

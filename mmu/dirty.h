@@ -37,7 +37,8 @@ void dirty_note(struct tl_vm *vm, gpa_t gpa);
  */
 void dirty_begin(struct tl_vm *vm, gpa_t first, gpa_t last);
 
-/* Logged pages were taken from the map: without logs the CPUs set no flags. Same context and duty. */
+/* A transaction that took logged pages from the map has their flags, too: without logs the CPUs set none. Same context
+ * and duty. */
 void dirty_ended(struct tl_vm *vm);
 
 /*
@@ -46,12 +47,12 @@ void dirty_ended(struct tl_vm *vm);
  */
 void dirty_replace(const struct tl_vm *vm, const struct map *map, ept_entry_t entry);
 
-/* The same of one that is zapped, by the map of now. Context: the writer lock is not held. */
-void dirty_zap(struct tl_vm *vm, ept_entry_t entry);
+/* The same of one at `gpa` that is zapped, by the map of now. Context: the writer lock is not held. */
+void dirty_zap(struct tl_vm *vm, gpa_t gpa, ept_entry_t entry);
 
 /*
- * Whether CPUs may set flags of pages in [first, last]. Stays so for as long as both locks are held, which is a
- * precondition.
+ * Whether a table that stands in [first, last] may hold flags of logged pages: such a range is there now, or somewhere
+ * are pages of one that has gone. Stays so for as long as both locks are held, which is a precondition.
  */
 bool dirty_is_logged(struct tl_vm *vm, gpa_t first, gpa_t last);
 

@@ -8,40 +8,39 @@ static bool is_open_page(ept_entry_t entry)
 	return ept_is_present(entry) && entry & EPT_WRITE;
 }
 
-static void harvest_page(ept_slot_t *slot, ept_entry_t entry, const struct ept_harvest *h)
+static void harvest_page(ept_slot_t *slot, ept_entry_t entry, const struct ept_harvest *h, bool counts)
 {
 	while (is_open_page(entry) && entry & ~h->keep && (entry & EPT_ADDRESS) - h->host < h->size)
 		/* acq_rel: the mark comes after it, and the flush number, too. */
 		if (atomic_compare_exchange_weak_explicit(slot, &entry, entry & h->keep, memory_order_acq_rel,
 							  memory_order_relaxed)) {
-			if (entry & EPT_DIRTY)
+			if (counts && entry & EPT_DIRTY)
 				dirty_mark(h->log, (entry & EPT_ADDRESS) - h->host);
 			return;
 		}
 }
 
-static void harvest_below(ept_slot_t *table, unsigned level, gpa_t base, const struct ept_harvest *h)
+/* `counts`: there is a log, and all pointers on the way to the table are open. */
+static void harvest_below(ept_slot_t *table, unsigned level, gpa_t base, const struct ept_harvest *h, bool counts)
 {
 	unsigned i = h->first > base ? (unsigned)((h->first - base) / EPT_SPAN(level)) : 0;
 
 	for (; i < EPT_NR_ENTRIES && base + i * EPT_SPAN(level) <= h->last; i++) {
 		/* acquire: as in ept_walk(). */
 		ept_entry_t entry = atomic_load_explicit(&table[i], memory_order_acquire);
-		gpa_t gpa = base + i * EPT_SPAN(level);
+		bool open = entry & EPT_WRITE;
 
-		if (!(entry & EPT_WRITE))
-			continue;
-		if (level == 1) {
-			harvest_page(&table[i], entry, h);
-		} else if (ept_leads_down(entry, ept_reserved_address())) {
-			harvest_below(ept_table_at(entry), level - 1, gpa, h);
-		}
+		if (level == 1)
+			harvest_page(&table[i], entry, h, counts);
+		/* Below a closed one there is nothing to take, but what goes goes. */
+		else if (ept_leads_down(entry, ept_reserved_address()) && (open || !h->keep))
+			harvest_below(ept_table_at(entry), level - 1, base + i * EPT_SPAN(level), h, counts && open);
 	}
 }
 
 void ept_harvest(struct tl_vm *vm, const struct ept_harvest *harvest)
 {
-	harvest_below(vm->root, EPT_LEVELS, 0, harvest);
+	harvest_below(vm->root, EPT_LEVELS, 0, harvest, harvest->log != NULL);
 }
 
 /* The entry of an open page, NULL if it is none. */

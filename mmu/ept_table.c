@@ -99,7 +99,7 @@ enum ept_install ept_install(struct tl_vm *vm, gpa_t gpa, struct ept_walk *walk,
 }
 
 /* False: the slot changed meanwhile, and is to be looked at again. */
-typedef bool (*ept_visit_fn)(void *context, ept_slot_t *slot, ept_entry_t entry);
+typedef bool (*ept_visit_fn)(void *context, ept_slot_t *slot, ept_entry_t entry, gpa_t gpa);
 
 /* Visits what is neither empty nor a table and meets [first, last], in the table at `level` that begins at `base`. */
 static void visit_table(ept_slot_t *table, unsigned level, gpa_t base, gpa_t first, gpa_t last, ept_visit_fn visit,
@@ -118,19 +118,19 @@ static void visit_table(ept_slot_t *table, unsigned level, gpa_t base, gpa_t fir
 					    context);
 				break;
 			}
-			if (visit(context, &table[i], entry))
+			if (visit(context, &table[i], entry, base + i * span))
 				break;
 			entry = atomic_load_explicit(&table[i], memory_order_acquire);
 		}
 	}
 }
 
-static bool zap_present(void *context, ept_slot_t *slot, ept_entry_t entry)
+static bool zap_present(void *context, ept_slot_t *slot, ept_entry_t entry, gpa_t gpa)
 {
 	if (!ept_is_present(entry))
 		return true;
 	/* First the mark: a fetch that finds the flag gone finds it (rule 13). */
-	dirty_zap(context, entry);
+	dirty_zap(context, gpa, entry);
 	/*
 	 * By compare: a vCPU may have split the leaf meanwhile, and then it is the parts that have to go (rule 4); or
 	 * the CPU may have set the flag.
@@ -145,10 +145,11 @@ void ept_zap_present(struct tl_vm *vm, gpa_t first, gpa_t last)
 	visit_table(vm->root, EPT_LEVELS, 0, first, last, zap_present, vm);
 }
 
-static bool zap_mmio(void *context, ept_slot_t *slot, ept_entry_t entry)
+static bool zap_mmio(void *context, ept_slot_t *slot, ept_entry_t entry, gpa_t gpa)
 {
 	struct tl_vm *vm = context;
 
+	(void)gpa;
 	if (!is_mmio_spte(entry))
 		return true;
 	if (!atomic_compare_exchange_strong_explicit(slot, &entry, 0, memory_order_acq_rel, memory_order_relaxed))
@@ -165,9 +166,10 @@ void ept_zap_mmio(struct tl_vm *vm)
 	visit_table(vm->root, EPT_LEVELS, 0, 0, BIT(48) - 1, zap_mmio, vm);
 }
 
-static bool count_mmio(void *context, ept_slot_t *slot, ept_entry_t entry)
+static bool count_mmio(void *context, ept_slot_t *slot, ept_entry_t entry, gpa_t gpa)
 {
 	(void)slot;
+	(void)gpa;
 	*(size_t *)context += is_mmio_spte(entry);
 	return true;
 }

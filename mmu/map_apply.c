@@ -210,6 +210,7 @@ static void take_away(const struct map_range *range, struct tl_edit *edit, struc
 	step->gone_first = first;
 	step->gone_last = last;
 	step->gone_log = dirty_log(range);
+	edit->unlogs |= step->gone_log != NULL;
 	step->gone_host = host_to_phys(range->host);
 	step->gone_size = range->last - range->start + 1;
 }
@@ -331,6 +332,9 @@ static enum tl_status apply_log(struct map *map, struct tl_edit *edit, struct ed
 	if (range->kind != MAP_RAM || !range->log == !step->log)
 		return TL_INVALID_ARGUMENT;
 	take_away(range, edit, step, range->start, range->last);
+	/* Where one begins, the pages stay: only the right to write goes. */
+	if (step->log)
+		step->gone_size = 0;
 	range->log = step->log;
 	return TL_OK;
 }
@@ -353,6 +357,7 @@ enum tl_status map_apply(struct map *map, struct tl_edit *edit, struct edit_step
 	step->gone_last = step->new_last = 0;
 	step->release = NULL;
 	step->gone_log = NULL;
+	step->gone_size = 0;
 	if (step->kind == EDIT_ADD)
 		return apply_add(map, edit, step);
 	if (!is_known(map, edit->vm, step->id))

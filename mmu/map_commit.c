@@ -163,7 +163,7 @@ static enum tl_status publish_edit(struct tl_vm *vm, struct tl_edit *edit)
 	if (!map)
 		return again ? TL_AGAIN : TL_NO_MEMORY;
 	advance_generation(vm, map, &edit->wraps);
-	edit->takes = edit->removes = edit->zaps = edit->settles = false;
+	edit->takes = edit->removes = edit->zaps = edit->unlogs = edit->settles = false;
 	status = apply_all(map, edit);
 	if (status != TL_OK) {
 		map_unmake(vm, map);
@@ -179,6 +179,7 @@ static enum tl_status publish_edit(struct tl_vm *vm, struct tl_edit *edit)
 	edit->round = map_publish(vm, map);
 	/* As a rule when no vCPU runs: then nothing has to be waited for. */
 	edit->passed = edit->takes && grace_passed(vm, edit->round);
+	vm->logs_going += edit->unlogs;
 	vm->commits++;
 	return TL_OK;
 }

@@ -36,17 +36,33 @@ static void collect(struct tl_edit *edit, gpa_t first, gpa_t last)
 	vm_unlock_tables(edit->vm);
 }
 
-/* What was written since the log was fetched last is in it when its pages are gone (rule 13). */
-static void take_log(struct tl_edit *edit, const struct edit_step *step)
+/*
+ * The pages that go, for as long as CPUs set flags: what was written since the log was fetched last is in it when they
+ * are gone (rule 13). Without a log of theirs their flags say nothing, and others that have the same memory do not
+ * believe them either.
+ */
+static void take_pages(struct tl_edit *edit, const struct edit_step *step)
 {
-	vm_lock_tables(edit->vm);
+	/* relaxed: a log that begins later begins with nothing. */
+	if (!step->gone_size || !atomic_load_explicit(&edit->vm->flags_on, memory_order_relaxed))
+		return;
 	ept_harvest(edit->vm, &(struct ept_harvest){.first = step->gone_first,
 						    .last = step->gone_last,
 						    .host = step->gone_host,
 						    .size = step->gone_size,
 						    .log = step->gone_log});
+}
+
+static void take_all_pages(struct tl_edit *edit)
+{
+	vm_lock_tables(edit->vm);
+	for (const struct edit_page *page = &edit->first; page; page = page->next)
+		for (unsigned i = 0; i < page->nr_steps; i++)
+			take_pages(edit, &page->step[i]);
 	vm_unlock_tables(edit->vm);
-	dirty_ended(edit->vm);
+	if (edit->unlogs)
+		dirty_ended(edit->vm);
+	edit->unlogs = false;
 }
 
 /*
@@ -74,8 +90,6 @@ static void collect_holes(struct tl_edit *edit)
 
 static void clear_step(struct tl_edit *edit, const struct edit_step *step)
 {
-	if (step->gone_log)
-		take_log(edit, step);
 	if (step->kind == EDIT_LOG && step->log) {
 		dirty_begin(edit->vm, step->gone_first, step->gone_last);
 	} else if (step->gone_first <= step->gone_last) {
@@ -92,6 +106,7 @@ static void clear_step(struct tl_edit *edit, const struct edit_step *step)
 static void clear_steps(struct tl_edit *edit)
 {
 	edit->cleared = true;
+	take_all_pages(edit);
 	if (edit->protects)
 		dirty_protect(edit->vm);
 	if (edit->collects)

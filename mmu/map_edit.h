@@ -26,10 +26,9 @@ struct edit_step {
 	 */
 	gpa_t gone_first, gone_last;
 	gpa_t new_first, new_last;
-	/* NULL, or of the writes to what is gone, with what it is behind: page 0 is at gone_host. */
-	_Atomic uint64_t *gone_log;
-	hpa_t gone_host;
-	uint64_t gone_size;
+	hpa_t gone_host;            /* the memory of the range that goes, from its first page on */
+	uint64_t gone_size;         /* 0: none */
+	_Atomic uint64_t *gone_log; /* of the writes to it, or NULL */
 	void (*release)(void *context);
 	void *context;
 };
@@ -58,6 +57,7 @@ struct tl_edit {
 	bool removes;  /* some range is gone */
 	bool takes;    /* takes an address away from a range, so the commit waits */
 	bool zaps;     /* some of it was present in the EPT */
+	bool unlogs;   /* some of that was logged: its flags are to be taken */
 	bool protects; /* the VM's logs go over to protection */
 	bool wraps;    /* this commit started a wrap, and finishes it */
 	bool settles;  /* memory came, perhaps to where tables stand that it does not need */

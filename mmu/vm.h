@@ -58,6 +58,7 @@ struct tl_vm {
 
 	_Atomic enum dirty_by dirty_by; /* of this VM; it goes over to protection at most once (rule 13) */
 	_Atomic bool flags_on;          /* some range is logged by flags or PML: CPUs set accessed and dirty flags */
+	unsigned logs_going; /* transactions that have taken logged pages from the map, but not their flags yet */
 
 	bool decode_doorbells;
 	unsigned mmio_level;

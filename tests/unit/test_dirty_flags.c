@@ -212,6 +212,49 @@ static void a_move_onto_itself_reports_what_was_written(void **context)
 	grace_reader_remove(&runner);
 }
 
+/*
+ * A range has gone elsewhere, and before its pages are zapped the range that came takes the place of one of them; nor
+ * are their tables unlinked, which its memory does not need. It may be other memory, or the same.
+ */
+static void replaced_before_its_zap(uint64_t host)
+{
+	struct tl_range other = ram_range(host, MIB2);
+	tl_range_id id;
+	size_t count;
+
+	other.start = 0;
+	mmu_cpu.large_executable = false;
+	id = start_log(0, MIB2);
+	fault(0, MMU_READ);
+	guest_write(3 * PAGE_SIZE);
+	guest_write(4 * PAGE_SIZE); /* a part of what was split, which must not be executed */
+	runner = (struct grace_reader){.entry_round = 0};
+	grace_reader_add(&runner, vm);
+	reader_enter(&runner, 0);
+	assert_int_equal(range_move(id, GIB), TL_PENDING);
+	range_add(other);
+	assert_int_equal(fault(4 * PAGE_SIZE, MMU_FETCH), MMU_MAPPED);
+	assert_true(map_complete_pending(&runner));
+	reader_leave(&runner, 0);
+	flush_write_tlb(vm);
+	assert_int_equal(tl_dirty_fetch(vm, id, fetched, &count), TL_OK);
+	assert_int_equal(count, 2);
+	assert_true(is_fetched(3) && is_fetched(4));
+	grace_reader_remove(&runner);
+}
+
+static void what_is_replaced_by_another_page_is_reported(void **context)
+{
+	(void)context;
+	replaced_before_its_zap(8 * MIB2);
+}
+
+static void what_is_replaced_by_its_own_page_is_reported(void **context)
+{
+	(void)context;
+	replaced_before_its_zap(0);
+}
+
 static void without_memory_flags_are_kept(void **context)
 {
 	struct grace_reader reader = {.entry_round = 0};
@@ -244,6 +287,10 @@ int main(void)
 		BY_PML(a_late_zap_marks_what_it_takes),
 		BY_FLAGS(a_move_onto_itself_reports_what_was_written),
 		BY_PML(a_move_onto_itself_reports_what_was_written),
+		BY_FLAGS(what_is_replaced_by_another_page_is_reported),
+		BY_PML(what_is_replaced_by_another_page_is_reported),
+		BY_FLAGS(what_is_replaced_by_its_own_page_is_reported),
+		BY_PML(what_is_replaced_by_its_own_page_is_reported),
 		BY_FLAGS(without_memory_flags_are_kept),
 	};
 

@@ -10,6 +10,7 @@
 #include "mmu/map_edit.h"
 #include "tests/unit/hosted.h"
 #include "tests/unit/tlb_guest.h"
+#include "tests/unit/tlb_log.h"
 #include "tests/unit/vm_fixture.h"
 #include <setjmp.h>
 #include <stdarg.h>
@@ -153,13 +154,37 @@ static void change_step(struct tl_edit *edit, struct memory *memory)
 	}
 }
 
+/* What may be done to a range that is logged; the log ends with it. */
+static void change_logged(struct tl_edit *edit, struct memory *memory)
+{
+	note_zap(memory);
+	switch (random_below(4)) {
+	case 0:
+		tl_map_remove(edit, memory->id);
+		memory->id = TL_HOLE;
+		break;
+	case 1:
+		memory->size = (1 + random_below(memory->size / PAGE_SIZE)) * PAGE_SIZE;
+		tl_map_resize(edit, memory->id, memory->size);
+		break;
+	default:
+		memory->start = random_range().start;
+		tl_map_move(edit, memory->id, memory->start);
+	}
+}
+
 static uint64_t nr_committed, nr_pending;
 
 static void commit_something(void)
 {
 	struct memory *memory = &ranges[random_below(NR_RANGES)], before = *memory;
-	struct tl_edit *edit = tl_map_edit(vm);
 	enum tl_status status;
+	struct tl_edit *edit;
+
+	/* That of a log changes where nobody fetches it, and not from callbacks. */
+	if (log_is_of(memory) && (grace_current() || fetching))
+		return;
+	edit = tl_map_edit(vm);
 
 	zap_last = 0;
 	zap_first = 1;
@@ -167,7 +192,10 @@ static void commit_something(void)
 		add_step(edit, memory, random_range());
 	} else {
 		may_go(memory);
-		change_step(edit, memory);
+		if (log_is_of(memory))
+			change_logged(edit, memory);
+		else
+			change_step(edit, memory);
 	}
 	/* Until it is published, and if it is refused, what was there is there. */
 	status = tl_map_commit(edit);
@@ -178,6 +206,7 @@ static void commit_something(void)
 			nr_going--;
 		return;
 	}
+	log_follow();
 	nr_committed++;
 	nr_pending += status == TL_PENDING;
 	/* Inside a callback it is the vCPU that completes it. */
@@ -193,6 +222,8 @@ static void random_transactions(unsigned count)
 			assert_int_equal(tl_vm_invalidate_mmio(vm), TL_OK);
 		else if (tables_go() && random_below(16) == 0)
 			assert_int_equal(tl_vm_trim(vm), TL_OK);
+		else if (random_below(4) == 0 && (mutation == NONE || mutation == LOG_NOT_FLUSHED))
+			log_something();
 		else
 			commit_something();
 		guest_steps((unsigned)random_below(40));
@@ -204,8 +235,10 @@ static void start(void)
 	struct tl_vm_config config = {.tag_bits = 3};
 
 	vm_start(&config);
+	atomic_store(&vm->dirty_by, mutation == LOG_NOT_FLUSHED ? DIRTY_BY_FLAGS : (enum dirty_by)random_below(3));
 	mmu_cpu.large_executable = random_below(2);
 	guest_callback = commit_something;
+	log_start();
 	guest_start();
 }
 
@@ -232,6 +265,8 @@ static void nothing_is_reached_after_its_removal(void **context)
 		      (unsigned long)tlb_used[3], (unsigned long)nr_committed, (unsigned long)nr_pending);
 	assert_true(tlb_used[1] > 1000 && tlb_used[2] > 1000 && tlb_used[3] > 1000);
 	assert_true(nr_committed > 1000 && nr_pending > 50);
+	print_message("%lu fetches of logs, %lu pages in them\n", (unsigned long)log_fetches, (unsigned long)log_pages);
+	assert_true(log_fetches > 500 && log_pages > 500);
 }
 
 /* The error that the mutant's process ends with. */
@@ -244,7 +279,7 @@ static enum error error_of(enum mutation mutant)
 	if (child == 0) {
 		mutation = mutant;
 		alarm(60);
-		random_seed((uint64_t)mutant);
+		random_seed((uint64_t)mutant + 10);
 		start();
 		random_transactions(TRANSACTIONS);
 		_exit(NO_ERROR);
@@ -263,12 +298,16 @@ static void a_broken_ordering_is_found(void **context)
 					   [ZAP_BEFORE_GRACE] = STALE_ACCESS,
 					   [NO_GRACE] = STALE_ACCESS,
 					   [TABLES_NOT_FLUSHED] = FREED_TABLE,
-					   [EARLY_FREE] = FREED_TABLE};
+					   [EARLY_FREE] = FREED_TABLE,
+					   [LOG_NOT_FLUSHED] = WRONG_LOG};
 
 	(void)context;
-	for (enum mutation mutant = NONE; mutant < NR_MUTATIONS; mutant++)
-		if (error_of(mutant) != found[mutant])
-			fail_msg("mutation %d is not found, or as something else", (int)mutant);
+	for (enum mutation mutant = NONE; mutant < NR_MUTATIONS; mutant++) {
+		enum error error = error_of(mutant);
+
+		if (error != found[mutant])
+			fail_msg("mutation %d ends with error %d, not %d", (int)mutant, (int)error, (int)found[mutant]);
+	}
 }
 
 int main(void)

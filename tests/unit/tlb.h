@@ -20,6 +20,13 @@ typedef void (*tlb_freed_fn)(gpa_t gpa, unsigned level);
 /* Calls `found` for every translation of `gpa` that this CPU may use, and keeps what it meets on every way to one. */
 void tlb_access(unsigned cpu, gpa_t gpa, tlb_fn found, tlb_freed_fn freed);
 
+/*
+ * A write, by one of the translations that the CPU may use; where it is and `sets_flags`, which sets the dirty flag in
+ * the EPT unless the translation says that it is set.
+ */
+enum tlb_write { TLB_VIOLATION, TLB_WRITTEN, TLB_FLAGGED };
+enum tlb_write tlb_write(unsigned cpu, gpa_t gpa, bool sets_flags, hpa_t *hpa);
+
 /* How many translations were used, by the level of the leaf, 1 to 3. */
 extern uint64_t tlb_used[EPT_LEVELS];
 

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "tests/unit/tlb_guest.h"
+#include "mmu/dirty.h"
 #include "mmu/map_edit.h"
 #include "mmu/running.h"
 #include "tests/unit/hosted.h"
+#include "tests/unit/tlb_log.h"
 #include "tests/unit/vm_fixture.h"
 #include <setjmp.h>
 #include <stdarg.h>
@@ -16,13 +18,20 @@ struct memory ranges[NR_RANGES], going[MOST_GOING];
 unsigned nr_going;
 uint64_t nr_accesses;
 void (*guest_callback)(void);
+void (*guest_wrote)(gpa_t gpa, hpa_t hpa);
+bool fetching;
 
-static void found_error(enum error error)
+void found_error(enum error error)
 {
+	static const char *const text[] = {
+		[STALE_ACCESS] = "memory is reached after its removal returned",
+		[FREED_TABLE] = "a CPU walks through a table that was freed",
+		[WRONG_LOG] = "the log has not the pages that were written",
+	};
+
 	if (mutation != NONE)
 		_exit((int)error);
-	fail_msg("%s", error == STALE_ACCESS ? "memory is reached after its removal returned"
-					     : "a CPU walks through a table that was freed");
+	fail_msg("%s", text[error]);
 }
 
 static bool reaches(const struct memory *memory, gpa_t gpa, hpa_t hpa, ept_entry_t rights)
@@ -69,11 +78,17 @@ static gpa_t random_gpa(void)
 
 /* ---- vCPUs ---- */
 
+enum { LOG_ENTRIES = 512 };
+
 static struct vcpu {
 	struct grace_reader reader;
 	enum { OUTSIDE, IN_GUEST, IN_EXIT } state;
 	bool completing; /* is further down on the stack */
 	unsigned cpu;
+	/* Of the VMCS: flags, and the page-modification log. */
+	bool flags_on;
+	gpa_t log[LOG_ENTRIES];
+	unsigned nr_logged;
 	/* Of the exit. */
 	const struct map *map;
 	struct ept_walk walk;
@@ -89,7 +104,7 @@ static void flush(struct tl_vm *of)
 	assert_ptr_equal(of, vm);
 	if (mutation == LATE_FLUSH)
 		late_flush[hosted_cpu] = true;
-	else if (mutation != NO_FLUSH && mutation != TABLES_NOT_FLUSHED)
+	else if (mutation != NO_FLUSH && mutation != TABLES_NOT_FLUSHED && !(mutation == LOG_NOT_FLUSHED && fetching))
 		tlb_flush(hosted_cpu);
 }
 
@@ -103,6 +118,13 @@ static void enter(struct vcpu *vcpu)
 	vcpu->cpu = hosted_cpu = cpu;
 	vcpu->state = IN_GUEST;
 	grace_enter(&vcpu->reader, cpu);
+	vcpu->flags_on = atomic_load(&vm->flags_on);
+}
+
+static void drain_log(struct vcpu *vcpu)
+{
+	while (vcpu->nr_logged)
+		dirty_note(vm, vcpu->log[--vcpu->nr_logged]);
 }
 
 /* vcpu_before_entry(), and what a kick leads to. */
@@ -110,6 +132,7 @@ static void before_entry(struct vcpu *vcpu)
 {
 	if (atomic_load(&vm->round) == vcpu->reader.entry_round)
 		return;
+	drain_log(vcpu);
 	vcpu->completing = true;
 	assert_true(map_complete_pending(&vcpu->reader));
 	vcpu->completing = false;
@@ -117,6 +140,22 @@ static void before_entry(struct vcpu *vcpu)
 		nr_going = 0;
 	hosted_cpu = vcpu->cpu;
 	grace_announce(&vcpu->reader);
+	vcpu->flags_on = atomic_load(&vm->flags_on);
+}
+
+static void write_something(struct vcpu *vcpu, gpa_t gpa)
+{
+	hpa_t hpa;
+	enum tlb_write done = tlb_write(vcpu->cpu, gpa, vcpu->flags_on, &hpa);
+
+	if (done == TLB_VIOLATION)
+		return;
+	if (done == TLB_FLAGGED && dirty_by(vm) == DIRTY_BY_PML) {
+		if (vcpu->nr_logged == LOG_ENTRIES)
+			drain_log(vcpu);
+		vcpu->log[vcpu->nr_logged++] = gpa;
+	}
+	guest_wrote(gpa, hpa);
 }
 
 static void access_something(struct vcpu *vcpu)
@@ -124,6 +163,7 @@ static void access_something(struct vcpu *vcpu)
 	vcpu->gpa = random_gpa();
 	tlb_access(vcpu->cpu, vcpu->gpa, check_access, check_walk);
 	nr_accesses++;
+	write_something(vcpu, vcpu->gpa);
 	if (late_flush[vcpu->cpu] && random_below(2)) {
 		late_flush[vcpu->cpu] = false;
 		tlb_flush(vcpu->cpu);
@@ -147,6 +187,8 @@ static void finish_exit(struct vcpu *vcpu)
 		found_error(FREED_TABLE);
 	result = mmu_fault(vm, vcpu->map, vcpu->gpa, vcpu->access, &vcpu->walk, &range);
 	assert_true(result == MMU_SERVE || result == MMU_MAPPED || result == MMU_SPURIOUS);
+	if (vcpu->access == MMU_WRITE && result != MMU_SERVE)
+		log_opened(vcpu->map, vcpu->gpa);
 	/* A callback that changes the map. While somebody waits the others' do not: they are on the same stack. */
 	if (result == MMU_SERVE && !depth && random_below(8) == 0)
 		guest_callback();
@@ -169,6 +211,7 @@ static void step(struct vcpu *vcpu)
 		break;
 	default:
 		if (random_below(16) == 0) {
+			drain_log(vcpu);
 			grace_leave(&vcpu->reader, vcpu->cpu);
 			vcpu->state = OUTSIDE;
 		} else {
@@ -234,6 +277,7 @@ void guest_stop(void)
 {
 	for (unsigned i = 0; i < NR_VCPUS; i++) {
 		hosted_cpu = vcpus[i].cpu;
+		drain_log(&vcpus[i]);
 		if (vcpus[i].state != OUTSIDE)
 			grace_leave(&vcpus[i].reader, vcpus[i].cpu);
 		assert_null(vcpus[i].reader.pending);

@@ -13,7 +13,7 @@
 
 enum { NR_VCPUS = 3, NR_RANGES = 6, MOST_GOING = 64 };
 
-enum error { NO_ERROR, STALE_ACCESS = 41, FREED_TABLE = 42 };
+enum error { NO_ERROR, STALE_ACCESS = 41, FREED_TABLE = 42, WRONG_LOG = 43 };
 
 /* What is done wrong on purpose; a mutant is another process, which ends with the error that it found. */
 enum mutation {
@@ -25,6 +25,7 @@ enum mutation {
 	NO_GRACE,
 	TABLES_NOT_FLUSHED,
 	EARLY_FREE,
+	LOG_NOT_FLUSHED,
 	NR_MUTATIONS
 };
 
@@ -42,6 +43,15 @@ extern struct memory ranges[NR_RANGES], going[MOST_GOING];
 extern unsigned nr_going;
 
 extern uint64_t nr_accesses;
+
+/* The guest has written through a translation of `gpa` to `hpa`. */
+extern void (*guest_wrote)(gpa_t gpa, hpa_t hpa);
+
+/* A fetch of the log is under way. */
+extern bool fetching;
+
+/* Ends a mutant, or fails. */
+void found_error(enum error error);
 
 /* Adds the vCPUs to the fixture's VM and sets its hooks, takes them away. */
 void guest_start(void);
