@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "boot/multiboot_parser.h"
-#include "boot/multiboot_spec.h"
+#include "guest/multiboot.h"
 
 static bool mb1_read_map(const struct boot_parser *p, const struct mb1_info *mb)
 {

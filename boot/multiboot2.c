@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
+#include "boot/efi_spec.h"
 #include "boot/multiboot_parser.h"
-#include "boot/multiboot_spec.h"
+#include "guest/multiboot.h"
 
 static bool mb2_read_map(const struct boot_parser *p, uint64_t at, uint32_t size)
 {

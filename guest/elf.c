@@ -132,9 +132,16 @@ static const char *elf_check_segment(const struct elf64_program_header *header, 
 	return NULL;
 }
 
-/* An entry point is a virtual address; the guest starts without paging, so it needs the physical one. */
+/*
+ * The guest starts without paging. A kernel that is linked for it says where; with QEMU's -kernel that is the only
+ * kind. Of others the entry point is the virtual address, as GRUB has it.
+ */
 static const char *elf_find_entry(uint64_t entry, struct elf_program *program)
 {
+	program->entry = entry;
+	for (unsigned i = 0; entry <= UINT32_MAX && i < program->nr_segments; i++)
+		if (entry - program->segment[i].address < program->segment[i].memory_size)
+			return NULL;
 	for (unsigned i = 0; i < program->nr_segments; i++) {
 		const struct elf_segment *segment = &program->segment[i];
 

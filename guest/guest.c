@@ -51,14 +51,14 @@ static void guest_judge(const struct platform *platform, const struct guest_opti
 static bool guest_load(struct platform *platform, const struct guest_module *module,
 		       const struct guest_options *options, char *why, size_t size)
 {
-	struct load_image image = {module->image, module->size};
+	struct load_module kernel = {{module->image, module->size}, options->command_line};
 	struct tl_state state;
 	enum tl_status status;
 	bool loaded;
 
 	loaded = options->is_flat
-			 ? load_flat(&image, &platform->memory, options->flat, options->mode, &state, why, size)
-			 : load_multiboot(&image, &platform->memory, options->command_line, &state, why, size);
+			 ? load_flat(&kernel.image, &platform->memory, options->flat, options->mode, &state, why, size)
+			 : load_multiboot(&kernel, NULL, 0, &platform->memory, &state, why, size);
 	if (!loaded)
 		return false;
 	status = tl_vcpu_set(platform->vcpu[0].vcpu, &state);

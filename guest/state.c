@@ -74,9 +74,9 @@ void state_start(struct tl_state *state, enum state_mode mode, uint64_t entry, u
 	}
 }
 
-void state_multiboot(struct tl_state *state, uint32_t entry, uint32_t info)
+void state_multiboot(struct tl_state *state, unsigned multiboot, uint32_t entry, uint32_t info)
 {
 	state_start(state, STATE_PROTECTED, entry, 0);
-	state->gpr[TL_RAX] = MULTIBOOT_LOADER_MAGIC;
+	state->gpr[TL_RAX] = multiboot == 1 ? MULTIBOOT1_BOOTED : MULTIBOOT2_BOOTED;
 	state->gpr[TL_RBX] = info;
 }

@@ -18,7 +18,7 @@ enum state_mode {
  */
 void state_start(struct tl_state *state, enum state_mode mode, uint64_t entry, uint64_t cr3);
 
-/* The machine state of the Multiboot specification 0.6.96, section 3.2; `info` is where the information lies. */
-void state_multiboot(struct tl_state *state, uint32_t entry, uint32_t info);
+/* The machine state of Multiboot 1, 3.2, or Multiboot 2, 3.3; `info` is where the information lies. */
+void state_multiboot(struct tl_state *state, unsigned multiboot, uint32_t entry, uint32_t info);
 
 #endif

@@ -202,7 +202,7 @@ static void use_together(void)
 	smp_run(together);
 }
 
-int main(const struct multiboot_info *info)
+int main(const struct mb1_info *info)
 {
 	changes = lib_number(info, "changes=", DEFAULT_CHANGES);
 	if (smp_vcpus() > 1) {

@@ -45,7 +45,7 @@ static void corrupt(const struct damage *damage)
 	CHECK_EQUAL(read32(DEVICE_BANK0_AT), 0x12345678);
 }
 
-int main(const struct multiboot_info *info)
+int main(const struct mb1_info *info)
 {
 	for (unsigned i = 0; i < sizeof(damages) / sizeof(damages[0]); i++)
 		if (lib_word(info, damages[i].word)) {

@@ -59,7 +59,7 @@ static void crash_halt(void)
 	__asm__ volatile("cli; hlt");
 }
 
-int main(const struct multiboot_info *info)
+int main(const struct mb1_info *info)
 {
 	/* A device works until the crash; that of another guest works afterwards. */
 	write32(DEVICE_BANK1_AT, 0x600df00d);

@@ -108,7 +108,7 @@ static void by_ranges(void)
 	}
 }
 
-int main(const struct multiboot_info *info)
+int main(const struct mb1_info *info)
 {
 	(void)info;
 	map_large();

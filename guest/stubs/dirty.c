@@ -233,7 +233,7 @@ static void write_together(unsigned index)
 	}
 }
 
-int main(const struct multiboot_info *info)
+int main(const struct mb1_info *info)
 {
 	rounds = lib_number(info, "rounds=", DEFAULT_ROUNDS);
 

@@ -175,7 +175,7 @@ static void check_first_page(void)
 	}
 }
 
-int main(const struct multiboot_info *info)
+int main(const struct mb1_info *info)
 {
 	uint8_t *last_page = (uint8_t *)(0x100000 + ((uint64_t)info->mem_upper << 10) - PAGE);
 

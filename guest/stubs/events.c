@@ -99,7 +99,7 @@ static void check_general_detect(void)
 	CHECK(dr6 & DR6_BD);
 }
 
-int main(const struct multiboot_info *info)
+int main(const struct mb1_info *info)
 {
 	const struct {
 		uint16_t limit;

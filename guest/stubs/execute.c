@@ -86,7 +86,7 @@ static void check_code_with_operands(void)
 	CHECK_EQUAL(lib_device(DEVICE_CODE).reads, reads + CALLS);
 }
 
-int main(const struct multiboot_info *info)
+int main(const struct mb1_info *info)
 {
 	if (lib_word(info, "refused")) {
 		CHECK_EQUAL(lib_edit(EDIT_ADD, DEVICE_CODE, DEVICE_CODE_AT), (uint64_t)(int64_t)TL_UNSUPPORTED);

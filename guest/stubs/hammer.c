@@ -283,7 +283,7 @@ static void check_device(const struct model *model)
 	CHECK_EQUAL(vmcall(HC_DIGEST, model->id, 0, 0, 0), abi_digest(model->registers));
 }
 
-int main(const struct multiboot_info *info)
+int main(const struct mb1_info *info)
 {
 	uint64_t accesses = lib_number(info, "accesses=", DEFAULT_ACCESSES);
 

@@ -28,7 +28,7 @@ static void check_neighbours(void)
 	CHECK_EQUAL(read64(DEVICE_SHARED1_AT), 0xfedcba9876543210);
 }
 
-int main(const struct multiboot_info *info)
+int main(const struct mb1_info *info)
 {
 	const uint64_t places[] = {
 		0xa0000,

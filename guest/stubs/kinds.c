@@ -170,7 +170,7 @@ static void check_flash(void)
 	drop(DEVICE_FLASH);
 }
 
-int main(const struct multiboot_info *info)
+int main(const struct mb1_info *info)
 {
 	check_bell(lib_word(info, "decoded"));
 	check_match();

@@ -70,9 +70,9 @@ void lib_print(const char *text)
 }
 
 /* What follows `word` where it stands among the guest's words; NULL if it does not. */
-static const char *lib_find(const struct multiboot_info *info, const char *word)
+static const char *lib_find(const struct mb1_info *info, const char *word)
 {
-	const char *at = (const char *)(uint64_t)info->cmdline;
+	const char *at = (const char *)(uint64_t)info->line;
 
 	while (*at) {
 		const char *part = word;
@@ -91,7 +91,7 @@ static const char *lib_find(const struct multiboot_info *info, const char *word)
 	return NULL;
 }
 
-uint64_t lib_number(const struct multiboot_info *info, const char *name, uint64_t otherwise)
+uint64_t lib_number(const struct mb1_info *info, const char *name, uint64_t otherwise)
 {
 	const char *at = lib_find(info, name);
 	uint64_t value = 0;
@@ -103,7 +103,7 @@ uint64_t lib_number(const struct multiboot_info *info, const char *name, uint64_
 	return value;
 }
 
-bool lib_word(const struct multiboot_info *info, const char *word)
+bool lib_word(const struct mb1_info *info, const char *word)
 {
 	const char *end = lib_find(info, word);
 

@@ -10,7 +10,7 @@
 #include <stdint.h>
 
 /* The guest's program: 0 if all its checks held. */
-int main(const struct multiboot_info *info);
+int main(const struct mb1_info *info);
 
 /* Where a check fails the guest says so and ends. */
 #define CHECK(condition)                                            \
@@ -43,10 +43,10 @@ void lib_line_number(struct lib_line *line, uint64_t value, unsigned base);
 void lib_line_print(const struct lib_line *line);
 
 /* The number behind `name` (with its '=') among the guest's words, or `otherwise`. */
-uint64_t lib_number(const struct multiboot_info *info, const char *name, uint64_t otherwise);
+uint64_t lib_number(const struct mb1_info *info, const char *name, uint64_t otherwise);
 
 /* Whether `word` is among the guest's words. */
-bool lib_word(const struct multiboot_info *info, const char *word);
+bool lib_word(const struct mb1_info *info, const char *word);
 
 /* Pseudo-random numbers, the same in every run (xorshift64). */
 uint64_t lib_random(void);

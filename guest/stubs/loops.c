@@ -105,7 +105,7 @@ static void put_status(uint32_t status)
 		check_same(&ends[0], &ends[1]);         \
 	} while (0)
 
-int main(const struct multiboot_info *info)
+int main(const struct mb1_info *info)
 {
 	const uint64_t places[] = {DEVICE_BANK0_AT, (uint64_t)memory};
 

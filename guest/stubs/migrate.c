@@ -213,7 +213,7 @@ static void wander(unsigned index)
 	}
 }
 
-int main(const struct multiboot_info *info)
+int main(const struct mb1_info *info)
 {
 	moves = lib_number(info, "moves=", DEFAULT_MOVES);
 	has_avx = (cpuid(1, true) >> 26 & 5) == 5; /* XSAVE and AVX */

@@ -58,7 +58,7 @@ static uint64_t measure(const char *name, uint64_t pair, bool write, uint64_t at
 	return report(name, pair);
 }
 
-int main(const struct multiboot_info *info)
+int main(const struct mb1_info *info)
 {
 	uint64_t pair, bare, read, doorbell;
 

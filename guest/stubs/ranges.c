@@ -142,7 +142,7 @@ static void tell(const struct abi_hand *range)
 	lib_line_print(&line);
 }
 
-int main(const struct multiboot_info *info)
+int main(const struct mb1_info *info)
 {
 	static void (*const uses[])(uint64_t number, const struct ends *at) = {[ABI_HAND_RAM] = use_ram,
 									       [ABI_HAND_RING] = use_ring,

@@ -237,7 +237,7 @@ static void change_map(bool in_callback, bool count)
 	check_releases(change.model);
 }
 
-int main(const struct multiboot_info *info)
+int main(const struct mb1_info *info)
 {
 	uint64_t changes = lib_number(info, "changes=", DEFAULT_CHANGES);
 

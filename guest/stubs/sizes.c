@@ -95,7 +95,7 @@ static void check_border(uint64_t border, bool hole_below, bool hole_above)
 	}
 }
 
-static void check_borders(const struct multiboot_info *info)
+static void check_borders(const struct mb1_info *info)
 {
 	uint64_t ram_end = 0x100000 + ((uint64_t)info->mem_upper << 10);
 
@@ -132,7 +132,7 @@ static void check_embedder(void)
 	CHECK_EQUAL(after.bytes_written - before.bytes_written, 16 * (1 + 2 + 4 + 8));
 }
 
-int main(const struct multiboot_info *info)
+int main(const struct mb1_info *info)
 {
 	check_levels((unsigned)lib_number(info, "level=", 3));
 	check_split_hole();

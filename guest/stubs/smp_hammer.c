@@ -46,7 +46,7 @@ static void stay(unsigned index)
 			__builtin_ia32_pause();
 }
 
-int main(const struct multiboot_info *info)
+int main(const struct mb1_info *info)
 {
 	unsigned vcpus = smp_vcpus();
 

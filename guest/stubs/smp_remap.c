@@ -142,7 +142,7 @@ static void remap(unsigned index)
 	__atomic_fetch_sub(&working, 1, __ATOMIC_RELEASE);
 }
 
-int main(const struct multiboot_info *info)
+int main(const struct mb1_info *info)
 {
 	struct doer sum = {0};
 	uint64_t reads = 0, writes = 0, releases = 0;

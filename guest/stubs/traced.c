@@ -107,7 +107,7 @@ static void check_off(void)
 	CHECK_EQUAL(vmcall(HC_TRACE, UINT32_MAX, 0, 0, 0), HC_FAILED);
 }
 
-int main(const struct multiboot_info *info)
+int main(const struct mb1_info *info)
 {
 	(void)info;
 	check_accesses();

@@ -46,7 +46,7 @@ static void round_trip(uint64_t changes)
 	CHECK_EQUAL(lib_edit(EDIT_MOVE, DEVICE_MOVER, HOME_AT), 0);
 }
 
-int main(const struct multiboot_info *info)
+int main(const struct mb1_info *info)
 {
 	uint64_t crossings = lib_number(info, "crossings=", DEFAULT_CROSSINGS);
 	uint64_t tags = lib_number(info, "tags=", DEFAULT_TAGS);

@@ -6,7 +6,7 @@
 #include "boot/cmdline.h"
 #include "boot/framebuffer.h"
 #include "boot/multiboot.h"
-#include "boot/multiboot_spec.h"
+#include "guest/multiboot.h"
 #include "tests/fuzz/fuzz.h"
 #include <string.h>
 

@@ -3,8 +3,7 @@
  * A guest's image and its words, both from whoever built the ISO: any bytes as an ELF file with a Multiboot header, as
  * a flat image, as a command line. What is refused is refused in one sentence and with nothing written.
  */
-#include "guest/elf.h"
-#include "guest/load.h"
+#include "guest/kernel.h"
 #include "guest/multiboot.h"
 #include "guest/options.h"
 #include "tests/fuzz/fuzz.h"
@@ -48,12 +47,12 @@ static const uint8_t *at(uint64_t address, uint64_t size)
 /* The segments are in memory, zeros behind what the file has of them. */
 static void check_segments(const struct load_image *image, const struct tl_state *state)
 {
-	struct elf_program program;
+	struct kernel kernel;
 
-	fuzz_require(elf_read(image->data, image->size, &program, why, REASON));
-	fuzz_require(program.nr_segments >= 1 && program.nr_segments <= ELF_MOST_SEGMENTS);
-	for (unsigned i = 0; i < program.nr_segments; i++) {
-		const struct elf_segment *segment = &program.segment[i];
+	fuzz_require(kernel_read(image, &kernel, why, REASON));
+	fuzz_require(kernel.program.nr_segments >= 1 && kernel.program.nr_segments <= ELF_MOST_SEGMENTS);
+	for (unsigned i = 0; i < kernel.program.nr_segments; i++) {
+		const struct elf_segment *segment = &kernel.program.segment[i];
 		const uint8_t *there = at(segment->address, segment->memory_size);
 
 		fuzz_require(segment->file_size <= segment->memory_size);
@@ -61,15 +60,19 @@ static void check_segments(const struct load_image *image, const struct tl_state
 		for (uint64_t byte = segment->file_size; byte < segment->memory_size; byte++)
 			fuzz_require(there[byte] == 0);
 	}
-	check_loaded(state, program.entry);
+	fuzz_require(state->gpr[TL_RAX] == (kernel.multiboot == 1 ? MULTIBOOT1_BOOTED : MULTIBOOT2_BOOTED));
+	check_loaded(state, kernel.program.entry);
 }
 
-static void try_multiboot(const struct load_image *image, const struct load_memory *memory, const char *words)
+/* The kernel is its own module, for want of another. */
+static void try_multiboot(const struct load_image *image, const struct load_memory *memory, const char *words,
+			  unsigned nr_modules)
 {
+	struct load_module kernel = {*image, words}, modules[] = {kernel, kernel, kernel};
 	struct tl_state state;
 
 	memset(&state, FILL, sizeof(state));
-	if (load_multiboot(image, memory, words, &state, why, REASON)) {
+	if (load_multiboot(&kernel, modules, nr_modules, memory, &state, why, REASON)) {
 		check_segments(image, &state);
 		return;
 	}
@@ -105,6 +108,23 @@ static void try_words(const char *words)
 	fuzz_require(options.command_line && strlen(options.command_line) <= strlen(words));
 }
 
+/* The rest of the input as tags behind the fixed part of a header of Multiboot 2, and as what they are about. */
+static uint8_t *make_image_2(const struct fuzz_input *input, size_t *size)
+{
+	uint32_t length = (uint32_t)input->left;
+	struct mb2_header header = {MB2_HEADER_MAGIC, MB2_I386, 0, 0};
+	uint8_t *image;
+
+	header.length = (uint32_t)sizeof(header) + length;
+	header.checksum = 0u - MB2_HEADER_MAGIC - header.length;
+	*size = header.length;
+	image = malloc(*size);
+	fuzz_require(image);
+	memcpy(image, &header, sizeof(header));
+	memcpy(image + sizeof(header), input->at, length);
+	return image;
+}
+
 /*
  * The rest of the input as an image. Most mutations would only ever miss the magic numbers: `help` puts them there,
  * and an ELF header whose program headers follow it.
@@ -113,10 +133,18 @@ static uint8_t *make_image(struct fuzz_input *input, uint8_t help, size_t *size)
 {
 	static const uint8_t elf32[] = {0x7f, 'E', 'L', 'F', 1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 0, 3, 0, 1};
 	static const uint8_t elf64[] = {0x7f, 'E', 'L', 'F', 2, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 0, 62, 0, 1};
-	const struct multiboot_header header = {MULTIBOOT_HEADER_MAGIC, 3, 0u - MULTIBOOT_HEADER_MAGIC - 3};
+	const uint32_t flags = help & 64 ? MB1_HAS_ADDRESSES : 3;
+	const struct mb1_header header = {.magic = MB1_HEADER_MAGIC,
+					  .flags = flags,
+					  .checksum = 0u - MB1_HEADER_MAGIC - flags,
+					  .header_address = HIGH_START,
+					  .load = HIGH_START,
+					  .entry = HIGH_START};
 	size_t from = help & 1 ? sizeof(elf64) : 0, behind = help & 2 ? sizeof(header) : 0;
 	uint8_t *image;
 
+	if (help & 128)
+		return make_image_2(input, size);
 	*size = from + input->left;
 	*size = (*size + 3) / 4 * 4 + behind;
 	image = calloc(1, *size ? *size : 1);
@@ -144,7 +172,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	memset(low, FILL, LOW);
 	memset(high, FILL, HIGH);
 	memset(why, 'x', sizeof(why));
-	memory = (struct load_memory){{{0, help & 16 ? PAGE : LOW, low}, {HIGH_START, HIGH, high}}, help & 32 ? 1 : 2};
+	memory = (struct load_memory){.region = {{0, help & 16 ? PAGE : LOW, low}, {HIGH_START, HIGH, high}},
+				      .nr_regions = help & 32 ? 1 : 2};
 	words = calloc(1, input.left + 1);
 	fuzz_require(words);
 	memcpy(words, input.at, input.left);
@@ -157,7 +186,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		try_flat(&image, &memory, address, (enum state_mode)(kind / 4 % 3));
 		break;
 	default:
-		try_multiboot(&image, &memory, words);
+		try_multiboot(&image, &memory, words, kind / 4 % 4);
 	}
 	free((void *)(uintptr_t)image.data);
 	free(words);

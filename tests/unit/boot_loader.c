@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "tests/unit/boot_loader.h"
-#include "boot/multiboot_spec.h"
+#include "guest/multiboot.h"
 #include <setjmp.h>
 #include <stdarg.h>
 #include <string.h>

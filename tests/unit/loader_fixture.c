@@ -34,7 +34,7 @@ int loader_setup(void **context)
 	(void)context;
 	low = calloc(1, LOW_SIZE);
 	high = calloc(1, HIGH_SIZE);
-	memory = (struct load_memory){{{0, LOW_SIZE, low}, {HIGH_START, HIGH_SIZE, high}}, 2};
+	memory = (struct load_memory){.region = {{0, LOW_SIZE, low}, {HIGH_START, HIGH_SIZE, high}}, .nr_regions = 2};
 	memset(&state, 0xee, sizeof(state));
 	memset(why, 0, sizeof(why));
 	return 0;
@@ -50,9 +50,9 @@ int loader_teardown(void **context)
 
 void image_put_multiboot(uint32_t flags)
 {
-	image_put32(HEADER_AT, MULTIBOOT_HEADER_MAGIC);
+	image_put32(HEADER_AT, MB1_HEADER_MAGIC);
 	image_put32(HEADER_AT + 4, flags);
-	image_put32(HEADER_AT + 8, 0u - MULTIBOOT_HEADER_MAGIC - flags);
+	image_put32(HEADER_AT + 8, 0u - MB1_HEADER_MAGIC - flags);
 }
 
 static void fill_image(void)
@@ -107,11 +107,11 @@ bool image_load(size_t size)
 {
 	/* An exact copy on the heap, so that the sanitizer sees any read past the end. */
 	uint8_t *copy = malloc(size ? size : 1);
-	struct load_image source = {copy, size};
+	struct load_module kernel = {{copy, size}, "guest one=1"};
 	bool loaded;
 
 	memcpy(copy, image, size);
-	loaded = load_multiboot(&source, &memory, "guest one=1", &state, why, sizeof(why));
+	loaded = load_multiboot(&kernel, NULL, 0, &memory, &state, why, sizeof(why));
 	free(copy);
 	return loaded;
 }

@@ -77,7 +77,7 @@ static void refuses_flat_images(void **context)
 			fail_msg("\"%s\" does not say \"%s\"", why, each[i].words);
 		assert_memory_untouched();
 	}
-	memory = (struct load_memory){{{0, 4096, low}}, 1};
+	memory = (struct load_memory){.region = {{0, 4096, low}}, .nr_regions = 1};
 	assert_false(flat(0, STATE_LONG, 16));
 	assert_non_null(strstr(why, "too small"));
 }
@@ -85,7 +85,7 @@ static void refuses_flat_images(void **context)
 static void one_page_of_memory(void **context)
 {
 	(void)context;
-	memory = (struct load_memory){{{0, 4096, low}}, 1};
+	memory = (struct load_memory){.region = {{0, 4096, low}}, .nr_regions = 1};
 	image_good32();
 	assert_refused(IMAGE_SIZE, "outside guest memory");
 	assert_true(flat(0, STATE_REAL, 4096));

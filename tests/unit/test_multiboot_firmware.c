@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* What a loader says of the firmware: the screen that it set up, and UEFI's memory map. */
-#include "boot/multiboot_spec.h"
+#include "boot/efi_spec.h"
+#include "guest/multiboot.h"
 #include "tests/unit/boot_loader.h"
 #include "tests/unit/hosted.h"
 #include <setjmp.h>

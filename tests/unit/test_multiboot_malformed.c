@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Structures of Multiboot that are broken in themselves. */
-#include "boot/multiboot_spec.h"
+#include "guest/multiboot.h"
 #include "tests/unit/boot_loader.h"
 #include "tests/unit/hosted.h"
 #include <setjmp.h>

@@ -379,7 +379,7 @@ static void trace(void)
 	TRACE_ACCESS("recorded_read32", READ, DEVICE_PLAIN0_AT);
 }
 
-int main(const struct multiboot_info *info)
+int main(const struct mb1_info *info)
 {
 	add_plain_devices();
 	if (lib_word(info, "trace"))

@@ -138,7 +138,7 @@ static void print_summary(void)
 	lib_line_print(&line);
 }
 
-int main(const struct multiboot_info *info)
+int main(const struct mb1_info *info)
 {
 	unsigned rounds = (unsigned)lib_number(info, "rounds=", DEFAULT_ROUNDS);
 	uint64_t only = lib_number(info, "mode=", ALL_MODES);
