@@ -3,8 +3,8 @@
 
 #include "boot/libc.h"
 #include "boot/multiboot_parser.h"
-#include "guest/multiboot.h"
 #include "boot/print.h"
+#include "guest/multiboot.h"
 
 bool boot_fetch(const struct boot_parser *p, uint64_t from, void *to, size_t size, const char *what)
 {
