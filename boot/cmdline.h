@@ -43,13 +43,6 @@ enum boot_screen_use { BOOT_SCREEN_USE_ANY, BOOT_SCREEN_USE_OFF };
 /* What off= can name beside the library's features. */
 enum { BOOT_FEATURE_X2APIC = TL_NR_FEATURES };
 
-/* What a commit makes stale. */
-enum boot_invalidate {
-	BOOT_INVALIDATE_DEFAULT,
-	BOOT_INVALIDATE_RANGE, /* the entries of the ranges that it changes */
-	BOOT_INVALIDATE_ALL,   /* all entries, as in 2013 */
-};
-
 struct boot_options {
 	char guests[CMDLINE_GUESTS_MAX][CMDLINE_NAME_MAX]; /* run only these; none named: all but the manual ones */
 	size_t nr_guests;
@@ -58,7 +51,7 @@ struct boot_options {
 	uint64_t trace_to;                         /* enum boot_trace_to */
 	uint64_t mmio_level, tag_bits, generation; /* for struct tl_vm_config; 0: not given */
 	uint64_t memory, vcpus;                    /* of every guest; 0: as its module says */
-	uint64_t invalidate;                       /* enum boot_invalidate */
+	uint64_t invalidate;                       /* 1 + enum tl_invalidate; 0: not given */
 	struct hand_range ranges[ABI_HANDS];       /* mmio= */
 	size_t nr_ranges;
 	uint64_t crash;        /* enum boot_crash */

@@ -14,7 +14,12 @@ static const char *const crash_choices[] = {"ud", "null", "text", "data", "stack
 static const char *const console_choices[] = {"none", "com1", "com2", "com3", "com4", "pci", NULL};
 
 static const char *const screen_choices[] = {"off", NULL};
-static const char *const invalidate_choices[] = {"range", "all", NULL};
+static const char *const invalidate_choices[] = {
+	[TL_INVALIDATE_RANGE] = "range",
+	[TL_INVALIDATE_ALL] = "all",
+	[TL_INVALIDATE_ZAP] = "zap",
+	[TL_INVALIDATE_ZAP + 1] = NULL,
+};
 
 static const char *const range_choices[] = {
 	[ABI_HAND_RAM] = "ram", [ABI_HAND_RING] = "ring",     [ABI_HAND_DOORBELL] = "doorbell",

@@ -255,7 +255,8 @@ void guests_run(const struct boot_options *options, unsigned *passed, unsigned *
 				.tag_bits = (unsigned)options->tag_bits,
 				.mmio_level = (unsigned)options->mmio_level,
 				.first_generation = options->generation,
-				.invalidate_all = options->invalidate == BOOT_INVALIDATE_ALL,
+				.invalidate = options->invalidate ? (enum tl_invalidate)(options->invalidate - 1)
+								  : TL_INVALIDATE_RANGE,
 				.memory = options->memory,
 				.vcpus = (unsigned)options->vcpus,
 				.ranges = options->ranges,

@@ -35,7 +35,7 @@ struct guest_services {
 	/* What every guest's VM starts from, as in struct tl_vm_config; a module's own words come first. */
 	unsigned tag_bits, mmio_level;
 	uint64_t first_generation;
-	bool invalidate_all;
+	enum tl_invalidate invalidate;
 	/* What every guest has instead of what its module says; 0: that. Bytes, and a number. */
 	uint64_t memory;
 	unsigned vcpus;

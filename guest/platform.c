@@ -122,7 +122,7 @@ bool platform_create(struct platform *platform, const struct guest_services *ser
 	struct tl_vm_config config = {.first_generation = options->first_generation,
 				      .tag_bits = options->tag_bits,
 				      .mmio_level = options->mmio_level,
-				      .invalidate_all = services->invalidate_all,
+				      .invalidate = services->invalidate,
 				      .decode_doorbells = options->decode_doorbells};
 	enum tl_status status;
 

@@ -201,7 +201,7 @@ struct tl_vm_config {
 	unsigned tag_bits;         /* 1 to 19; 0: 19 */
 	unsigned mmio_level;       /* the largest MMIO entry: 1 = 4 KiB, 2 = 2 MiB, 3 = 1 GiB; 0: what fits */
 	bool decode_doorbells;     /* never trust the exit's instruction length */
-	bool invalidate_all;       /* a commit makes all MMIO entries stale, not only those of what it changes */
+	enum tl_invalidate invalidate;
 	size_t ept_pages;          /* most table pages the VM may hold; 0: 65536 (256 MiB) */
 };
 

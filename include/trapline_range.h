@@ -16,6 +16,13 @@ typedef uint32_t tl_range_id;
 /* The hole: everything that no range claims. Reads give all ones, writes go nowhere. */
 #define TL_HOLE ((tl_range_id)0)
 
+/* What a commit does about the MMIO entries that are live. */
+enum tl_invalidate {
+	TL_INVALIDATE_RANGE, /* those of the ranges that it changes are stale from its publication on */
+	TL_INVALIDATE_ALL,   /* all are */
+	TL_INVALIDATE_ZAP,   /* it waits, walks the tables and zaps all: what both replace, for comparison */
+};
+
 /* One access to a device, as its callback sees it. */
 struct tl_mmio {
 	uint64_t gpa;    /* guest-physical address of the first byte */

@@ -172,7 +172,7 @@ static enum tl_status publish_edit(struct tl_vm *vm, struct tl_edit *edit)
 			return TL_CONFLICT;
 		return status;
 	}
-	if (unlikely(vm->invalidate_all))
+	if (unlikely(vm->invalidate != TL_INVALIDATE_RANGE))
 		map_retag_all(vm, map);
 	if (edit->nr_adds)
 		hand_out_ids(edit);

@@ -157,6 +157,9 @@ static bool finish_wrap(struct tl_vm *vm)
 	if (map) {
 		map->stamping = true;
 		map_retag_all(vm, map);
+		/* As KVM did before 2013, whose zap took whole tables away. Ours takes entries, which no CPU caches. */
+		if (vm->invalidate == TL_INVALIDATE_ZAP)
+			vm_request_flush(vm);
 		map_publish(vm, map);
 		vm->wraps++;
 	}

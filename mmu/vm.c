@@ -72,7 +72,10 @@ static bool vm_init(struct tl_vm *vm, const struct tl_vm_config *config)
 	if (!generation)
 		generation = tag_bits > 8 ? vm->tag_mask + 1 - SHORT_OF_THE_WRAP : 1;
 	vm->decode_doorbells = config->decode_doorbells;
-	vm->invalidate_all = config->invalidate_all;
+	vm->invalidate = config->invalidate;
+	/* A tag of no bits wraps at every generation, and a wrap is what zaps: no commit pays for the choice. */
+	if (vm->invalidate == TL_INVALIDATE_ZAP)
+		vm->tag_mask = 0;
 	atomic_store_explicit(&vm->dirty_by, mmu_cpu.dirty_by, memory_order_relaxed);
 	vm->mmio_level = config->mmio_level ? config->mmio_level : 3;
 	tl_vm_limit_ept_pages(vm, config->ept_pages);
@@ -94,7 +97,7 @@ struct tl_vm *tl_vm_create(const struct tl_vm_config *config, enum tl_status *st
 
 	if (!config)
 		config = &defaults;
-	if (config->tag_bits > MMIO_TAG_BITS || config->mmio_level > 3) {
+	if (config->tag_bits > MMIO_TAG_BITS || config->mmio_level > 3 || config->invalidate > TL_INVALIDATE_ZAP) {
 		*status = TL_INVALID_ARGUMENT;
 		return NULL;
 	}

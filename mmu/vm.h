@@ -44,7 +44,7 @@ struct tl_vm {
 	struct map *retired; /* newest first */
 	unsigned nr_retired;
 	uint64_t tag_mask;
-	bool invalidate_all;
+	enum tl_invalidate invalidate;
 	uint64_t ram_generation;
 	_Atomic uint64_t publications;
 	struct tl_edit *_Atomic spare_edit;

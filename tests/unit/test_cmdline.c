@@ -119,13 +119,15 @@ static void reads_what_a_commit_makes_stale(void **context)
 {
 	(void)context;
 	assert_true(parse("quiet"));
-	assert_int_equal(options.invalidate, BOOT_INVALIDATE_DEFAULT);
+	assert_int_equal(options.invalidate, 0);
 	assert_true(parse("invalidate=range"));
-	assert_int_equal(options.invalidate, BOOT_INVALIDATE_RANGE);
+	assert_int_equal(options.invalidate, 1 + TL_INVALIDATE_RANGE);
 	assert_true(parse("invalidate=all vcpus=64"));
-	assert_int_equal(options.invalidate, BOOT_INVALIDATE_ALL);
+	assert_int_equal(options.invalidate, 1 + TL_INVALIDATE_ALL);
 	assert_int_equal(options.vcpus, 64);
-	assert_refused("invalidate=rang", "the nearest to \"rang\" is range; write invalidate=range|all.");
+	assert_true(parse("invalidate=zap"));
+	assert_int_equal(options.invalidate, 1 + TL_INVALIDATE_ZAP);
+	assert_refused("invalidate=rang", "the nearest to \"rang\" is range; write invalidate=range|all|zap.");
 	assert_refused("vcpus=65", "write vcpus=1..64.");
 	assert_refused("vcpus=0", "write vcpus=1..64.");
 }

@@ -172,6 +172,38 @@ static void shared_pages(void **context)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, vm_setup, vm_teardown)
 
+/* What both replace: a commit leaves no MMIO entry at all, and makes CPUs flush. Memory stays mapped. */
+static void a_commit_that_zaps_leaves_no_entry(void **context)
+{
+	uint64_t flushes, zapped;
+	tl_range_id changed, other;
+
+	(void)context;
+	vm_stop();
+	vm_start(&(struct tl_vm_config){.invalidate = TL_INVALIDATE_ZAP});
+	changed = range_add(mmio_range(0x1000, 0x1000));
+	other = range_add(mmio_range(0x5000, 0x1000));
+	range_add(ram_range(0x100000, 0x1000));
+	assert_int_equal(fault(0x100000, MMU_READ), MMU_MAPPED);
+	for (unsigned i = 0; i < 40; i++) {
+		expect_mmio(0x5000, MMU_READ, other, other, 1);
+		assert_int_equal(verdict_now(0x5000), MMIO_EMULATE);
+		flushes = atomic_load(&vm->flush_number);
+		zapped = atomic_load(&vm->zapped);
+		if (i == 20)
+			assert_int_equal(tl_vm_invalidate_mmio(vm), TL_OK);
+		else
+			assert_int_equal(range_move(changed, i & 1 ? 0x1000 : 0x9000), TL_OK);
+		assert_int_equal(ept_count_mmio(vm), 0);
+		expect_leaf(0x100000, 1, EPT_RWX, hosted_memory(0x100000));
+		assert_int_equal(atomic_load(&vm->flush_number), flushes + 1);
+		assert_int_equal(atomic_load(&vm->zapped), zapped + 1);
+		assert_true(atomic_load(&vm->map)->stamping);
+	}
+	vm_stop();
+	vm_start(NULL);
+}
+
 /* The policy of 2013, and ours: what else is stale after a change of one range. */
 static void a_commit_makes_stale_what_the_policy_says(void **context)
 {
@@ -181,7 +213,8 @@ static void a_commit_makes_stale_what_the_policy_says(void **context)
 		uint32_t tag;
 
 		vm_stop();
-		vm_start(&(struct tl_vm_config){.invalidate_all = all, .tag_bits = 4});
+		vm_start(&(struct tl_vm_config){.invalidate = all ? TL_INVALIDATE_ALL : TL_INVALIDATE_RANGE,
+						.tag_bits = 4});
 		changed = range_add(mmio_range(0x1000, 0x1000));
 		other = range_add(mmio_range(0x5000, 0x1000));
 		expect_mmio(0x5000, MMU_READ, other, other, 1);
@@ -210,9 +243,13 @@ static void a_commit_makes_stale_what_the_policy_says(void **context)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(the_four_verdicts), TEST(one_bit_off_is_a_bug),
-		TEST(the_compare_alone), cmocka_unit_test(mmio_at_every_level),
-		TEST(shared_pages),      TEST(a_commit_makes_stale_what_the_policy_says),
+		TEST(the_four_verdicts),
+		TEST(one_bit_off_is_a_bug),
+		TEST(the_compare_alone),
+		cmocka_unit_test(mmio_at_every_level),
+		TEST(shared_pages),
+		TEST(a_commit_makes_stale_what_the_policy_says),
+		TEST(a_commit_that_zaps_leaves_no_entry),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
