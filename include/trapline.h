@@ -202,7 +202,7 @@ struct tl_vm_config {
 	unsigned mmio_level;       /* the largest MMIO entry: 1 = 4 KiB, 2 = 2 MiB, 3 = 1 GiB; 0: what fits */
 	bool decode_doorbells;     /* never trust the exit's instruction length */
 	enum tl_invalidate invalidate;
-	size_t ept_pages;          /* most table pages the VM may hold; 0: 65536 (256 MiB) */
+	size_t ept_pages; /* most table pages the VM may hold; 0: 65536 (256 MiB) */
 };
 
 /* Creates a VM with an empty map. config may be NULL. Context: host, a CPU up. NULL and *status on error. */

@@ -33,6 +33,18 @@ KINDS = {
 }
 LOCKED = "locked_ops"
 
+# Accesses to memory, as instructions ask for them: an operand is one, one that is changed in place two, and what goes
+# over the stack one more. Neither fetches nor page walks count, nor what VMX moves by itself.
+MEMORY = "memory_accesses"
+PREFIXES = {"lock", "rep", "repe", "repne", "repz", "repnz"}
+NO_ACCESS = {"lea", "nop", "invlpg", "prefetcht0", "prefetcht1", "prefetcht2", "prefetchnta", "prefetchw"}
+TWO_OPERANDS = re.compile(r"(movs|cmps)[bwdq]")
+CHANGES = {
+    "add", "adc", "sub", "sbb", "and", "or", "xor", "inc", "dec", "neg", "not", "xchg", "xadd", "cmpxchg", "cmpxchg8b",
+    "cmpxchg16b", "bts", "btr", "btc", "shl", "shr", "sar", "rol", "ror", "rcl", "rcr", "shld", "shrd",
+}  # fmt: skip
+STACK = {"push": 1, "pop": 1, "pushfq": 1, "popfq": 1, "call": 1, "ret": 1, "leave": 1, "iretq": 5}
+
 
 class TraceError(Exception):
     """The trace is not what it should be; the text says why."""
@@ -103,13 +115,28 @@ def is_locked(text):
     return text.startswith("lock ") or (text.startswith("xchg ") and "[" in text)
 
 
+def memory_accesses(text):
+    words = text.split(None, 2 if text.split()[0] in PREFIXES else 1)
+    if words[0] in PREFIXES:
+        words = words[1:]
+    mnemonic, operands = words[0], "".join(words[1:])
+    accesses = STACK.get(mnemonic, 0)
+    if "[" not in operands or mnemonic in NO_ACCESS:
+        return accesses
+    if TWO_OPERANDS.fullmatch(mnemonic):
+        return 2
+    # The only memory operand of an exchange may come second.
+    return accesses + (2 if mnemonic in CHANGES and ("[" in operands.split(",")[0] or mnemonic == "xchg") else 1)
+
+
 def count(piece, symbols):
-    kinds = dict.fromkeys([*KINDS, LOCKED], 0)
+    kinds = dict.fromkeys([*KINDS, LOCKED, MEMORY], 0)
     functions = collections.Counter()
     for physical, linear, text in piece:
         functions[symbols.function(physical, linear)] += 1
         mnemonic = text.split()[0]
         kinds[LOCKED] += is_locked(text)
+        kinds[MEMORY] += memory_accesses(text)
         for kind, mnemonics in KINDS.items():
             kinds[kind] += mnemonic in mnemonics
     return Path(len(piece), kinds, dict(functions))

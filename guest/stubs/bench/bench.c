@@ -11,7 +11,7 @@
 enum { RANGES = 16, GROWN_RANGES = 1000 };
 
 uint32_t samples[SAMPLES];
-static uint32_t elements[1000] __attribute__((used));
+uint32_t elements[1000] __attribute__((used));
 
 uint64_t rdtsc_pair;
 
@@ -49,14 +49,14 @@ uint64_t time_edit(enum abi_edit edit, enum abi_device_id device, uint64_t opera
 }
 
 /* The address, after all entries were made stale. */
-static uint64_t invalidated(uint64_t address)
+uint64_t invalidated(uint64_t address)
 {
 	CHECK_EQUAL(lib_edit(EDIT_INVALIDATE, DEVICE_PLAIN0, 0), 0);
 	return address;
 }
 
 /* The address, after another page has taken its place in the cache of where pages' entries are. */
-static uint64_t evicted(uint64_t address)
+uint64_t evicted(uint64_t address)
 {
 	uint64_t other = DEVICE_BANK0_AT;
 
@@ -67,7 +67,7 @@ static uint64_t evicted(uint64_t address)
 }
 
 /* The address, after another range has changed. */
-static uint64_t after_other_commit(uint64_t address)
+uint64_t after_other_commit(uint64_t address)
 {
 	static unsigned commits;
 
@@ -76,7 +76,7 @@ static uint64_t after_other_commit(uint64_t address)
 }
 
 /* The address, after what was written there has reached the device. */
-static uint64_t drained(uint64_t address)
+uint64_t drained(uint64_t address)
 {
 	read32(address);
 	return address;
@@ -108,9 +108,9 @@ static void check_device(uint64_t at)
 	CHECK_EQUAL(read64(at + 0x18), 0x0123456789abcdef);
 }
 
-static uint8_t sites[SAMPLES + WARM_UP][SITE_SIZE] __attribute__((aligned(4096)));
+uint8_t sites[SAMPLES + WARM_UP][SITE_SIZE] __attribute__((aligned(4096)));
 
-static void make_sites(void)
+void make_sites(void)
 {
 	size_t length = (size_t)(read_site_end - read_site);
 
@@ -120,7 +120,7 @@ static void make_sites(void)
 }
 
 /* A copy of read_site whose access ends `beyond` bytes behind the end of a page. */
-static const uint8_t *site_at_page_end(size_t beyond)
+const uint8_t *site_at_page_end(size_t beyond)
 {
 	static uint8_t pages[2][4096] __attribute__((aligned(4096)));
 	uint8_t *site = pages[1] + beyond - (read_site_access_end - read_site);
@@ -259,7 +259,7 @@ static const struct {
 
 enum { NR_OTHER_KINDS = sizeof(other_kinds) / sizeof(other_kinds[0]) };
 
-static void add_other_kinds(void)
+void add_other_kinds(void)
 {
 	for (unsigned i = 0; i < NR_OTHER_KINDS; i++) {
 		CHECK_EQUAL(lib_edit(EDIT_ADD, other_kinds[i].device, other_kinds[i].at), 0);
@@ -267,7 +267,7 @@ static void add_other_kinds(void)
 	}
 }
 
-static void remove_other_kinds(void)
+void remove_other_kinds(void)
 {
 	for (unsigned i = 0; i < NR_OTHER_KINDS; i++)
 		CHECK_EQUAL(lib_edit(EDIT_REMOVE, other_kinds[i].device, 0), 0);
@@ -285,12 +285,6 @@ static void measure_other_kinds(void)
 	SAMPLE_ACCESSES("coalesced_write_ticks", TICKS(WRITE, drained(DEVICE_COALESCED_AT)), true, 2);
 	remove_other_kinds();
 }
-
-/* The records of an access, of which tools/bench works out what one costs. */
-enum {
-	EVENTS_OF_ACCESS =
-		1 << TL_TRACE_EXIT | 1 << TL_TRACE_CHECK_MMIO_SPTE | 1 << TL_TRACE_MMIO | 1 << TL_TRACE_ENTRY,
-};
 
 static void measure_trace(void)
 {
@@ -321,62 +315,6 @@ static void measure(void)
 	read32(DEVICE_PLAIN0_AT);
 	SAMPLE_ACCESS("mmio_read32_1000_ranges_ticks", TICKS(READ, DEVICE_PLAIN0_AT), true);
 	CHECK_EQUAL(lib_stats().wraps, 0);
-}
-
-/* `i` is volatile so that no compiler unrolls the loop: each copy of the instruction would be a cold one. */
-#define TRACE(name, instructions, number, edit, address)                                            \
-	do {                                                                                        \
-		lib_print("trace: " name);                                                          \
-		for (volatile unsigned i = 0; i < TRACED; i++) {                                    \
-			uint64_t rax = (number), rbx = (edit), rcx = DEVICE_SPARE, rsi = (address); \
-			uint64_t rdx = DEVICE_SPARE_AT;                                             \
-                                                                                                    \
-			__asm__ volatile("xchg %%bx, %%bx\n\t" instructions "\n\t"                  \
-					 "xchg %%bx, %%bx"                                          \
-					 : "+a"(rax), "+b"(rbx), "+c"(rcx), "+d"(rdx)               \
-					 : "S"(rsi)                                                 \
-					 : "r8", "r9", "memory", "cc");                             \
-		}                                                                                   \
-	} while (0)
-
-#define TRACE_EXIT(name, instruction)            TRACE(name, instruction, 0, 0, 0)
-#define TRACE_ACCESS(name, instruction, address) TRACE(name, instruction, 0, 0, address)
-/* The host takes the time of a part of these, between two RDTSC of its own. */
-#define TRACE_EDIT(name, edit, prepare) TRACE(name " timed", "vmcall", HC_TIME_EDIT, edit, prepare)
-
-/* Adds or removes SPARE if it has to be; always 0. */
-static uint64_t spare_is(bool present)
-{
-	if ((lib_device(DEVICE_SPARE).live_ranges != 0) != present)
-		CHECK_EQUAL(lib_edit(present ? EDIT_ADD : EDIT_REMOVE, DEVICE_SPARE, DEVICE_SPARE_AT), 0);
-	if (present)
-		read32(DEVICE_SPARE_AT);
-	return 0;
-}
-
-static void trace(void)
-{
-	TRACE_EXIT("vmcall", "vmcall");
-	TRACE_EXIT("cpuid", "cpuid");
-	TRACE_ACCESS("mmio_read32", READ, DEVICE_PLAIN0_AT);
-	TRACE_ACCESS("mmio_write32", WRITE, DEVICE_PLAIN0_AT);
-	make_sites();
-	TRACE("cold_read32", "call *%%rax", (uint64_t)sites[i], 0, DEVICE_PLAIN0_AT);
-	TRACE("straddling_read32", "call *%%rax", (uint64_t)site_at_page_end(2), 0, DEVICE_PLAIN0_AT);
-	TRACE_ACCESS("stale_read32", READ, invalidated(DEVICE_PLAIN0_AT));
-	read32(DEVICE_BANK0_AT);
-	TRACE_ACCESS("evicted_read32", READ, evicted(DEVICE_PLAIN0_AT));
-	TRACE_EDIT("invalidate_all", EDIT_INVALIDATE, 0);
-	TRACE_EDIT("commit_add", EDIT_ADD, spare_is(false));
-	TRACE("commit_move timed", "vmcall", HC_TIME_EDIT, EDIT_MOVE, spare_is(true));
-	TRACE_EDIT("commit_remove_mmio", EDIT_REMOVE, spare_is(true));
-	add_other_kinds();
-	TRACE_ACCESS("embedder_read32", READ, DEVICE_PLAINEMB_AT);
-	TRACE_ACCESS("doorbell", WRITE, DEVICE_BELL0_AT);
-	TRACE_ACCESS("doorbell_evicted", WRITE, evicted(DEVICE_BELL0_AT));
-	TRACE_ACCESS("coalesced_write32", WRITE, drained(DEVICE_COALESCED_AT));
-	CHECK_EQUAL(vmcall(HC_TRACE, EVENTS_OF_ACCESS, 0, 0, 0), 0);
-	TRACE_ACCESS("recorded_read32", READ, DEVICE_PLAIN0_AT);
 }
 
 int main(const struct mb1_info *info)

@@ -5,6 +5,7 @@
 
 #include "guest/stubs/lib.h"
 #include "guest/stubs/ticks.h"
+#include <trapline.h>
 
 extern uint32_t samples[SAMPLES];
 extern uint64_t rdtsc_pair; /* ticks of TICKS(EMPTY, 0) */
@@ -15,49 +16,34 @@ uint64_t report_some(const char *name, uint64_t count, uint64_t base);
 /* The ticks of one change of the map. */
 uint64_t time_edit(enum abi_edit edit, enum abi_device_id device, uint64_t operand);
 
+uint64_t time_memory(enum abi_bench_memory what, uint64_t size);
+
+/* The address, after something was done that the access to it is measured after. */
+uint64_t invalidated(uint64_t address);
+uint64_t evicted(uint64_t address);
+uint64_t after_other_commit(uint64_t address);
+uint64_t drained(uint64_t address);
+
+/* Copies of read_site, and one whose access ends `beyond` bytes behind the end of a page. */
+extern uint8_t sites[SAMPLES + WARM_UP][SITE_SIZE];
+void make_sites(void);
+const uint8_t *site_at_page_end(size_t beyond);
+
+void add_other_kinds(void);
+void remove_other_kinds(void);
+
+/* The records of an access, of which tools/bench works out what one costs. */
+enum {
+	EVENTS_OF_ACCESS =
+		1 << TL_TRACE_EXIT | 1 << TL_TRACE_CHECK_MMIO_SPTE | 1 << TL_TRACE_MMIO | 1 << TL_TRACE_ENTRY,
+};
+
+/* trace.c: the same, each a few times between magic breakpoints. */
+void trace(void);
+
 /* size.c: what must not depend on the size of a range. */
 void measure_logs(void);
 void measure_sizes(void);
-
-/* A device's set-up: 16 registers stored one after the other. */
-#define STORE(at)      "mov %%r9d, " #at "(%%rsi)\n\t"
-#define STORE_ROW(row) STORE(row##0) "" STORE(row##4) "" STORE(row##8) "" STORE(row##c)
-#define STORES         STORE_ROW(0x0) "" STORE_ROW(0x1) "" STORE_ROW(0x2) "" STORE_ROW(0x3)
-
-/* The same with a value made for each: as many instructions in between. */
-#define MADE(at)      "mov $0x1234, %%r9d\n\t" STORE(at)
-#define MADE_ROW(row) MADE(row##0) "" MADE(row##4) "" MADE(row##8) "" MADE(row##c)
-#define MADE_STORES   MADE_ROW(0x0) "" MADE_ROW(0x1) "" MADE_ROW(0x2) "" MADE_ROW(0x3)
-
-/* Loops of as many reads: a plain one; one that waits for a bit that never comes, and gives up; the same on memory. */
-#define TURNS 64
-#define LOOP(body)                  \
-	"mov $64, %%ecx\n\t"        \
-	"1:\t" body "dec %%ecx\n\t" \
-	"jnz 1b\n"                  \
-	"2:"
-#define READ_LOOP   LOOP(READ "\n\t")
-#define POLL_LOOP   LOOP(READ "\n\ttest $1, %%r9b\n\tjnz 2f\n\t")
-#define POLL_MEMORY LOOP("pause\n\t" TEST "\n\tjnz 2f\n\t")
-
-/* Reads that are more than a move. */
-#define READ8 "movb 0x10(%%rsi), %%r9b"
-#define TEST  "testl $1, 0x10(%%rsi)"
-
-/* `elements` sent to a device, and received from it. */
-#define REP_MOVSD(count, from, to)       \
-	"mov %%rsi, %%r9\n\t"            \
-	"mov %%rdi, %%rbx\n\t"           \
-	"lea elements(%%rip), %%rdx\n\t" \
-	"mov %%" from ", %%rsi\n\t"      \
-	"mov %%" to ", %%rdi\n\t"        \
-	"mov $" #count ", %%ecx\n\t"     \
-	"cld\n\t"                        \
-	"rep movsl\n\t"                  \
-	"mov %%r9, %%rsi\n\t"            \
-	"mov %%rbx, %%rdi"
-#define SEND(count)    REP_MOVSD(count, "rdx", "r9")
-#define RECEIVE(count) REP_MOVSD(count, "r9", "rdx")
 
 /* `sample` gives the ticks of sample `n`. The first are taken cold: the last ones take their places. */
 #define SAMPLE(sample)                                             \

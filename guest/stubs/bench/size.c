@@ -4,7 +4,7 @@
 
 enum { LOG_SAMPLES = 24, WRITTEN_PAGES = 64, MIB_2 = 2 << 20, GIB_1 = 1 << 30 };
 
-static uint64_t time_memory(enum abi_bench_memory what, uint64_t size)
+uint64_t time_memory(enum abi_bench_memory what, uint64_t size)
 {
 	uint64_t ticks = vmcall(HC_TIME_MEMORY, what, size, 0, 0);
 
