@@ -108,6 +108,7 @@ bool serve_exit(struct platform_vcpu *vcpu)
 	case TL_EXIT_IO:
 		exit->io.data = UINT32_MAX; /* no port is claimed: all ones, and writes go nowhere */
 		return true;
+	case TL_EXIT_DEADLINE:
 	case TL_EXIT_KICKED:
 		traced_drain(vcpu->platform->services, vcpu->ran_on);
 		return !atomic_load_explicit(&vcpu->platform->ended, memory_order_relaxed);

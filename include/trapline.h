@@ -79,8 +79,9 @@ struct tl_hooks {
 	 */
 	void (*kick)(unsigned cpu);
 	/*
-	 * Interrupts the calling CPU once, after so many ticks of its TSC or not long before; 0: not any more. It takes
-	 * the place of an earlier call. For CPUs without a preemption timer; false, or NULL: then there are no budgets.
+	 * Interrupts the calling CPU once, after so many ticks of its TSC or up to a sixteenth of them before; 0: not
+	 * any more. It takes the place of an earlier call. For deadlines, and for budgets on CPUs without a preemption
+	 * timer; false, or NULL: then there are none.
 	 */
 	bool (*arm_timer)(uint64_t tsc_ticks);
 };
@@ -229,6 +230,7 @@ enum tl_exit_reason {
 	TL_EXIT_HLT,       /* the guest halted with nothing to wake it; running on continues after the HLT */
 	TL_EXIT_SHUTDOWN,  /* triple fault */
 	TL_EXIT_BUDGET,    /* the time budget is spent */
+	TL_EXIT_DEADLINE,  /* tl_vcpu_set_deadline(); what was to be completed stays so: leave *exit as it was */
 	TL_EXIT_KICKED,    /* tl_vcpu_kick(); what was to be completed stays so: leave *exit as it was */
 	TL_EXIT_NO_MEMORY, /* out of table pages: running on tries again */
 	TL_EXIT_STOPPED,   /* the guest did what cannot be continued: exit->stop */
@@ -373,8 +375,8 @@ struct tl_event {
 	uint32_t error_code;
 };
 
-/* Queues one event; an interrupt waits until the guest can take it. TL_AGAIN while one is queued. Context: host or
- * callback, by the vCPU's own CPU. */
+/* Queues one event; an interrupt waits until the guest can take it. TL_AGAIN while one is queued. It goes before those
+ * of tl_processor.acknowledge(). Context: host or callback, by the vCPU's own CPU. */
 enum tl_status tl_vcpu_inject(struct tl_vcpu *vcpu, const struct tl_event *event);
 
 /*
@@ -386,6 +388,8 @@ enum tl_status tl_vcpu_inject(struct tl_vcpu *vcpu, const struct tl_event *event
 enum tl_status tl_vcpu_get(struct tl_vcpu *vcpu, struct tl_state *state);
 enum tl_status tl_vcpu_set(struct tl_vcpu *vcpu, const struct tl_state *state);
 
+/* Interrupts, MSRs, CPUID, time: a processor of the embedder's. */
+#include <trapline_processor.h>
 /* Counts. */
 #include <trapline_stats.h>
 /* What only the CPU itself shows. */

@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* Events for the guest: queued by the embedder, delivered by the next entry that can (SDM vol. 3, 27.6). */
+/*
+ * Events for the guest: queued by the embedder, or interrupts that its processor has; delivered by the next entry that
+ * can (SDM vol. 3, 27.6).
+ */
+#include "vmx/budget.h"
 #include "vmx/cpu.h"
 #include "vmx/exit.h"
 
@@ -10,17 +14,27 @@ enum tl_status tl_vcpu_inject(struct tl_vcpu *vcpu, const struct tl_event *event
 	if ((event->type == TL_EVENT_EXCEPTION && event->vector > 31) ||
 	    (event->type == TL_EVENT_NMI && event->vector != 2))
 		return TL_INVALID_ARGUMENT;
-	if (vcpu->event_queued)
+	if (vcpu->events & EVENT_QUEUED)
 		return TL_AGAIN;
 	vcpu->event = *event;
-	vcpu->event_queued = true;
+	vcpu->events |= EVENT_QUEUED;
 	vcpu->reader.entry_round = GRACE_ATTENTION;
 	return TL_OK;
 }
 
-static bool can_take(const struct tl_event *event, uint64_t interruptibility)
+static bool is_entering(void)
 {
-	switch (event->type) {
+	return vmcs_read(VMCS_ENTRY_INTERRUPTION_INFORMATION) & EVENT_INFO_VALID;
+}
+
+/* An event that an exit interrupted, or that is on its way already, goes first. */
+static bool can_take(enum tl_event_type type)
+{
+	uint64_t interruptibility = vmcs_read(VMCS_GUEST_INTERRUPTIBILITY);
+
+	if (is_entering())
+		return false;
+	switch (type) {
 	case TL_EVENT_INTERRUPT:
 		return vmcs_read(VMCS_GUEST_RFLAGS) & RFLAGS_IF && !(interruptibility & INTERRUPTIBILITY_SHADOW);
 	case TL_EVENT_NMI:
@@ -32,32 +46,32 @@ static bool can_take(const struct tl_event *event, uint64_t interruptibility)
 
 /* An exit as soon as the event can be taken. Without virtual NMIs there is no window for them, but one for interrupts.
  */
-static void open_window(const struct tl_event *event)
+static void open_window(enum tl_event_type type)
 {
-	uint32_t window = event->type == TL_EVENT_NMI && vmx_controls.virtual_nmis ? PROC_NMI_WINDOW_EXITING
-										   : PROC_INTERRUPT_WINDOW_EXITING;
+	uint32_t window = type == TL_EVENT_NMI && vmx_controls.virtual_nmis ? PROC_NMI_WINDOW_EXITING
+									    : PROC_INTERRUPT_WINDOW_EXITING;
 
 	vmcs_write(VMCS_PROC_CONTROLS, vmcs_read(VMCS_PROC_CONTROLS) | window);
 }
 
-bool event_wakes(const struct tl_vcpu *vcpu)
+bool event_wakes(struct tl_vcpu *vcpu)
 {
-	if (vmcs_read(VMCS_ENTRY_INTERRUPTION_INFORMATION) & EVENT_INFO_VALID)
+	bool masked = !(vmcs_read(VMCS_GUEST_RFLAGS) & RFLAGS_IF);
+
+	if (is_entering())
 		return true;
-	if (!vcpu->event_queued)
-		return false;
-	return vcpu->event.type != TL_EVENT_INTERRUPT || vmcs_read(VMCS_GUEST_RFLAGS) & RFLAGS_IF;
+	if (vcpu->events & EVENT_QUEUED && (vcpu->event.type != TL_EVENT_INTERRUPT || !masked))
+		return true;
+	return vcpu->events & EVENT_ASKED && !masked && vcpu->processor->pending(vcpu);
 }
 
-void event_deliver(struct tl_vcpu *vcpu)
+static void deliver_queued(struct tl_vcpu *vcpu)
 {
 	const struct tl_event *event = &vcpu->event;
 	uint64_t information = EVENT_INFO_VALID | (uint64_t)event->type << 8 | event->vector;
 
-	/* An event that an exit interrupted goes first. */
-	if (vmcs_read(VMCS_ENTRY_INTERRUPTION_INFORMATION) & EVENT_INFO_VALID ||
-	    !can_take(event, vmcs_read(VMCS_GUEST_INTERRUPTIBILITY))) {
-		open_window(event);
+	if (!can_take(event->type)) {
+		open_window(event->type);
 		return;
 	}
 	if (event->type == TL_EVENT_EXCEPTION && event->has_error_code && vcpu->mode.cr0 & 1) {
@@ -68,5 +82,41 @@ void event_deliver(struct tl_vcpu *vcpu)
 	if (event->type == TL_EVENT_EXCEPTION && event->vector != VECTOR_DB)
 		vmcs_write(VMCS_GUEST_RFLAGS, vmcs_read(VMCS_GUEST_RFLAGS) | RFLAGS_RF);
 	vmcs_write(VMCS_ENTRY_INTERRUPTION_INFORMATION, information);
-	vcpu->event_queued = false;
+	vcpu->events &= (uint8_t)~EVENT_QUEUED;
+}
+
+/*
+ * What can be delivered changes under the question, by other CPUs: what comes after it has them kick this one. After
+ * one that is delivered it is asked again, since what comes next may be of a higher priority.
+ */
+static void deliver_pending(struct tl_vcpu *vcpu)
+{
+	const struct tl_processor *processor = vcpu->processor;
+	int vector;
+
+	vcpu->events &= (uint8_t)~EVENT_WAITS;
+	if (!processor->pending(vcpu))
+		return;
+	if (can_take(TL_EVENT_INTERRUPT)) {
+		vector = processor->acknowledge(vcpu);
+		if (vector < 0)
+			return;
+		vmcs_write(VMCS_ENTRY_INTERRUPTION_INFORMATION,
+			   EVENT_INFO_VALID | (uint64_t)TL_EVENT_INTERRUPT << 8 | (uint8_t)vector);
+		if (!processor->pending(vcpu))
+			return;
+	}
+	vcpu->events |= EVENT_WAITS;
+	open_window(TL_EVENT_INTERRUPT);
+}
+
+enum vcpu_action event_attend(struct tl_vcpu *vcpu)
+{
+	if (vcpu->events & EVENT_DEADLINE && deadline_is_over(vcpu))
+		return exit_leave(vcpu, TL_EXIT_DEADLINE);
+	if (vcpu->events & EVENT_QUEUED)
+		deliver_queued(vcpu);
+	if (vcpu->events & EVENT_ASKED)
+		deliver_pending(vcpu);
+	return VCPU_RESUME;
 }

@@ -89,9 +89,10 @@ static enum vcpu_action exit_hlt(struct tl_vcpu *vcpu)
 {
 	enum vcpu_action action = exit_skip_instruction(vcpu);
 
-	if (action != VCPU_RESUME || event_wakes(vcpu))
+	if (action != VCPU_RESUME)
 		return action;
-	return exit_leave(vcpu, TL_EXIT_HLT);
+	/* The shadow of the STI before it is gone, so that what waited can be delivered at once. */
+	return event_wakes(vcpu) ? vcpu_attention(vcpu) : exit_leave(vcpu, TL_EXIT_HLT);
 }
 
 static enum vcpu_action exit_external_interrupt(struct tl_vcpu *vcpu)

@@ -58,6 +58,8 @@ ALWAYS_INLINE enum vcpu_action vcpu_before_entry(struct tl_vcpu *vcpu)
 }
 
 COLD enum vcpu_action exit_skip_slow(struct tl_vcpu *vcpu, uint64_t rip, uint64_t length);
+/* The same of one that loads SS: nothing is delivered before the instruction behind it. */
+COLD enum vcpu_action exit_skip_shadowing(struct tl_vcpu *vcpu, uint64_t rip, uint64_t length);
 
 /* Completes the instruction at `rip` of `length` bytes and goes on. */
 ALWAYS_INLINE enum vcpu_action exit_skip(struct tl_vcpu *vcpu, uint64_t rip, uint64_t length)
@@ -89,12 +91,17 @@ COLD enum vcpu_action exit_page_fault(struct tl_vcpu *vcpu, gva_t linear, uint32
 /* If the exit interrupted the delivery of an event, has the next entry deliver it again (SDM vol. 3, 28.2.4). */
 COLD void exit_deliver_again(struct tl_vcpu *vcpu);
 
-/* Puts a queued event into the next entry, or asks for an exit when the guest can take it. */
-COLD void event_deliver(struct tl_vcpu *vcpu);
-
-/* Whether an event is on its way that ends a HLT: one that the next entry delivers, or a queued one that is not masked.
+/*
+ * What vcpu->events says: ends tl_vcpu_run() at its deadline, puts a queued event or an interrupt of the processor's
+ * into the next entry, or asks for an exit when the guest can take it.
  */
-COLD bool event_wakes(const struct tl_vcpu *vcpu);
+COLD enum vcpu_action event_attend(struct tl_vcpu *vcpu);
+
+/*
+ * Whether an event is on its way that ends a HLT: one that the next entry delivers, or a queued one or an interrupt of
+ * the processor's that is not masked.
+ */
+COLD bool event_wakes(struct tl_vcpu *vcpu);
 
 /* exit_ept.c */
 COLD enum vcpu_action exit_ept_misconfig_slow(struct tl_vcpu *vcpu, const struct map *map, gpa_t gpa);

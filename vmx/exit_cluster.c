@@ -104,7 +104,7 @@ static bool may_begin(const struct tl_vcpu *vcpu, const struct decoded *d, uint6
 {
 	return skip_is_simple(d->rip + d->insn.length, d->insn.length, rflags & vcpu->rflags_slow,
 			      vmcs_read(VMCS_GUEST_INTERRUPTIBILITY)) &&
-	       !(vcpu->rflags_slow & RFLAGS_RF) && !vcpu->event_queued;
+	       !(vcpu->rflags_slow & RFLAGS_RF) && !(vcpu->events & (EVENT_QUEUED | EVENT_WAITS));
 }
 
 /* Serves what follows; the number of accesses. */

@@ -2,7 +2,7 @@
 /* How exits end: the slow skip, an exception in the guest, a return to the embedder. */
 #include "vmx/exit.h"
 
-enum vcpu_action exit_skip_slow(struct tl_vcpu *vcpu, uint64_t rip, uint64_t length)
+static void skip(struct tl_vcpu *vcpu, uint64_t rip, uint64_t length, uint64_t shadow)
 {
 	bool code_64 = vcpu_code_bits(vcpu, vmcs_read(VMCS_GUEST_CS_ACCESS_RIGHTS)) == 64;
 	struct skip next = {.rip = rip,
@@ -13,8 +13,20 @@ enum vcpu_action exit_skip_slow(struct tl_vcpu *vcpu, uint64_t rip, uint64_t len
 	skip_slow(&next, length, code_64, vmcs_read(VMCS_GUEST_DEBUGCTL));
 	vmcs_write(VMCS_GUEST_RIP, next.rip);
 	vmcs_write(VMCS_GUEST_RFLAGS, next.rflags);
-	vmcs_write(VMCS_GUEST_INTERRUPTIBILITY, next.interruptibility);
+	vmcs_write(VMCS_GUEST_INTERRUPTIBILITY, next.interruptibility | shadow);
 	vmcs_write(VMCS_GUEST_PENDING_DEBUG_EXCEPTIONS, next.pending_debug);
+}
+
+enum vcpu_action exit_skip_slow(struct tl_vcpu *vcpu, uint64_t rip, uint64_t length)
+{
+	skip(vcpu, rip, length, 0);
+	return vcpu_before_entry(vcpu);
+}
+
+/* The shadow comes first: an entry that injects an interrupt into it is refused (SDM vol. 3, 27.3.1.5). */
+enum vcpu_action exit_skip_shadowing(struct tl_vcpu *vcpu, uint64_t rip, uint64_t length)
+{
+	skip(vcpu, rip, length, INTERRUPTIBILITY_MOV_SS);
 	return vcpu_before_entry(vcpu);
 }
 

@@ -104,8 +104,12 @@ static struct cpuid guest_cpuid(uint32_t leaf, uint32_t subleaf)
 
 enum vcpu_action exit_cpuid(struct tl_vcpu *vcpu)
 {
-	struct cpuid out = guest_cpuid((uint32_t)vcpu->gpr[TL_RAX], (uint32_t)vcpu->gpr[TL_RCX]);
+	uint32_t leaf = (uint32_t)vcpu->gpr[TL_RAX], subleaf = (uint32_t)vcpu->gpr[TL_RCX];
+	struct cpuid answer = guest_cpuid(leaf, subleaf);
+	struct tl_cpuid out = {answer.eax, answer.ebx, answer.ecx, answer.edx};
 
+	if (vcpu->processor && vcpu->processor->cpuid)
+		vcpu->processor->cpuid(vcpu, leaf, subleaf, &out);
 	vcpu->gpr[TL_RAX] = out.eax;
 	vcpu->gpr[TL_RBX] = out.ebx;
 	vcpu->gpr[TL_RCX] = out.ecx;

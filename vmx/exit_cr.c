@@ -225,6 +225,22 @@ static enum vcpu_action stop_without_unrestricted(struct tl_vcpu *vcpu)
 	return exit_stop(vcpu, TL_STOP_UNSUPPORTED, 0);
 }
 
+static uint8_t read_guest_cr8(struct tl_vcpu *vcpu)
+{
+	const struct tl_processor *processor = vcpu->processor;
+
+	return processor && processor->read_cr8 ? processor->read_cr8(vcpu) & 15 : vcpu->cr8;
+}
+
+static void write_guest_cr8(struct tl_vcpu *vcpu, uint8_t value)
+{
+	const struct tl_processor *processor = vcpu->processor;
+
+	vcpu->cr8 = value;
+	if (processor && processor->write_cr8)
+		processor->write_cr8(vcpu, value);
+}
+
 static enum vcpu_action move_to_cr(struct tl_vcpu *vcpu, unsigned cr, uint64_t value)
 {
 	if (!(vcpu->mode.efer & EFER_LMA) || vcpu_code_bits(vcpu, vmcs_read(VMCS_GUEST_CS_ACCESS_RIGHTS)) != 64)
@@ -249,7 +265,7 @@ static enum vcpu_action move_to_cr(struct tl_vcpu *vcpu, unsigned cr, uint64_t v
 	case 8:
 		if (value & ~15ull)
 			return exit_raise_error(vcpu, VECTOR_GP, 0);
-		vcpu->cr8 = value;
+		write_guest_cr8(vcpu, (uint8_t)value);
 		return exit_skip_instruction(vcpu);
 	default:
 		return exit_raise(vcpu, VECTOR_UD);
@@ -273,7 +289,7 @@ enum vcpu_action exit_cr_access(struct tl_vcpu *vcpu)
 	case CR_MOV_TO:
 		return move_to_cr(vcpu, cr, exit_read_gpr(vcpu, gpr));
 	case CR_MOV_FROM:
-		exit_write_gpr(vcpu, gpr, cr == 8 ? vcpu->cr8 : cr_read_cr3(vcpu));
+		exit_write_gpr(vcpu, gpr, cr == 8 ? read_guest_cr8(vcpu) : cr_read_cr3(vcpu));
 		return exit_skip_instruction(vcpu);
 	case CR_CLTS:
 		return move_to_cr(vcpu, 0, cr_read_cr0() & ~(uint64_t)CR0_TS);

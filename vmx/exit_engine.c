@@ -61,14 +61,14 @@ static enum vcpu_action complete(struct tl_vcpu *vcpu, const struct mmio_cpu *cp
 	vcpu->operand_retried = false;
 	if (changes_tf)
 		vmcs_write(VMCS_GUEST_RFLAGS, cpu->rflags ^ RFLAGS_TF);
-	action = length == insn->length ? exit_skip(vcpu, rip, length) : exit_skip_slow(vcpu, rip, length);
+	if (cpu->shadow)
+		action = exit_skip_shadowing(vcpu, rip, length);
+	else
+		action = length == insn->length ? exit_skip(vcpu, rip, length) : exit_skip_slow(vcpu, rip, length);
 	if (changes_tf)
 		vmcs_write(VMCS_GUEST_RFLAGS, vmcs_read(VMCS_GUEST_RFLAGS) ^ RFLAGS_TF);
 	if (insn_branches(insn))
 		trap_after_branch(before);
-	if (cpu->shadow)
-		vmcs_write(VMCS_GUEST_INTERRUPTIBILITY,
-			   vmcs_read(VMCS_GUEST_INTERRUPTIBILITY) | INTERRUPTIBILITY_MOV_SS);
 	return action;
 }
 

@@ -26,16 +26,23 @@ static bool is_pat(uint64_t value)
 	return true;
 }
 
+/* Without a processor of the embedder's: no local APIC, nothing of what MISC_ENABLE enables. What CPUID says, too. */
+static bool read_embedders(struct tl_vcpu *vcpu, uint32_t msr, uint64_t *value)
+{
+	*value = 0;
+	if (vcpu->processor && vcpu->processor->read_msr)
+		return vcpu->processor->read_msr(vcpu, msr, value);
+	return msr == MSR_IA32_APIC_BASE || msr == MSR_IA32_MISC_ENABLE;
+}
+
 static bool read_msr(struct tl_vcpu *vcpu, uint32_t msr, uint64_t *value)
 {
 	switch (msr) {
 	case MSR_IA32_TIME_STAMP_COUNTER:
 		*value = rdtsc() + vmcs_read(VMCS_TSC_OFFSET);
 		return true;
-	/* No local APIC, no MTRRs, no microcode revision: what CPUID says, too. */
-	case MSR_IA32_APIC_BASE:
+	/* No microcode revision. */
 	case MSR_IA32_BIOS_SIGN_ID:
-	case MSR_IA32_MISC_ENABLE:
 		*value = 0;
 		return true;
 	case MSR_IA32_FEATURE_CONTROL:
@@ -84,7 +91,7 @@ static bool read_msr(struct tl_vcpu *vcpu, uint32_t msr, uint64_t *value)
 		*value = rdmsr(msr);
 		return true;
 	default:
-		return false;
+		return read_embedders(vcpu, msr, value);
 	}
 }
 
@@ -162,7 +169,7 @@ static bool write_msr(struct tl_vcpu *vcpu, uint32_t msr, uint64_t value)
 		wrmsr(msr, value);
 		return true;
 	default:
-		return false;
+		return vcpu->processor && vcpu->processor->write_msr && vcpu->processor->write_msr(vcpu, msr, value);
 	}
 }
 

@@ -26,6 +26,7 @@ const char *tl_exit_name(enum tl_exit_reason reason)
 		[TL_EXIT_HLT] = "HLT with nothing to wake the guest",
 		[TL_EXIT_SHUTDOWN] = "triple fault",
 		[TL_EXIT_BUDGET] = "time budget spent",
+		[TL_EXIT_DEADLINE] = "deadline reached",
 		[TL_EXIT_KICKED] = "kicked",
 		[TL_EXIT_NO_MEMORY] = "out of EPT table pages",
 		[TL_EXIT_STOPPED] = "guest stopped",

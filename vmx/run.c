@@ -61,9 +61,7 @@ enum vcpu_action vcpu_attention(struct tl_vcpu *vcpu)
 		return exit_leave(vcpu, TL_EXIT_KICKED);
 	if (!complete)
 		reader->entry_round = GRACE_ATTENTION;
-	if (vcpu->event_queued)
-		event_deliver(vcpu);
-	return VCPU_RESUME;
+	return vcpu->events ? event_attend(vcpu) : VCPU_RESUME;
 }
 
 /* A plain access that the embedder has completed. */
@@ -138,7 +136,7 @@ static enum vcpu_action enter(struct tl_vcpu *vcpu)
 static bool wants_attention(const struct tl_vcpu *vcpu)
 {
 	/* kicked: seq_cst, against the kicker's store of it and load of in_run. */
-	return vcpu->reader.entry_round == GRACE_ATTENTION || vcpu->event_queued ||
+	return vcpu->reader.entry_round == GRACE_ATTENTION || vcpu->events ||
 	       atomic_load_explicit(&vcpu->reader.kicked, memory_order_seq_cst) ||
 	       vcpu->slots_flushed != slots_number(vcpu);
 }

@@ -136,6 +136,14 @@ enum vcpu_pending {
 	PENDING_VMCALL
 };
 
+/* What is looked at whenever tl_vcpu_run() begins, and by each vcpu_attention(). */
+enum vcpu_event {
+	EVENT_QUEUED = 1,   /* vcpu->event */
+	EVENT_WAITS = 2,    /* an interrupt of the processor's, for its window */
+	EVENT_ASKED = 4,    /* the processor has interrupts: it is asked for one */
+	EVENT_DEADLINE = 8, /* vcpu->deadline */
+};
+
 /* A plain access that the embedder completes: values, since the decoded instruction may be gone by then. */
 struct plain_access {
 	uint64_t rip;
@@ -195,10 +203,13 @@ struct tl_vcpu {
 	struct guest_code operation_code; /* its bytes, to be shown */
 	struct tl_exit_io io;
 
-	bool event_queued;
+	uint8_t events; /* enum vcpu_event */
 	struct tl_event event;
-	uint64_t budget;   /* beyond what the preemption timer holds; in its units */
-	uint64_t deadline; /* the TSC's value at which the budget ends, where the embedder's timer ends it; 0: none */
+	const struct tl_processor *processor;
+	uint64_t budget; /* beyond what the preemption timer holds; in its units */
+	/* The TSC's values at which the embedder's timer ends the budget and the deadline comes; 0: none. */
+	uint64_t budget_end, deadline;
+	uint64_t alarm; /* the TSC's value from which on that timer may have come */
 
 	uint64_t slots_flushed; /* the VM's flush number the slot cache is good for */
 	hpa_t vmcs;             /* physical address of the region */
@@ -214,7 +225,7 @@ struct tl_vcpu {
 	void *context;
 	uint64_t dr[4];
 	uint64_t dr6, cr2;
-	uint64_t cr8;
+	uint8_t cr8;
 	uint64_t flat_cr3; /* the guest's own while it has flat paging (vmx/flat_paging.h) */
 	bool flat;
 	uint64_t xcr0;

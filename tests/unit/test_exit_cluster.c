@@ -155,7 +155,7 @@ static void single_instructions_have_exits_of_their_own(void **context)
 	/* Interrupts are off, so it waits for its window. */
 	assert_int_equal(tl_vcpu_inject(guest_vcpu, &event), TL_OK);
 	expect_run(CODE, 0, 1);
-	assert_true(guest_vcpu->event_queued);
+	assert_true(guest_vcpu->events & EVENT_QUEUED);
 	expect_run(CODE, 1, 1);
 }
 
