@@ -46,7 +46,7 @@ enum { BOOT_FEATURE_X2APIC = TL_NR_FEATURES };
 struct boot_options {
 	char guests[CMDLINE_GUESTS_MAX][CMDLINE_NAME_MAX]; /* run only these; none named: all but the manual ones */
 	size_t nr_guests;
-	bool help, selftest, quiet, together, profile;
+	bool help, selftest, quiet, together, profile, monitor;
 	uint64_t trace;                            /* mask of 1 << enum tl_trace_event */
 	uint64_t trace_to;                         /* enum boot_trace_to */
 	uint64_t mmio_level, tag_bits, generation; /* for struct tl_vm_config; 0: not given */

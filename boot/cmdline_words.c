@@ -70,6 +70,8 @@ static const struct word words[] = {
 	{"trace-to", WORD_CHOICE, FIELD(trace_to), 0, 0, trace_to_choices,
 	 "where to: lines on the console, or records for tools/trace"},
 	{"profile", WORD_FLAG, FIELD(profile), 0, 0, NULL, "print what each guest did to its devices"},
+	{"monitor", WORD_FLAG, FIELD(monitor), 0, 0, NULL,
+	 "have guests leave their CPUs often enough to hear what is typed: Ctrl-A h says what for"},
 	{"invalidate", WORD_CHOICE, FIELD(invalidate), 0, 0, invalidate_choices, "what a commit makes stale"},
 	{"mmio-level", WORD_NUMBER, FIELD(mmio_level), 1, 3, NULL,
 	 "largest MMIO entry, 4 KiB, 2 MiB or 1 GiB, where a guest's module does not say"},

@@ -3,8 +3,10 @@
 
 #include <stdatomic.h>
 
+#include "boot/attend.h"
 #include "boot/console.h"
 #include "boot/hooks.h"
+#include "boot/input.h"
 #include "boot/libc.h"
 #include "boot/memory.h"
 #include "boot/paging.h"
@@ -202,7 +204,8 @@ static void run_share(void *context)
 	size_t i;
 
 	/* relaxed: the guests were listed before any CPU was given its share. */
-	while ((i = atomic_fetch_add_explicit(&run->next, 1, memory_order_relaxed)) < nr_guests) {
+	while (!attend_wants_end() &&
+	       (i = atomic_fetch_add_explicit(&run->next, 1, memory_order_relaxed)) < nr_guests) {
 		struct guest_report report = {0};
 		uint64_t none = 0;
 
@@ -264,6 +267,9 @@ void guests_run(const struct boot_options *options, unsigned *passed, unsigned *
 				.nr_cpus = smp_nr_cpus(),
 				.start_cpu = smp_start,
 				.wait_cpu = smp_wait,
+				.read_typed = input_read,
+				.attend = attend,
+				.attend_ticks = options->monitor ? attend_ticks() : 0,
 				.quiet = options->quiet,
 				.tsc_hz = tsc_hz(),
 				.corrupt_ept = test_corrupt_ept,

@@ -131,6 +131,13 @@ void uart_put(uint8_t byte)
 		uart_is_open = false;
 }
 
+int uart_get(void)
+{
+	if (!uart_is_open || !(uart_read(&uart, UART_LINE_STATUS) & STATUS_DATA_READY))
+		return -1;
+	return uart_read(&uart, UART_DATA);
+}
+
 void uart_drain(void)
 {
 	if (uart_is_open)

@@ -26,6 +26,9 @@ void uart_close(void);
 /* Sends one byte. Waits for the transmitter, but not for ever: a port that has stopped is given up. */
 void uart_put(uint8_t byte);
 
+/* The next byte that was received, or -1. Does not wait. */
+int uart_get(void);
+
 /* Waits (bounded) until the last byte has left the transmitter: a machine that is switched off now loses none. */
 void uart_drain(void);
 

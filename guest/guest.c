@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "guest/guest.h"
+#include "guest/platform_view.h"
 #include "guest/schedule.h"
 #include "guest/text.h"
 #include "guest/traced.h"
@@ -81,6 +82,7 @@ static void guest_run_on(struct platform *platform, const struct guest_module *m
 	}
 	traced_begin(services);
 	report->began = guest_ticks();
+	platform_view_init(platform, report->began);
 	schedule_run(platform);
 	report->ticks = guest_ticks() - report->began;
 	traced_end(services, platform->traces);

@@ -16,6 +16,7 @@
 #include <trapline.h>
 
 #include "guest/hand.h"
+#include "guest/view.h"
 
 /* A boot module. Nothing in the image or in the words is trusted. */
 struct guest_module {
@@ -51,6 +52,13 @@ struct guest_services {
 	 * when it has nothing to do. */
 	uint32_t trace_events;
 	void (*take_trace)(unsigned cpu, const struct tl_trace_record *records, size_t count, uint64_t lost);
+	/* What was typed for the guest: the next byte, or -1. NULL: nobody types. One CPU at a time. */
+	int (*read_typed)(void);
+	/* Looks after what goes on beside guests: what is typed, the screen. Called between two turns of vCPUs, by CPUs
+	 * with nothing to run, and after so many ticks of a vCPU at the latest; by any of them, at once. NULL: nothing
+	 * does. */
+	void (*attend)(const struct guest_view *view);
+	uint64_t attend_ticks;
 	bool quiet;      /* print nothing of what a guest has to say unless it fails */
 	uint64_t tsc_hz; /* 0: unknown */
 	/* Replaces the EPT entry at `level` (1 to 4) on the way to `gpa` by (entry & keep) | set, for tests of damage;

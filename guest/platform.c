@@ -91,7 +91,8 @@ static void platform_spread(struct platform *platform, const struct guest_option
 
 	platform->nr_vcpus = options->vcpus;
 	platform->nr_cpus = options->roam || options->vcpus > cpus ? cpus : options->vcpus;
-	platform->slice = options->roam || options->vcpus > cpus ? options->slice : 0;
+	platform->shares = options->roam || options->vcpus > cpus;
+	platform->slice = platform->shares ? options->slice : platform->services->attend_ticks;
 }
 
 static enum tl_status platform_create_vcpu(struct platform *platform, unsigned index,

@@ -11,6 +11,7 @@
 #include "guest/rider.h"
 #include "guest/scenario.h"
 #include "guest/text.h"
+#include "guest/view.h"
 #include <stdatomic.h>
 
 enum {
@@ -42,6 +43,7 @@ struct platform_vcpu {
 	unsigned index;
 	struct tl_exit exit;
 	_Atomic enum platform_vcpu_state state; /* who takes it from READY to RUNNING owns all that is here */
+	_Atomic bool held;                      /* from outside: no CPU takes it */
 	bool halted, yields;
 	enum abi_yield yield;
 	bool limited;            /* its time is */
@@ -63,8 +65,10 @@ struct platform_cpu {
 struct platform {
 	const struct guest_services *services;
 	const char *name; /* the guest's */
+	struct guest_view view;
 	struct tl_vm *vm;
 	unsigned nr_vcpus, nr_cpus; /* its own, and the host's that run them */
+	bool shares;                /* its vCPUs take turns on CPUs */
 	uint64_t slice;             /* ticks of a turn; 0: each vCPU has a CPU to itself */
 	struct load_memory memory;
 	uint8_t *ram; /* within the block that was allocated */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "guest/schedule.h"
+#include "guest/platform_view.h"
 #include "guest/serve.h"
 
 static bool has_ended(const struct platform *platform)
@@ -14,7 +15,8 @@ static bool take(struct platform_vcpu *vcpu, const struct platform_cpu *cpu)
 	enum platform_vcpu_state ready = PLATFORM_VCPU_READY;
 
 	/* Looked at first: CPUs without work do this all the time. */
-	if (atomic_load_explicit(&vcpu->state, memory_order_relaxed) != PLATFORM_VCPU_READY)
+	if (atomic_load_explicit(&vcpu->state, memory_order_relaxed) != PLATFORM_VCPU_READY ||
+	    atomic_load_explicit(&vcpu->held, memory_order_relaxed))
 		return false;
 	/* acquire: the vCPU as the CPU that ran it, or started it, left it. */
 	if (!atomic_compare_exchange_strong_explicit(&vcpu->state, &ready, PLATFORM_VCPU_RUNNING, memory_order_acquire,
@@ -40,13 +42,17 @@ static struct platform_vcpu *take_next(struct platform *platform, struct platfor
 	return NULL;
 }
 
-/* Gives it the time until another one's turn, if they share CPUs. */
+/* Gives it the time until another one's turn, if they share CPUs, or until somebody looks for keys. */
 static enum tl_status begin_slice(struct platform_vcpu *vcpu)
 {
+	enum tl_status status;
+
 	if (!vcpu->platform->slice)
 		return TL_OK;
 	vcpu->slice = vcpu->left && vcpu->left < vcpu->platform->slice ? vcpu->left : vcpu->platform->slice;
-	return tl_vcpu_set_budget(vcpu->vcpu, vcpu->slice);
+	status = tl_vcpu_set_budget(vcpu->vcpu, vcpu->slice);
+	/* One that has its CPU to itself need not leave it. */
+	return status == TL_UNSUPPORTED && !vcpu->platform->shares ? TL_OK : status;
 }
 
 static void run_slice(struct platform_vcpu *vcpu)
@@ -75,8 +81,10 @@ static void schedule_on(void *context)
 	struct platform *platform = cpu->platform;
 
 	while (!has_ended(platform)) {
-		struct platform_vcpu *vcpu = take_next(platform, cpu);
+		struct platform_vcpu *vcpu;
 
+		platform_attend(platform);
+		vcpu = take_next(platform, cpu);
 		if (!vcpu) {
 			tl_cpu_poll();
 			__builtin_ia32_pause();
@@ -85,7 +93,7 @@ static void schedule_on(void *context)
 		vcpu->ran_on = cpu->number;
 		run_slice(vcpu);
 		/* Where CPUs are shared the next to run it is rarely this one. */
-		if (vcpu->yield == YIELD_LEAVE || (platform->slice && vcpu->yield != YIELD_LEAVE_LOADED))
+		if (vcpu->yield == YIELD_LEAVE || (platform->shares && vcpu->yield != YIELD_LEAVE_LOADED))
 			tl_vcpu_unload(vcpu->vcpu);
 		vcpu->yield = YIELD_TURN;
 		/* release: pairs with take(). A vCPU that halted waits for HC_START. */

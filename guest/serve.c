@@ -111,7 +111,8 @@ bool serve_exit(struct platform_vcpu *vcpu)
 	case TL_EXIT_DEADLINE:
 	case TL_EXIT_KICKED:
 		traced_drain(vcpu->platform->services, vcpu->ran_on);
-		return !atomic_load_explicit(&vcpu->platform->ended, memory_order_relaxed);
+		return !atomic_load_explicit(&vcpu->platform->ended, memory_order_relaxed) &&
+		       !atomic_load_explicit(&vcpu->held, memory_order_relaxed);
 	case TL_EXIT_HLT:
 		serve_halt(vcpu);
 		break;

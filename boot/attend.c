@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: MIT */
+#include "boot/attend.h"
+
+#include <stdatomic.h>
+
+#include "boot/console.h"
+#include "boot/cpu.h"
+#include "boot/input.h"
+#include "boot/keyboard.h"
+#include "boot/tsc.h"
+#include "boot/uart.h"
+
+/* The i8042's registers, and bits of its status. */
+enum { I8042_DATA = 0x60, I8042_STATUS = 0x64, I8042_FULL = 1 << 0, I8042_FROM_MOUSE = 1 << 5, I8042_NONE = 0xFF };
+
+enum { LOOKS_A_SECOND = 100, LOOK_TICKS = 10000000 /* where the TSC's rate is not known */ };
+/* At one look; who types holds no guest up for long. */
+enum { KEYS_MAX = 32 };
+
+static atomic_flag busy = ATOMIC_FLAG_INIT;
+static _Atomic uint64_t next_look;
+static _Atomic bool ends;
+static struct input input;
+static struct keyboard keyboard;
+
+uint64_t attend_ticks(void)
+{
+	uint64_t hz = tsc_hz();
+
+	return hz ? hz / LOOKS_A_SECOND : LOOK_TICKS;
+}
+
+bool attend_wants_end(void)
+{
+	/* relaxed: it orders nothing. */
+	return atomic_load_explicit(&ends, memory_order_relaxed);
+}
+
+static int read_keyboard(void)
+{
+	uint8_t status = io_read8(I8042_STATUS), code;
+
+	if (status == I8042_NONE || !(status & I8042_FULL))
+		return -1;
+	code = io_read8(I8042_DATA);
+	return status & I8042_FROM_MOUSE ? -1 : keyboard_take(&keyboard, code);
+}
+
+static int read_key(void)
+{
+	int key = uart_get();
+
+	return key >= 0 ? key : read_keyboard();
+}
+
+static void print_help(void)
+{
+	host_print("\nCtrl-A h  this help\n"
+		   "Ctrl-A x  ends the run\n"
+		   "Ctrl-A Ctrl-A  types a Ctrl-A\n");
+}
+
+static void take_key(const struct guest_view *view, uint8_t key)
+{
+	switch (input_route(&input, key)) {
+	case INPUT_GUEST:
+		input_keep(key); /* a guest that reads nothing loses what is typed */
+		break;
+	case INPUT_QUIT:
+		atomic_store_explicit(&ends, true, memory_order_relaxed);
+		view->end(view, "the run was ended by Ctrl-A x");
+		break;
+	case INPUT_HELP:
+	case INPUT_SWITCH:
+		print_help();
+		break;
+	case INPUT_NOBODY:
+	case INPUT_MONITOR:
+		break;
+	}
+}
+
+static void look(const struct guest_view *view)
+{
+	for (unsigned i = 0; i < KEYS_MAX; i++) {
+		int key = read_key();
+
+		if (key < 0)
+			break;
+		take_key(view, (uint8_t)key);
+	}
+}
+
+void attend(const struct guest_view *view)
+{
+	/* relaxed: CPUs without work look here all the time; who comes a moment late finds the lock taken. */
+	if (tsc_read() < atomic_load_explicit(&next_look, memory_order_relaxed))
+		return;
+	/* acquire, release: keys that are half read, as the CPU before left them. */
+	if (atomic_flag_test_and_set_explicit(&busy, memory_order_acquire))
+		return;
+	look(view);
+	atomic_store_explicit(&next_look, tsc_read() + attend_ticks(), memory_order_relaxed);
+	atomic_flag_clear_explicit(&busy, memory_order_release);
+}

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: MIT */
+/* What goes on beside guests: keys are looked for on the serial line and on the keyboard. */
+#ifndef BOOT_ATTEND_H
+#define BOOT_ATTEND_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "boot/cmdline.h"
+#include "guest/view.h"
+
+/* Ticks of the TSC between two looks, at least; with the word monitor a guest's turn has no more. */
+uint64_t attend_ticks(void);
+
+/* A guest_services.attend: looks, unless another CPU does, or did a moment ago. */
+void attend(const struct guest_view *view);
+
+/* Whether the run is to end: no further guest is started. Context: any. */
+bool attend_wants_end(void);
+
+#endif

@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: MIT */
+#include "guest/platform_view.h"
+#include "guest/serve.h"
+
+/* A vCPU that was kicked so often and still runs is stuck in a device. */
+enum { TAKE_LOOKS = 10000000, LOOKS_PER_KICK = 100000 };
+
+static struct platform *machine(const struct guest_view *view)
+{
+	return view->machine;
+}
+
+static struct tl_vcpu *view_vcpu(const struct guest_view *view, unsigned index)
+{
+	return machine(view)->vcpu[index].vcpu;
+}
+
+/* The same exchange as a CPU's that runs it: who takes it to RUNNING owns all of it. */
+static struct tl_vcpu *view_take(const struct guest_view *view, unsigned index)
+{
+	struct platform_vcpu *vcpu = &machine(view)->vcpu[index];
+
+	for (unsigned looks = 0; looks < TAKE_LOOKS; looks++) {
+		enum platform_vcpu_state state = atomic_load_explicit(&vcpu->state, memory_order_relaxed);
+
+		if (state == PLATFORM_VCPU_OFF)
+			return NULL;
+		if (state != PLATFORM_VCPU_RUNNING &&
+		    atomic_compare_exchange_strong_explicit(&vcpu->state, &state, PLATFORM_VCPU_RUNNING,
+							    memory_order_acquire, memory_order_relaxed))
+			return vcpu->vcpu;
+		if (looks % LOOKS_PER_KICK == 0)
+			tl_vcpu_kick(vcpu->vcpu);
+		/* Its CPU may be waiting for what this one holds of another vCPU. */
+		tl_cpu_poll();
+		__builtin_ia32_pause();
+	}
+	return NULL;
+}
+
+static void view_put(const struct guest_view *view, unsigned index)
+{
+	struct platform_vcpu *vcpu = &machine(view)->vcpu[index];
+
+	/* release: pairs with take(). */
+	atomic_store_explicit(&vcpu->state, vcpu->halted ? PLATFORM_VCPU_HALTED : PLATFORM_VCPU_READY,
+			      memory_order_release);
+}
+
+/* One that runs leaves its guest and is not taken again. */
+static void view_hold(const struct guest_view *view, unsigned index, bool held)
+{
+	struct platform_vcpu *vcpu = &machine(view)->vcpu[index];
+
+	/* relaxed: a CPU that misses it finds it at the end of its turn. */
+	atomic_store_explicit(&vcpu->held, held, memory_order_relaxed);
+	if (held)
+		tl_vcpu_kick(vcpu->vcpu);
+}
+
+static bool view_is_held(const struct guest_view *view, unsigned index)
+{
+	return atomic_load_explicit(&machine(view)->vcpu[index].held, memory_order_relaxed);
+}
+
+static void view_end(const struct guest_view *view, const char *how)
+{
+	struct platform *platform = machine(view);
+
+	platform_fault(platform, "%s", how);
+	serve_end(&platform->vcpu[0], GUEST_EXIT, how);
+}
+
+static const char *view_range_name(const struct guest_view *view, uint64_t start)
+{
+	const struct platform *platform = machine(view);
+
+	for (unsigned i = 0; i <= PLATFORM_FILLER; i++)
+		if (platform->device[i].live_ranges && platform->device[i].address == start)
+			return platform->device[i].name;
+	return "";
+}
+
+static bool view_traffic(const struct guest_view *view, unsigned index, const char **name, uint64_t *reads,
+			 uint64_t *writes)
+{
+	const struct platform *platform = machine(view);
+
+	if (index > PLATFORM_FILLER)
+		return false;
+	*name = platform->device[index].name;
+	*reads = *writes = 0;
+	for (unsigned i = 0; i < platform->nr_vcpus; i++)
+		for (unsigned size = 0; size < 9; size++) {
+			*reads += platform->vcpu[i].accesses[index][0][size];
+			*writes += platform->vcpu[i].accesses[index][1][size];
+		}
+	return true;
+}
+
+void platform_view_init(struct platform *platform, uint64_t began)
+{
+	platform->view = (struct guest_view){
+		.name = platform->name,
+		.vm = platform->vm,
+		.nr_vcpus = platform->nr_vcpus,
+		.machine = platform,
+		.began = began,
+		.vcpu = view_vcpu,
+		.take = view_take,
+		.put = view_put,
+		.hold = view_hold,
+		.is_held = view_is_held,
+		.end = view_end,
+		.range_name = view_range_name,
+		.traffic = view_traffic,
+	};
+}
