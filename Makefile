@@ -260,7 +260,7 @@ test-fuzz: $(replayers)
 	@tools/fuzz test
 
 test: $(unit_tests) $(tsan_tests) $(replayers) $(coverage_programs) all $(guests) $(other_images)
-	@tools/test docs tools unit tsan fuzz coverage model system
+	@tools/test docs msrs tools unit tsan fuzz coverage model system
 test-unit: $(unit_tests)
 	@tools/test unit
 test-tsan: $(tsan_tests)
@@ -300,6 +300,7 @@ usb: all
 
 docs: | tools
 	@tools/instructions
+	@tools/msrs
 lint: | tools
 	@CFLAGS='$(common) $(freestanding)' HOSTED_CFLAGS='$(common)' tools/lint
 format: | tools
@@ -327,7 +328,7 @@ help:
 #:   fuzz         libFuzzer on each target, FUZZ_SECONDS in all (3600); tools/fuzz keeps the corpus
 #:   test-tools   the tests of the scripts alone
 #:   test-fresh   `make run` and `make test` from a fresh clone in a minimal Debian below build/; needs root
-#:   docs         docs/instructions.md, from the decoder's rows
+#:   docs         docs/instructions.md, from the decoder's rows, and docs/msrs.md, from those of the MSRs
 #:   lint         layers, headers, licence lines, file lengths, clang-format and clang-tidy
 #:   format       runs clang-format over the sources
 #:   clean        removes build/

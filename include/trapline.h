@@ -198,6 +198,7 @@ enum tl_status tl_vm_invalidate_mmio(struct tl_vm *vm);
  */
 
 struct tl_vm_config {
+	uint64_t tsc_offset;       /* what the guest's TSC is ahead of the host's, modulo 2^64 */
 	uint64_t first_generation; /* 0: 150 short of the tag's wrap */
 	unsigned tag_bits;         /* 1 to 19; 0: 19 */
 	unsigned mmio_level;       /* the largest MMIO entry: 1 = 4 KiB, 2 = 2 MiB, 3 = 1 GiB; 0: what fits */
@@ -388,13 +389,10 @@ enum tl_status tl_vcpu_inject(struct tl_vcpu *vcpu, const struct tl_event *event
 enum tl_status tl_vcpu_get(struct tl_vcpu *vcpu, struct tl_state *state);
 enum tl_status tl_vcpu_set(struct tl_vcpu *vcpu, const struct tl_state *state);
 
-/* Interrupts, MSRs, CPUID, time: a processor of the embedder's. */
+/* A processor of the embedder's; counts; what only the CPU itself shows; the trace. */
 #include <trapline_processor.h>
-/* Counts. */
-#include <trapline_stats.h>
-/* What only the CPU itself shows. */
 #include <trapline_selftest.h>
-/* The trace. */
+#include <trapline_stats.h>
 #include <trapline_trace.h>
 
 #endif

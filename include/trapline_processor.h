@@ -27,7 +27,7 @@ struct tl_processor {
 	int (*acknowledge)(struct tl_vcpu *vcpu);
 	/* Whether there is one; it is not acknowledged. Asked before an entry, and by a guest that halts. */
 	bool (*pending)(struct tl_vcpu *vcpu);
-	/* The MSRs that the library leaves to the embedder: all that it does not know. False: the guest gets #GP(0). */
+	/* The MSRs that the library leaves to the embedder (docs/msrs.md). False: the guest gets #GP(0). */
 	bool (*read_msr)(struct tl_vcpu *vcpu, uint32_t msr, uint64_t *value);
 	bool (*write_msr)(struct tl_vcpu *vcpu, uint32_t msr, uint64_t value);
 	/*
@@ -55,6 +55,12 @@ void tl_vcpu_set_processor(struct tl_vcpu *vcpu, const struct tl_processor *proc
  * handlers.
  */
 void tl_vcpu_interrupt(struct tl_vcpu *vcpu);
+
+/*
+ * What the guest's TSC is ahead of the TSC of the host, modulo 2^64: tl_vm_config.tsc_offset, and what this guest has
+ * written to it. Context: host, not running, or a callback of this vCPU.
+ */
+uint64_t tl_vcpu_tsc_offset(const struct tl_vcpu *vcpu);
 
 /*
  * tl_vcpu_run() returns TL_EXIT_DEADLINE once the TSC of the host has reached `tsc`, however much of that time the

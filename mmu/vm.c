@@ -71,6 +71,7 @@ static bool vm_init(struct tl_vm *vm, const struct tl_vm_config *config)
 	vm->tag_mask = BIT(tag_bits) - 1;
 	if (!generation)
 		generation = tag_bits > 8 ? vm->tag_mask + 1 - SHORT_OF_THE_WRAP : 1;
+	vm->tsc_offset = config->tsc_offset;
 	vm->decode_doorbells = config->decode_doorbells;
 	vm->invalidate = config->invalidate;
 	/* A tag of no bits wraps at every generation, and a wrap is what zaps: no commit pays for the choice. */

@@ -60,6 +60,7 @@ struct tl_vm {
 	_Atomic bool flags_on;          /* some range is logged by flags or PML: CPUs set accessed and dirty flags */
 	unsigned logs_going; /* transactions that have taken logged pages from the map, but not their flags yet */
 
+	uint64_t tsc_offset;
 	bool decode_doorbells;
 	unsigned mmio_level;
 	_Atomic size_t max_ept_pages;

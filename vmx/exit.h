@@ -130,7 +130,7 @@ COLD enum vcpu_action engine_execute(struct tl_vcpu *vcpu, const struct insn *in
 /* Goes on with what the embedder has completed a part of: `data` is what it read. */
 COLD enum vcpu_action mmio_resume(struct tl_vcpu *vcpu, uint64_t data);
 
-/* exit_cpu.c, exit_cr.c, exit_msr.c, exit_io.c */
+/* guest_cpuid.c, exit_cpu.c, exit_cr.c, exit_msr.c, exit_io.c */
 enum vcpu_action exit_cpuid(struct tl_vcpu *vcpu);
 enum vcpu_action exit_xsetbv(struct tl_vcpu *vcpu);
 enum vcpu_action exit_exception(struct tl_vcpu *vcpu);

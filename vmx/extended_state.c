@@ -19,6 +19,13 @@ void extended_state_enable(void)
 	write_cr4(read_cr4() | cr4);
 }
 
+uint64_t extended_state_components(void)
+{
+	const uint64_t bound = BITS(4, 3), amx = BITS(18, 17);
+
+	return vmx_capability.xcr0 & ~(bound | amx);
+}
+
 size_t extended_state_pages(void)
 {
 	/* Of all components that XCR0 may enable: CPUID.0DH.0:ECX. FXSAVE's 512 bytes fit in a page. */

@@ -8,6 +8,12 @@
 /* Lets the calling CPU save and load all of it: CR0.TS and EM off; CR4.OSFXSR, OSXMMEXCPT and OSXSAVE on. */
 void extended_state_enable(void);
 
+/*
+ * The components of XCR0 that a guest may turn on, 0 without XSAVE. Not those of MPX and AMX, whose instructions CPUID
+ * hides.
+ */
+uint64_t extended_state_components(void);
+
 /* Pages of a vCPU's save area. */
 size_t extended_state_pages(void);
 

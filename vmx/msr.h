@@ -8,6 +8,7 @@
 #define MSR_IA32_TIME_STAMP_COUNTER      0x010
 #define MSR_IA32_APIC_BASE               0x01b
 #define MSR_IA32_FEATURE_CONTROL         0x03a
+#define MSR_IA32_TSC_ADJUST              0x03b
 #define MSR_IA32_SPEC_CTRL               0x048
 #define MSR_IA32_PRED_CMD                0x049
 #define MSR_IA32_BIOS_SIGN_ID            0x08b
@@ -19,6 +20,10 @@
 #define MSR_IA32_SYSENTER_EIP            0x176
 #define MSR_IA32_MISC_ENABLE             0x1a0
 #define MSR_IA32_DEBUGCTL                0x1d9
+#define MSR_IA32_MTRR_PHYSBASE0          0x200
+#define MSR_IA32_MTRR_FIX64K_00000       0x250
+#define MSR_IA32_MTRR_FIX16K_80000       0x258
+#define MSR_IA32_MTRR_FIX4K_C0000        0x268
 #define MSR_IA32_PAT                     0x277
 #define MSR_IA32_MTRR_DEF_TYPE           0x2ff
 #define MSR_IA32_VMX_BASIC               0x480

@@ -125,6 +125,7 @@ static struct tl_vcpu *alloc_vcpu(struct tl_vm *vm)
 	vcpu->access.vcpu = vcpu;
 	vcpu->reader.number = vcpu->vpid;
 	vcpu->rflags_slow = RFLAGS_TF;
+	vcpu->tsc_offset = vm->tsc_offset;
 	extended_state_init(vcpu);
 	return vcpu;
 }

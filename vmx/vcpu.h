@@ -9,6 +9,7 @@
 #include "mmu/guest_fetch.h"
 #include "mmu/guest_walk.h"
 #include "mmu/vm.h"
+#include "vmx/mtrr.h"
 #include <trapline.h>
 
 /* What an exit handler asks entry.asm to do next. The numbers are entry.asm's too. */
@@ -242,6 +243,11 @@ struct tl_vcpu {
 	struct decoded decoded[DECODE_CACHE_SIZE];
 	struct straddling straddling[STRADDLING_CACHE_SIZE];
 	struct bridge bridge[BRIDGE_CACHE_SIZE];
+
+	uint64_t tsc_offset; /* what the guest's TSC is ahead of the host's */
+	uint64_t tsc_adjust; /* what of it the guest's writes have made */
+	bool no_fast_strings;
+	struct guest_mtrr mtrr;
 };
 
 /* entry.asm writes these offsets as numbers. */

@@ -5,6 +5,7 @@
 #include "vmx/cpu.h"
 #include "vmx/cr.h"
 #include "vmx/exit.h"
+#include "vmx/guest_msr.h"
 #include "vmx/mitigation.h"
 #include "vmx/msr.h"
 
@@ -17,16 +18,22 @@ static void let_msr_pass(uint32_t msr)
 	uint32_t high = msr >> 31, bit = msr & 0x1fff;
 	uint8_t *read = msr_bitmap + high * 1024, *write = read + 2048;
 
+	/* The CPU may have it, and the host's value in it. */
+	if (msr == MSR_IA32_TSC_AUX && !vmx_controls.rdtscp)
+		return;
 	read[bit / 8] &= (uint8_t) ~(1u << bit % 8);
 	write[bit / 8] &= (uint8_t) ~(1u << bit % 8);
+}
+
+static void let_msrs_pass(uint32_t first, uint32_t last)
+{
+	for (uint32_t msr = first; msr <= last; msr++)
+		let_msr_pass(msr);
 }
 
 /* Called by the first CPU while the others wait for it. */
 enum tl_status vmcs_bitmaps_create(void)
 {
-	static const uint32_t passed[] = {MSR_IA32_FS_BASE, MSR_IA32_GS_BASE, MSR_IA32_SYSENTER_CS,
-					  MSR_IA32_SYSENTER_ESP, MSR_IA32_SYSENTER_EIP};
-
 	if (io_bitmaps)
 		return TL_OK;
 	io_bitmaps = page_alloc(2);
@@ -39,8 +46,9 @@ enum tl_status vmcs_bitmaps_create(void)
 	}
 	__builtin_memset(io_bitmaps, 0xff, 2 * PAGE_SIZE);
 	__builtin_memset(msr_bitmap, 0xff, PAGE_SIZE);
-	for (unsigned i = 0; i < sizeof(passed) / sizeof(passed[0]); i++)
-		let_msr_pass(passed[i]);
+	for (unsigned i = 0; i < NR_GUEST_MSRS; i++)
+		if (guest_msrs[i].passed)
+			let_msrs_pass(guest_msrs[i].first, guest_msrs[i].last);
 	return TL_OK;
 }
 
@@ -78,7 +86,7 @@ static void set_controls(const struct tl_vcpu *vcpu)
 	if (c->xsaves)
 		vmcs_write(VMCS_XSS_EXITING_BITMAP, 0);
 	vmcs_write(VMCS_EPT_POINTER, vcpu->eptp);
-	vmcs_write(VMCS_TSC_OFFSET, 0);
+	vmcs_write(VMCS_TSC_OFFSET, vcpu->tsc_offset);
 }
 
 void vmcs_init(struct tl_vcpu *vcpu)
@@ -92,6 +100,7 @@ void vmcs_init(struct tl_vcpu *vcpu)
 	vmcs_write(VMCS_GUEST_SYSENTER_CS, 0);
 	vmcs_write(VMCS_GUEST_SYSENTER_ESP, 0);
 	vmcs_write(VMCS_GUEST_SYSENTER_EIP, 0);
+	mtrr_init(&vcpu->mtrr);
 	vcpu->msr_pat = 0x0007040600070406; /* SDM vol. 3, 12.12.4 */
 	if (vmx_controls.pat)
 		vmcs_write(VMCS_GUEST_PAT, vcpu->msr_pat);
