@@ -214,8 +214,8 @@ struct tl_vm *tl_vm_create(const struct tl_vm_config *config, enum tl_status *st
 enum tl_status tl_vm_destroy(struct tl_vm *vm);
 
 /*
- * Copies between guest-physical memory and `buffer`. Only RAM (and ROM, when reading) counts; false, and nothing
- * promised of the buffer, if any byte lies elsewhere. Context: host, or a callback of a vCPU of this VM.
+ * Copies between guest-physical memory and `buffer`, an aligned word of 2, 4 or 8 bytes whole. Only RAM (and ROM, when
+ * reading) counts: else false, and nothing promised of the buffer. Context: host, or a callback of a vCPU of this VM.
  */
 bool tl_mem_read(struct tl_vm *vm, uint64_t gpa, void *buffer, size_t size);
 bool tl_mem_write(struct tl_vm *vm, uint64_t gpa, const void *buffer, size_t size);

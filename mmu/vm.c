@@ -142,6 +142,24 @@ enum tl_status tl_vm_destroy(struct tl_vm *vm)
 	return TL_OK;
 }
 
+/*
+ * An aligned word of 1, 2, 4 or 8 bytes is copied by one load and one store, so that a vCPU that runs meanwhile sees it
+ * whole: devices keep indices there. A call to memcpy() promises nothing of the kind.
+ */
+static void copy_bytes(uint8_t *to, const uint8_t *from, size_t size, uint64_t gpa)
+{
+	bool aligned = (gpa & (size - 1)) == 0;
+
+	if (size == 2 && aligned)
+		__builtin_memcpy(to, from, 2);
+	else if (size == 4 && aligned)
+		__builtin_memcpy(to, from, 4);
+	else if (size == 8 && aligned)
+		__builtin_memcpy(to, from, 8);
+	else
+		__builtin_memcpy(to, from, size);
+}
+
 static bool copy_memory(const struct map *map, uint64_t gpa, uint8_t *buffer, size_t size, bool write)
 {
 	while (size) {
@@ -155,7 +173,7 @@ static bool copy_memory(const struct map *map, uint64_t gpa, uint8_t *buffer, si
 			here = size;
 		if (write)
 			dirty_write(range, gpa, here);
-		__builtin_memcpy(write ? host : buffer, write ? buffer : host, here);
+		copy_bytes(write ? host : buffer, write ? buffer : host, here, gpa);
 		gpa += here;
 		buffer += here;
 		size -= here;
