@@ -219,6 +219,10 @@ static void can_be_turned_off(void **context)
 	order(0xad);
 	press(0x1c);
 	nothing_more();
+	order(0xaa);
+	assert_false(device_bench.level[PIN]);
+	assert_int_equal(answer(), 0x55);
+	nothing_more();
 	order(0xae);
 	assert_int_equal(answer(), 0x1e);
 	assert_int_equal(answer(), 0x9e);

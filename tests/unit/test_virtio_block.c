@@ -180,8 +180,8 @@ static void does_not_mind_how_it_is_cut(void **context)
 
 			if (at < readable)
 				memcpy(guest_bytes(gpa), image + at, here);
-			driver_buffer(0, gpa, here, (uint16_t)((at < readable ? 0 : D_WRITE) |
-							       (at + here < all ? D_NEXT : 0)));
+			driver_buffer(0, gpa, here,
+				      (uint16_t)((at < readable ? 0 : D_WRITE) | (at + here < all ? D_NEXT : 0)));
 			at += here;
 			gpa += here + random_below(5000);
 		}
@@ -226,6 +226,10 @@ static void refuses_what_is_no_request(void **context)
 	driver_buffer(0, HEADER_AT, 16, 0);
 	expect_broken();
 	driver_buffer(0, HEADER_AT, 17, D_WRITE);
+	expect_broken();
+	/* What is read comes first. */
+	driver_buffer(0, HEADER_AT, 17, D_NEXT | D_WRITE);
+	driver_buffer(0, DATA_AT, 17, 0);
 	expect_broken();
 	/* Its header, its data, its status lie where there is no memory. */
 	driver_buffer(0, GUEST_DEVICE_AT, 16, D_NEXT);

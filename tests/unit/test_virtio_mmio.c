@@ -77,6 +77,7 @@ static void registers_are_accessed_whole(void **context)
 	assert_int_equal(driver_read(0, 2), 0);
 	assert_int_equal(driver_read(0, 8), 0);
 	assert_int_equal(driver_read(2, 4), 0);
+	assert_int_equal(driver_read(0xb2, 4), 0);
 	driver_write(REG_STATUS, 1, ACKNOWLEDGED);
 	driver_write(REG_STATUS, 8, ACKNOWLEDGED);
 	assert_int_equal(driver_get(REG_STATUS), 0);

@@ -55,10 +55,7 @@ static void expect_broken(void)
 	assert_int_equal(driver_get(REG_STATUS) & NEEDS_RESET, NEEDS_RESET);
 	assert_int_equal(driver_get(REG_INTERRUPT) & 2, 2);
 	assert_true(device_bench.level[VIRTIO_PIN]);
-	/* It does nothing more, and is as new after a reset. */
-	filled = 0;
-	driver_notify(0);
-	assert_int_equal(filled, 0);
+	/* It is as new after a reset. */
 	driver_begin(RING_INDIRECT);
 	offer(driver_buffer(0, BUFFER_AT, 8, D_WRITE));
 	expect_served(1, 8);
@@ -181,6 +178,21 @@ static void refuses_indirect_tables_that_are_none(void **context)
 	entry[128].flags = D_WRITE;
 	offer(indirect(200 * 16, 0));
 	expect_broken();
+}
+
+static void does_nothing_more_until_it_is_reset(void **context)
+{
+	(void)context;
+	driver_buffer(0, GUEST_HOLE_AT, 4, D_WRITE);
+	offer(0);
+	assert_int_equal(driver_get(REG_STATUS) & NEEDS_RESET, NEEDS_RESET);
+	filled = 0;
+	driver_queue[0].descriptor[0].gpa = BUFFER_AT;
+	driver_offer(0, 0);
+	driver_notify(0);
+	driver_set(REG_ACKNOWLEDGE, 3);
+	assert_int_equal(filled, 0);
+	assert_int_equal(driver_returned(0), 0);
 }
 
 static void refuses_loops(void **context)
@@ -354,6 +366,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(goes_round_and_round, start, guest_stop),
 		cmocka_unit_test_setup_teardown(follows_indirect_tables, start, guest_stop),
 		cmocka_unit_test_setup_teardown(refuses_indirect_tables_that_are_none, start, guest_stop),
+		cmocka_unit_test_setup_teardown(does_nothing_more_until_it_is_reset, start, guest_stop),
 		cmocka_unit_test_setup_teardown(refuses_loops, start, guest_stop),
 		cmocka_unit_test_setup_teardown(refuses_indices_beyond_the_queue, start, guest_stop),
 		cmocka_unit_test_setup_teardown(refuses_buffers_out_of_order, start, guest_stop),
