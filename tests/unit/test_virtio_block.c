@@ -17,14 +17,15 @@ static uint8_t *const disk = memory + GUARD;
 static void begin(bool read_only)
 {
 	/* What does not fill a sector is no part of it. */
-	virtio_block_init(&block, guest_place(), disk, SECTORS * SECTOR + 100, read_only, "a name of 26 characters...");
+	virtio_block_init(&block, virtio_guest_place(), disk, SECTORS * SECTOR + 100, read_only,
+			  "a name of 26 characters...");
 	driver_attach(&block.virtio);
 	driver_begin(RING_INDIRECT);
 }
 
 static int start(void **context)
 {
-	guest_start(context);
+	virtio_guest_start(context);
 	random_seed(3);
 	for (size_t i = 0; i < sizeof(memory); i++)
 		memory[i] = (uint8_t)random_next();
@@ -45,8 +46,8 @@ static void put_header(uint32_t type, uint64_t sector)
 		uint64_t sector;
 	} header = {type, 0, sector};
 
-	memcpy(guest_bytes(HEADER_AT), &header, sizeof(header));
-	*guest_bytes(STATUS_AT) = UNTOUCHED;
+	memcpy(virtio_guest_bytes(HEADER_AT), &header, sizeof(header));
+	*virtio_guest_bytes(STATUS_AT) = UNTOUCHED;
 }
 
 /* One request of three buffers; its status. */
@@ -62,7 +63,7 @@ static uint8_t request(uint32_t type, uint64_t sector, uint32_t size)
 	driver_offer(0, head);
 	driver_notify(0);
 	assert_int_equal(driver_get(REG_STATUS) & NEEDS_RESET, 0);
-	return *guest_bytes(STATUS_AT);
+	return *virtio_guest_bytes(STATUS_AT);
 }
 
 static void reads(void **context)
@@ -73,11 +74,11 @@ static void reads(void **context)
 
 		if (sector + size / SECTOR > SECTORS)
 			continue;
-		memset(guest_bytes(DATA_AT), 0, 4096);
+		memset(virtio_guest_bytes(DATA_AT), 0, 4096);
 		assert_int_equal(request(IN, sector, size), OK);
 		assert_int_equal(driver_last_written(0), size + 1);
-		assert_memory_equal(guest_bytes(DATA_AT), disk + sector * SECTOR, size);
-		assert_int_equal(*guest_bytes(DATA_AT + size), 0);
+		assert_memory_equal(virtio_guest_bytes(DATA_AT), disk + sector * SECTOR, size);
+		assert_int_equal(*virtio_guest_bytes(DATA_AT + size), 0);
 	}
 	disk_is_unchanged();
 	assert_int_equal(block.requests, 10);
@@ -88,7 +89,7 @@ static void writes(void **context)
 {
 	(void)context;
 	for (uint32_t sector = 0; sector < SECTORS; sector += 9) {
-		memset(guest_bytes(DATA_AT), (int)sector + 1, SECTOR);
+		memset(virtio_guest_bytes(DATA_AT), (int)sector + 1, SECTOR);
 		assert_int_equal(request(OUT, sector, SECTOR), OK);
 		assert_int_equal(driver_last_written(0), 1);
 		memset(before + GUARD + sector * SECTOR, (int)sector + 1, SECTOR);
@@ -110,15 +111,15 @@ static void is_not_written_where_it_may_not(void **context)
 static void tells_its_name(void **context)
 {
 	(void)context;
-	memset(guest_bytes(DATA_AT), 0xcc, 64);
+	memset(virtio_guest_bytes(DATA_AT), 0xcc, 64);
 	assert_int_equal(request(GET_ID, 0, 20), OK);
-	assert_memory_equal(guest_bytes(DATA_AT), "a name of 26 charact", 20);
-	assert_int_equal(*guest_bytes(DATA_AT + 20), 0xcc);
-	memset(guest_bytes(DATA_AT), 0xcc, 64);
+	assert_memory_equal(virtio_guest_bytes(DATA_AT), "a name of 26 charact", 20);
+	assert_int_equal(*virtio_guest_bytes(DATA_AT + 20), 0xcc);
+	memset(virtio_guest_bytes(DATA_AT), 0xcc, 64);
 	assert_int_equal(request(GET_ID, 0, 6), OK);
-	assert_memory_equal(guest_bytes(DATA_AT), "a name\xcc", 7);
+	assert_memory_equal(virtio_guest_bytes(DATA_AT), "a name\xcc", 7);
 	assert_int_equal(request(GET_ID, 0, 40), OK);
-	assert_int_equal(*guest_bytes(DATA_AT + 20), 0xcc);
+	assert_int_equal(*virtio_guest_bytes(DATA_AT + 20), 0xcc);
 }
 
 static void ends_where_it_ends(void **context)
@@ -169,7 +170,7 @@ static void does_not_mind_how_it_is_cut(void **context)
 		uint16_t head = driver_queue[0].next;
 
 		put_header(type, sector);
-		memcpy(image, guest_bytes(HEADER_AT), 16);
+		memcpy(image, virtio_guest_bytes(HEADER_AT), 16);
 		for (uint32_t i = 0; i < size; i++)
 			plain[i] = (uint8_t)random_next();
 		memcpy(image + 16, plain, size);
@@ -179,7 +180,7 @@ static void does_not_mind_how_it_is_cut(void **context)
 			uint32_t here = pieces < 3 && end - at > 1 ? 1 + (uint32_t)random_below(end - at) : end - at;
 
 			if (at < readable)
-				memcpy(guest_bytes(gpa), image + at, here);
+				memcpy(virtio_guest_bytes(gpa), image + at, here);
 			driver_buffer(0, gpa, here,
 				      (uint16_t)((at < readable ? 0 : D_WRITE) | (at + here < all ? D_NEXT : 0)));
 			at += here;
@@ -198,7 +199,7 @@ static void does_not_mind_how_it_is_cut(void **context)
 
 			if (!(part->flags & D_WRITE))
 				continue;
-			memcpy(image + done, guest_bytes(part->gpa), part->size);
+			memcpy(image + done, virtio_guest_bytes(part->gpa), part->size);
 			done += part->size;
 		}
 		if (type == IN)
@@ -248,7 +249,7 @@ static void refuses_what_is_no_request(void **context)
 	driver_buffer(0, GUEST_HOLE_AT, SECTOR, D_NEXT);
 	driver_buffer(0, STATUS_AT, 1, D_WRITE);
 	expect_broken();
-	assert_int_equal(*guest_bytes(STATUS_AT), UNTOUCHED);
+	assert_int_equal(*virtio_guest_bytes(STATUS_AT), UNTOUCHED);
 }
 
 /* Many large requests are not served in one go; but all of them are when the driver does what it has to. */
@@ -259,7 +260,7 @@ static void does_large_ones_in_goes(void **context)
 	unsigned goes = 1;
 
 	(void)context;
-	virtio_block_init(&block, guest_place(), large, LARGE, false, "");
+	virtio_block_init(&block, virtio_guest_place(), large, LARGE, false, "");
 	driver_begin(0);
 	driver_set(REG_QUEUE_SELECT, 0);
 	driver_set(REG_QUEUE_READY, 0);
@@ -284,14 +285,14 @@ static void does_large_ones_in_goes(void **context)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(reads, start, guest_stop),
-		cmocka_unit_test_setup_teardown(writes, start, guest_stop),
-		cmocka_unit_test_setup_teardown(is_not_written_where_it_may_not, start, guest_stop),
-		cmocka_unit_test_setup_teardown(tells_its_name, start, guest_stop),
-		cmocka_unit_test_setup_teardown(ends_where_it_ends, start, guest_stop),
-		cmocka_unit_test_setup_teardown(does_not_mind_how_it_is_cut, start, guest_stop),
-		cmocka_unit_test_setup_teardown(refuses_what_is_no_request, start, guest_stop),
-		cmocka_unit_test_setup_teardown(does_large_ones_in_goes, start, guest_stop),
+		cmocka_unit_test_setup_teardown(reads, start, virtio_guest_stop),
+		cmocka_unit_test_setup_teardown(writes, start, virtio_guest_stop),
+		cmocka_unit_test_setup_teardown(is_not_written_where_it_may_not, start, virtio_guest_stop),
+		cmocka_unit_test_setup_teardown(tells_its_name, start, virtio_guest_stop),
+		cmocka_unit_test_setup_teardown(ends_where_it_ends, start, virtio_guest_stop),
+		cmocka_unit_test_setup_teardown(does_not_mind_how_it_is_cut, start, virtio_guest_stop),
+		cmocka_unit_test_setup_teardown(refuses_what_is_no_request, start, virtio_guest_stop),
+		cmocka_unit_test_setup_teardown(does_large_ones_in_goes, start, virtio_guest_stop),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

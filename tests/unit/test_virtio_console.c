@@ -10,8 +10,8 @@ static struct virtio_console console;
 
 static int start(void **context)
 {
-	guest_start(context);
-	virtio_console_init(&console, guest_place(), bench_put, &device_bench);
+	virtio_guest_start(context);
+	virtio_console_init(&console, virtio_guest_place(), bench_put, &device_bench);
 	driver_attach(&console.virtio);
 	driver_begin(RING_INDIRECT);
 	return 0;
@@ -25,7 +25,7 @@ static void sends(void **context)
 	(void)context;
 	for (unsigned i = 0; i < sizeof(text); i++)
 		text[i] = (uint8_t)(i * i / 7);
-	memcpy(guest_bytes(TEXT_AT), text, sizeof(text));
+	memcpy(virtio_guest_bytes(TEXT_AT), text, sizeof(text));
 	driver_buffer(TRANSMIT, TEXT_AT + 9, 300, 0);
 	driver_offer(TRANSMIT, head);
 	driver_notify(TRANSMIT);
@@ -51,18 +51,18 @@ static void receives_when_there_is_something(void **context)
 	assert_true(virtio_console_input(&console, 'a'));
 	assert_int_equal(driver_returned(RECEIVE), 1);
 	assert_int_equal(driver_last_written(RECEIVE), 1);
-	assert_int_equal(*guest_bytes(INPUT_AT), 'a');
+	assert_int_equal(*virtio_guest_bytes(INPUT_AT), 'a');
 	assert_int_equal(driver_get(REG_INTERRUPT), 1);
 	/* Without a buffer it waits for one. */
 	for (const char *at = "bcdefghi"; *at; at++)
 		assert_true(virtio_console_input(&console, (uint8_t)*at));
 	offer_input(5);
 	assert_int_equal(driver_last_written(RECEIVE), 5);
-	assert_memory_equal(guest_bytes(INPUT_AT), "bcdef", 6);
+	assert_memory_equal(virtio_guest_bytes(INPUT_AT), "bcdef", 6);
 	offer_input(300);
 	assert_int_equal(driver_returned(RECEIVE), 3);
 	assert_int_equal(driver_last_written(RECEIVE), 3);
-	assert_memory_equal(guest_bytes(INPUT_AT), "ghief", 6);
+	assert_memory_equal(virtio_guest_bytes(INPUT_AT), "ghief", 6);
 }
 
 static void holds_so_many(void **context)
@@ -76,7 +76,7 @@ static void holds_so_many(void **context)
 	offer_input(4096);
 	assert_int_equal(driver_last_written(RECEIVE), BYTE_QUEUE_SIZE);
 	for (unsigned i = 0; i < most; i++)
-		assert_int_equal(*guest_bytes(INPUT_AT + i), i);
+		assert_int_equal(*virtio_guest_bytes(INPUT_AT + i), i);
 	/* A driver that is not there yet finds what was typed. */
 	driver_set(REG_STATUS, 0);
 	assert_true(virtio_console_input(&console, 'x'));
@@ -104,10 +104,10 @@ static void refuses_what_is_no_text(void **context)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(sends, start, guest_stop),
-		cmocka_unit_test_setup_teardown(receives_when_there_is_something, start, guest_stop),
-		cmocka_unit_test_setup_teardown(holds_so_many, start, guest_stop),
-		cmocka_unit_test_setup_teardown(refuses_what_is_no_text, start, guest_stop),
+		cmocka_unit_test_setup_teardown(sends, start, virtio_guest_stop),
+		cmocka_unit_test_setup_teardown(receives_when_there_is_something, start, virtio_guest_stop),
+		cmocka_unit_test_setup_teardown(holds_so_many, start, virtio_guest_stop),
+		cmocka_unit_test_setup_teardown(refuses_what_is_no_text, start, virtio_guest_stop),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -21,11 +21,11 @@ static void fill(void *context, uint8_t *bytes, size_t size)
 
 static int start(void **context)
 {
-	guest_start(context);
+	virtio_guest_start(context);
 	counter = 0;
-	virtio_block_init(&block, guest_place(), disk, sizeof(disk), false, "a disk");
-	virtio_console_init(&console, guest_place(), bench_put, &device_bench);
-	virtio_entropy_init(&entropy, guest_place(), fill, &counter);
+	virtio_block_init(&block, virtio_guest_place(), disk, sizeof(disk), false, "a disk");
+	virtio_console_init(&console, virtio_guest_place(), bench_put, &device_bench);
+	virtio_entropy_init(&entropy, virtio_guest_place(), fill, &counter);
 	driver_attach(&entropy.virtio);
 	return 0;
 }
@@ -65,7 +65,7 @@ static void says_what_it_is(void **context)
 		assert_int_equal(driver_get(0xb0), UINT32_MAX);
 		assert_int_equal(driver_get(0xb4), UINT32_MAX);
 	}
-	virtio_block_init(&block, guest_place(), disk, sizeof(disk), true, "a disk");
+	virtio_block_init(&block, virtio_guest_place(), disk, sizeof(disk), true, "a disk");
 	driver_attach(&block.virtio);
 	assert_int_equal(offered(), 0x266 | RING_INDIRECT | VERSION_1);
 }
@@ -152,9 +152,9 @@ static void serves_from_driver_ok_to_reset(void **context)
 	driver_notify(0);
 	assert_int_equal(driver_returned(0), 1);
 	assert_int_equal(driver_last_written(0), 16);
-	assert_int_equal(*guest_bytes(0x8000), 1);
-	assert_int_equal(*guest_bytes(0x800f), 16);
-	assert_int_equal(*guest_bytes(0x8010), 0);
+	assert_int_equal(*virtio_guest_bytes(0x8000), 1);
+	assert_int_equal(*virtio_guest_bytes(0x800f), 16);
+	assert_int_equal(*virtio_guest_bytes(0x8010), 0);
 	driver_set(REG_STATUS, 0);
 	assert_int_equal(driver_get(REG_STATUS), 0);
 	assert_int_equal(driver_get(REG_INTERRUPT), 0);
@@ -247,14 +247,14 @@ static void refuses_queues_that_are_none(void **context)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(says_what_it_is, start, guest_stop),
-		cmocka_unit_test_setup_teardown(registers_are_accessed_whole, start, guest_stop),
-		cmocka_unit_test_setup_teardown(shows_its_configuration, start, guest_stop),
-		cmocka_unit_test_setup_teardown(agrees_on_features, start, guest_stop),
-		cmocka_unit_test_setup_teardown(serves_from_driver_ok_to_reset, start, guest_stop),
-		cmocka_unit_test_setup_teardown(interrupts_until_acknowledged, start, guest_stop),
-		cmocka_unit_test_setup_teardown(a_queue_in_use_stays_where_it_is, start, guest_stop),
-		cmocka_unit_test_setup_teardown(refuses_queues_that_are_none, start, guest_stop),
+		cmocka_unit_test_setup_teardown(says_what_it_is, start, virtio_guest_stop),
+		cmocka_unit_test_setup_teardown(registers_are_accessed_whole, start, virtio_guest_stop),
+		cmocka_unit_test_setup_teardown(shows_its_configuration, start, virtio_guest_stop),
+		cmocka_unit_test_setup_teardown(agrees_on_features, start, virtio_guest_stop),
+		cmocka_unit_test_setup_teardown(serves_from_driver_ok_to_reset, start, virtio_guest_stop),
+		cmocka_unit_test_setup_teardown(interrupts_until_acknowledged, start, virtio_guest_stop),
+		cmocka_unit_test_setup_teardown(a_queue_in_use_stays_where_it_is, start, virtio_guest_stop),
+		cmocka_unit_test_setup_teardown(refuses_queues_that_are_none, start, virtio_guest_stop),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -28,10 +28,10 @@ static void fill(void *context, uint8_t *bytes, size_t size)
 
 static int start(void **context)
 {
-	guest_start(context);
+	virtio_guest_start(context);
 	filled = 0;
 	feeds_itself = false;
-	virtio_entropy_init(&entropy, guest_place(), fill, &filled);
+	virtio_entropy_init(&entropy, virtio_guest_place(), fill, &filled);
 	driver_attach(&entropy.virtio);
 	driver_begin(RING_INDIRECT);
 	return 0;
@@ -78,11 +78,11 @@ static void takes_chains_as_they_come(void **context)
 	driver_notify(0);
 	expect_served(2, 30);
 	assert_int_equal(driver_last_head(0), head[0]);
-	assert_int_equal(*guest_bytes(BUFFER_AT + 9), 0xa5);
-	assert_int_equal(*guest_bytes(BUFFER_AT + 10), 0);
-	assert_int_equal(*guest_bytes(BUFFER_AT + 119), 0xa5);
-	assert_int_equal(*guest_bytes(BUFFER_AT + 120), 0);
-	assert_int_equal(*guest_bytes(BUFFER_AT + 304), 0xa5);
+	assert_int_equal(*virtio_guest_bytes(BUFFER_AT + 9), 0xa5);
+	assert_int_equal(*virtio_guest_bytes(BUFFER_AT + 10), 0);
+	assert_int_equal(*virtio_guest_bytes(BUFFER_AT + 119), 0xa5);
+	assert_int_equal(*virtio_guest_bytes(BUFFER_AT + 120), 0);
+	assert_int_equal(*virtio_guest_bytes(BUFFER_AT + 304), 0xa5);
 	assert_int_equal(filled, 35);
 }
 
@@ -112,7 +112,7 @@ static uint16_t indirect(uint32_t size, uint16_t flags)
 
 static struct driver_descriptor *table(void)
 {
-	return (struct driver_descriptor *)guest_bytes(TABLE_AT);
+	return (struct driver_descriptor *)virtio_guest_bytes(TABLE_AT);
 }
 
 static void follows_indirect_tables(void **context)
@@ -306,8 +306,8 @@ static void refuses_areas_that_are_no_memory(void **context)
 	expect_broken();
 	/* It ends within the ring: as far as there is memory it works. */
 	place_area(REG_DRIVER, GUEST_RAM - 4);
-	memset(guest_bytes(GUEST_RAM - 4), 0, 4);
-	*(uint16_t *)guest_bytes(GUEST_RAM - 2) = 1;
+	memset(virtio_guest_bytes(GUEST_RAM - 4), 0, 4);
+	*(uint16_t *)virtio_guest_bytes(GUEST_RAM - 2) = 1;
 	driver_notify(0);
 	expect_broken();
 }
@@ -362,19 +362,19 @@ static void does_so_much_at_once(void **context)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(takes_chains_as_they_come, start, guest_stop),
-		cmocka_unit_test_setup_teardown(goes_round_and_round, start, guest_stop),
-		cmocka_unit_test_setup_teardown(follows_indirect_tables, start, guest_stop),
-		cmocka_unit_test_setup_teardown(refuses_indirect_tables_that_are_none, start, guest_stop),
-		cmocka_unit_test_setup_teardown(does_nothing_more_until_it_is_reset, start, guest_stop),
-		cmocka_unit_test_setup_teardown(refuses_loops, start, guest_stop),
-		cmocka_unit_test_setup_teardown(refuses_indices_beyond_the_queue, start, guest_stop),
-		cmocka_unit_test_setup_teardown(refuses_buffers_out_of_order, start, guest_stop),
-		cmocka_unit_test_setup_teardown(refuses_more_bytes_than_there_may_be, start, guest_stop),
-		cmocka_unit_test_setup_teardown(refuses_buffers_that_are_no_memory, start, guest_stop),
-		cmocka_unit_test_setup_teardown(refuses_areas_that_are_no_memory, start, guest_stop),
-		cmocka_unit_test_setup_teardown(survives_rings_on_themselves, start, guest_stop),
-		cmocka_unit_test_setup_teardown(does_so_much_at_once, start, guest_stop),
+		cmocka_unit_test_setup_teardown(takes_chains_as_they_come, start, virtio_guest_stop),
+		cmocka_unit_test_setup_teardown(goes_round_and_round, start, virtio_guest_stop),
+		cmocka_unit_test_setup_teardown(follows_indirect_tables, start, virtio_guest_stop),
+		cmocka_unit_test_setup_teardown(refuses_indirect_tables_that_are_none, start, virtio_guest_stop),
+		cmocka_unit_test_setup_teardown(does_nothing_more_until_it_is_reset, start, virtio_guest_stop),
+		cmocka_unit_test_setup_teardown(refuses_loops, start, virtio_guest_stop),
+		cmocka_unit_test_setup_teardown(refuses_indices_beyond_the_queue, start, virtio_guest_stop),
+		cmocka_unit_test_setup_teardown(refuses_buffers_out_of_order, start, virtio_guest_stop),
+		cmocka_unit_test_setup_teardown(refuses_more_bytes_than_there_may_be, start, virtio_guest_stop),
+		cmocka_unit_test_setup_teardown(refuses_buffers_that_are_no_memory, start, virtio_guest_stop),
+		cmocka_unit_test_setup_teardown(refuses_areas_that_are_no_memory, start, virtio_guest_stop),
+		cmocka_unit_test_setup_teardown(survives_rings_on_themselves, start, virtio_guest_stop),
+		cmocka_unit_test_setup_teardown(does_so_much_at_once, start, virtio_guest_stop),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -11,7 +11,7 @@ struct driver_queue driver_queue[2];
 static struct virtio_mmio *attached;
 static struct tl_range registers;
 
-int guest_start(void **context)
+int virtio_guest_start(void **context)
 {
 	struct tl_range rom = ram_range(GUEST_ROM_AT, 4096);
 
@@ -21,21 +21,21 @@ int guest_start(void **context)
 	range_add(ram_range(0, GUEST_RAM));
 	range_add(mmio_range(GUEST_DEVICE_AT, 4096));
 	range_add(rom);
-	memset(guest_bytes(0), 0, GUEST_RAM);
+	memset(virtio_guest_bytes(0), 0, GUEST_RAM);
 	return 0;
 }
 
-int guest_stop(void **context)
+int virtio_guest_stop(void **context)
 {
 	return vm_teardown(context);
 }
 
-uint8_t *guest_bytes(uint64_t gpa)
+uint8_t *virtio_guest_bytes(uint64_t gpa)
 {
 	return hosted_memory(gpa);
 }
 
-struct virtio_place guest_place(void)
+struct virtio_place virtio_guest_place(void)
 {
 	return (struct virtio_place){vm, &device_bench.lock, bench_line(VIRTIO_PIN)};
 }
@@ -119,11 +119,11 @@ static void set_address(uint64_t reg, uint64_t gpa)
 
 void driver_set_up(unsigned queue, uint16_t size)
 {
-	memset(guest_bytes(driver_descriptors_at(queue)), 0, QUEUE_AREAS);
+	memset(virtio_guest_bytes(driver_descriptors_at(queue)), 0, QUEUE_AREAS);
 	driver_queue[queue] = (struct driver_queue){
-		.descriptor = (struct driver_descriptor *)guest_bytes(driver_descriptors_at(queue)),
-		.driver = (uint16_t *)guest_bytes(driver_ring_at(queue)),
-		.device = (uint16_t *)guest_bytes(device_ring_at(queue)),
+		.descriptor = (struct driver_descriptor *)virtio_guest_bytes(driver_descriptors_at(queue)),
+		.driver = (uint16_t *)virtio_guest_bytes(driver_ring_at(queue)),
+		.device = (uint16_t *)virtio_guest_bytes(device_ring_at(queue)),
 		.size = size,
 	};
 	driver_set(REG_QUEUE_SELECT, queue);

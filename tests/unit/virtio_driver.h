@@ -54,10 +54,10 @@ struct driver_queue {
 extern struct driver_queue driver_queue[2];
 
 /* The VM, and the place for a device in it. */
-int guest_start(void **context);
-int guest_stop(void **context);
-struct virtio_place guest_place(void);
-uint8_t *guest_bytes(uint64_t gpa);
+int virtio_guest_start(void **context);
+int virtio_guest_stop(void **context);
+struct virtio_place virtio_guest_place(void);
+uint8_t *virtio_guest_bytes(uint64_t gpa);
 
 /* Has the driver at that device's registers; nothing is written yet. */
 void driver_attach(struct virtio_mmio *virtio);
