@@ -8,6 +8,7 @@
 #include "tests/unit/mock/vmx/asm.h"
 
 #include "mmu/hooks.h"
+#include "tests/fuzz/embedder.h"
 #include "tests/fuzz/fuzz.h"
 #include "tests/fuzz/hostile.h"
 #include "tests/unit/hosted.h"
@@ -27,13 +28,12 @@ enum {
 	DEVICE_AT = 0x100000,
 	EMBEDDER_AT = 0x102000,
 	BELL_AT = 0x104000,
-	MOVED_AT = 0x110000,
+	MOVED_AT = EMBEDDER_MOVED_AT,
 	HOLE_AT = 0x180000,
 	TABLES_32 = 4 * PAGE,
 	CODE_AT = 8 * PAGE,
 	BITMAP_PAGES = 3,
 	MOST_EXITS = 12,
-	MOST_CALLBACKS = 4 * 4096 + 64, /* of one exit: a REP on both sides, each element in two pieces; a cluster */
 };
 
 _Thread_local struct mock_cpu mock_cpu;
@@ -43,8 +43,7 @@ static struct fuzz_input input;
 static struct tl_vm *vm;
 static struct tl_vcpu *fuzzed;
 static struct tl_exit left;
-static tl_range_id moved;
-static unsigned nr_exits, nr_callbacks;
+static unsigned nr_exits;
 
 /* ---- The guest's machine ---- */
 
@@ -53,41 +52,13 @@ static uint64_t random_word(void)
 	return fuzz_hash(fuzz_take16(&input));
 }
 
-/* A callback may change the map, kick, inject an event, or fail. */
 static enum tl_status device(struct tl_mmio *access)
 {
-	uint8_t how = nr_callbacks < 16 ? fuzz_take8(&input) : 0;
-	struct tl_edit *edit;
-
-	fuzz_require(nr_callbacks++ < MOST_CALLBACKS);
-	fuzz_require(access->size >= 1 && access->size <= 8 && access->vcpu == fuzzed);
+	fuzz_require(access->size >= 1 && access->size <= 8);
 	fuzz_require(access->offset < PAGE && access->offset + access->size <= PAGE);
 	if (!access->write)
-		access->data = fuzz_hash(nr_callbacks);
-	switch (how & 15) {
-	case 1:
-		edit = tl_map_edit(vm);
-		fuzz_require(edit);
-		if (tl_map_move(edit, moved, MOVED_AT + (how >> 4) * 2ull * PAGE) == TL_OK)
-			tl_map_commit(edit);
-		else
-			tl_map_discard(edit);
-		break;
-	case 2:
-		tl_vm_invalidate_mmio(vm);
-		break;
-	case 3:
-		tl_vcpu_kick(fuzzed);
-		break;
-	case 4:
-		tl_vcpu_inject(fuzzed, &(struct tl_event){.type = TL_EVENT_INTERRUPT, .vector = (uint8_t)(how | 32)});
-		break;
-	case 5:
-		return TL_DEVICE_ERROR;
-	default:
-		break;
-	}
-	return TL_OK;
+		access->data = fuzz_hash(fuzz_embedder.nr_callbacks);
+	return embedder_callback(access->vcpu);
 }
 
 static void make_map(void)
@@ -106,7 +77,7 @@ static void make_map(void)
 
 	for (unsigned i = 0; i < sizeof(ranges) / sizeof(ranges[0]); i++)
 		fuzz_require(tl_map_add(edit, &ranges[i], NULL) == TL_OK);
-	fuzz_require(tl_map_add(edit, &last, &moved) == TL_OK);
+	fuzz_require(tl_map_add(edit, &last, &fuzz_embedder.moved) == TL_OK);
 	fuzz_require(tl_map_commit(edit) == TL_OK);
 }
 
@@ -264,7 +235,7 @@ enum vcpu_action vmx_run(struct tl_vcpu *vcpu)
 		if (nr_exits++ == MOST_EXITS || !input.left)
 			return exit_leave(vcpu, TL_EXIT_HLT);
 		take_exit();
-		nr_callbacks = 0;
+		fuzz_embedder.nr_callbacks = 0;
 		hostile_resume();
 		action = vcpu_exit_fast(vcpu);
 		if (action == VCPU_MMIO)
@@ -308,6 +279,7 @@ static bool embedder(void)
 		left.io.data = (uint32_t)random_word();
 		return true;
 	case TL_EXIT_VMCALL:
+	case TL_EXIT_DEADLINE:
 	case TL_EXIT_KICKED:
 		return true;
 	case TL_EXIT_STOPPED:
@@ -327,6 +299,12 @@ static void say_nothing(enum tl_log_level level, const char *format, va_list arg
 	(void)level;
 	(void)format;
 	(void)arguments;
+}
+
+/* A deadline is an exit ahead, or more. */
+static uint64_t read_tsc(void)
+{
+	return nr_exits;
 }
 
 static void start(void)
@@ -357,6 +335,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (!ram)
 		start();
 	memset(&mock_cpu, 0, sizeof(mock_cpu));
+	mock_cpu.on_rdtsc = read_tsc;
 	how = fuzz_take8(&input);
 	vmx_controls = (struct vmx_controls){.unrestricted_guest = true, .vpid = how & 1, .virtual_nmis = how & 2};
 	probe_length_is_right = how & 4;
@@ -366,6 +345,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	make_map();
 	fuzzed = tl_vcpu_create(vm, &status);
 	fuzz_require(fuzzed);
+	fuzz_embedder = (struct fuzz_embedder){.input = &input, .vm = vm, .vcpu = fuzzed, .moved = fuzz_embedder.moved};
+	if (how & 32)
+		tl_vcpu_set_processor(fuzzed, &embedder_processor);
+	hosted.has_timer = how & 64;
 	make_tables();
 	take_state();
 	take_memory();

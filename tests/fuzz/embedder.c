@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: MIT */
+#include "tests/unit/mock/vmx/asm.h"
+
+#include "tests/fuzz/embedder.h"
+#include "vmx/exit.h"
+
+enum { PAGE = 4096 };
+
+struct fuzz_embedder fuzz_embedder;
+
+static uint8_t take(void)
+{
+	return fuzz_take8(fuzz_embedder.input);
+}
+
+static void move(uint64_t to)
+{
+	struct tl_edit *edit = tl_map_edit(fuzz_embedder.vm);
+
+	fuzz_require(edit);
+	if (tl_map_move(edit, fuzz_embedder.moved, to) == TL_OK)
+		tl_map_commit(edit);
+	else
+		tl_map_discard(edit);
+}
+
+enum tl_status embedder_callback(const struct tl_vcpu *asked)
+{
+	struct tl_vcpu *vcpu = fuzz_embedder.vcpu;
+	uint8_t how = fuzz_embedder.nr_callbacks < 16 ? take() : 0;
+
+	fuzz_require(asked == vcpu && fuzz_embedder.nr_callbacks++ < EMBEDDER_MOST_CALLBACKS);
+	switch (how & 15) {
+	case 1:
+		move(EMBEDDER_MOVED_AT + (how >> 4) * 2ull * PAGE);
+		break;
+	case 2:
+		tl_vm_invalidate_mmio(fuzz_embedder.vm);
+		break;
+	case 3:
+		tl_vcpu_kick(vcpu);
+		break;
+	case 4:
+		tl_vcpu_inject(vcpu, &(struct tl_event){.type = TL_EVENT_INTERRUPT, .vector = (uint8_t)(how | 32)});
+		break;
+	case 5:
+		return TL_DEVICE_ERROR;
+	case 6:
+		tl_vcpu_interrupt(vcpu);
+		break;
+	case 7:
+		tl_vcpu_set_deadline(vcpu, how >> 4);
+		break;
+	default:
+		break;
+	}
+	return TL_OK;
+}
+
+static bool pending(struct tl_vcpu *vcpu)
+{
+	(void)vcpu;
+	return take() & 1;
+}
+
+/* An entry that injects an interrupt into a guest that cannot take it is refused (SDM vol. 3, 27.3.1.4, 27.3.1.5). */
+static int acknowledge(struct tl_vcpu *vcpu)
+{
+	uint8_t how = take();
+
+	(void)vcpu;
+	fuzz_require(vmcs_read(VMCS_GUEST_RFLAGS) & RFLAGS_IF);
+	fuzz_require(!(vmcs_read(VMCS_GUEST_INTERRUPTIBILITY) & INTERRUPTIBILITY_SHADOW));
+	fuzz_require(!(vmcs_read(VMCS_ENTRY_INTERRUPTION_INFORMATION) & EVENT_INFO_VALID));
+	return how < 16 ? -1 : how;
+}
+
+static bool read_msr(struct tl_vcpu *vcpu, uint32_t msr, uint64_t *value)
+{
+	uint8_t how = take();
+
+	*value = fuzz_hash(msr + how);
+	embedder_callback(vcpu);
+	return how & 1;
+}
+
+static bool write_msr(struct tl_vcpu *vcpu, uint32_t msr, uint64_t value)
+{
+	(void)msr;
+	(void)value;
+	embedder_callback(vcpu);
+	return take() & 1;
+}
+
+static void change_cpuid(struct tl_vcpu *vcpu, uint32_t leaf, uint32_t subleaf, struct tl_cpuid *out)
+{
+	(void)leaf;
+	(void)subleaf;
+	out->edx = take();
+	embedder_callback(vcpu);
+}
+
+static uint8_t get_cr8(struct tl_vcpu *vcpu)
+{
+	(void)vcpu;
+	return take();
+}
+
+static void put_cr8(struct tl_vcpu *vcpu, uint8_t value)
+{
+	fuzz_require(value < 16);
+	embedder_callback(vcpu);
+}
+
+const struct tl_processor embedder_processor = {.acknowledge = acknowledge,
+						.pending = pending,
+						.read_msr = read_msr,
+						.write_msr = write_msr,
+						.cpuid = change_cpuid,
+						.read_cr8 = get_cr8,
+						.write_cr8 = put_cr8};

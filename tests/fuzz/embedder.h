@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The embedder of fuzz_exit.c's guest: what its callbacks do is what the input says, and they check that they are asked
+ * when they may be.
+ */
+#ifndef FUZZ_EMBEDDER_H
+#define FUZZ_EMBEDDER_H
+
+#include "tests/fuzz/fuzz.h"
+#include <trapline.h>
+
+enum {
+	EMBEDDER_MOVED_AT = 0x110000,
+	/* Of one exit: a REP on both sides, each element in two pieces; a cluster. */
+	EMBEDDER_MOST_CALLBACKS = 4 * 4096 + 64,
+};
+
+extern struct fuzz_embedder {
+	struct fuzz_input *input;
+	struct tl_vm *vm;
+	struct tl_vcpu *vcpu;
+	tl_range_id moved; /* a range that may be moved */
+	unsigned nr_callbacks;
+} fuzz_embedder;
+
+/* A callback may change the map, kick, inject an event, set a deadline; or fail. */
+enum tl_status embedder_callback(const struct tl_vcpu *asked);
+
+extern const struct tl_processor embedder_processor;
+
+#endif
