@@ -235,6 +235,28 @@ void smp_wait(unsigned cpu)
 	}
 }
 
+void smp_idle(uint64_t tsc)
+{
+	uint64_t now = tsc_read();
+	bool timed = tsc != UINT64_MAX;
+
+	tl_cpu_poll();
+	/* Without an APIC nothing would end the halt. */
+	if (!apic_form() || tsc <= now || (timed && !apic_arm_timer(tsc - now))) {
+		cpu_relax();
+		return;
+	}
+	cpu_wait();
+	if (timed)
+		apic_arm_timer(0);
+	tl_cpu_poll();
+}
+
+void smp_wake(unsigned cpu)
+{
+	smp_kick(host_cpus[running[cpu]].index);
+}
+
 static void go_down(void *context)
 {
 	(void)context;

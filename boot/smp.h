@@ -35,6 +35,16 @@ void smp_wait(unsigned cpu);
 /* Turns VMX off on all CPUs but the calling one. Precondition: none of them has work. Context: the first CPU. */
 void smp_stop(void);
 
+/*
+ * Halts the calling CPU until the TSC reaches `tsc` (UINT64_MAX: whenever), a kick, or any other interrupt; it may
+ * return at once. What is kicked for after the caller last looked ends it, since interrupts are off until the halt: a
+ * precondition. Lets go of vCPUs that are asked for (tl_cpu_poll()).
+ */
+void smp_idle(uint64_t tsc);
+
+/* Has the CPU with this number, as smp_start() counts, come back from smp_idle(). Context: any, interrupts off. */
+void smp_wake(unsigned cpu);
+
 /* An interrupt that makes a CPU leave its guest, or look for work. `index` is the library's number. Context: any. */
 void smp_kick(unsigned index);
 

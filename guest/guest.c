@@ -10,14 +10,6 @@ enum {
 	GUEST_PLATFORM_PAGES = (sizeof(struct platform) + GUEST_PAGE - 1) / GUEST_PAGE,
 };
 
-static uint64_t guest_ticks(void)
-{
-	uint32_t low, high;
-
-	__asm__ volatile("rdtsc" : "=a"(low), "=d"(high));
-	return (uint64_t)high << 32 | low;
-}
-
 /* Whether the run was right; the reason says why, or why not. */
 static void guest_judge(const struct platform *platform, const struct guest_options *options,
 			struct guest_report *report)
@@ -81,10 +73,10 @@ static void guest_run_on(struct platform *platform, const struct guest_module *m
 		return;
 	}
 	traced_begin(services);
-	report->began = guest_ticks();
+	report->began = platform_ticks();
 	platform_view_init(platform, report->began);
 	schedule_run(platform);
-	report->ticks = guest_ticks() - report->began;
+	report->ticks = platform_ticks() - report->began;
 	traced_end(services, platform->traces);
 	tl_stats(platform->vm, &report->stats);
 	report->accesses = platform_accesses(platform) + report->stats.hole_reads + report->stats.hole_writes;

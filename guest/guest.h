@@ -44,10 +44,15 @@ struct guest_services {
 	const struct hand_range *ranges;
 	size_t nr_ranges;
 	/* The CPUs that guests run on; the calling one is number 0. Each of the others has nothing to do when it is
-	 * started, calls function(context) with interrupts off, and polls (tl_cpu_poll()) while it has no work. */
+	 * started, calls function(context) with interrupts off, and polls (tl_cpu_poll()) while it has no work, also
+	 * in idle_cpu(). */
 	unsigned nr_cpus;
 	void (*start_cpu)(unsigned cpu, void (*function)(void *context), void *context);
 	void (*wait_cpu)(unsigned cpu);
+	/* Halts the calling CPU until its TSC reaches `tsc` (UINT64_MAX: whenever), wake_cpu() or an interrupt; may
+	 * return early. What was woken for since the caller turned interrupts off, which they are, ends it at once. */
+	void (*idle_cpu)(uint64_t tsc);
+	void (*wake_cpu)(unsigned cpu);
 	/* The events of the library's trace to record, 0: none; and who takes the records, on the CPU that made them or
 	 * when it has nothing to do. */
 	uint32_t trace_events;
@@ -59,6 +64,8 @@ struct guest_services {
 	 * does. */
 	void (*attend)(const struct guest_view *view);
 	uint64_t attend_ticks;
+	/* The longest that a CPU with nothing to run may halt, for attend; 0: any time. */
+	uint64_t idle_ticks;
 	bool quiet;      /* print nothing of what a guest has to say unless it fails */
 	uint64_t tsc_hz; /* 0: unknown */
 	/* Replaces the EPT entry at `level` (1 to 4) on the way to `gpa` by (entry & keep) | set, for tests of damage;

@@ -48,7 +48,7 @@ struct platform_vcpu {
 	enum abi_yield yield;
 	bool limited;            /* its time is */
 	unsigned ran_on;         /* the number of a CPU */
-	unsigned leaves;         /* the CPU that it must not run on until it yields again, and 1; 0: any */
+	_Atomic unsigned leaves; /* the CPU that it must not run on until it yields again, and 1; 0: any */
 	uint64_t left, slice;    /* ticks: of all its time, of its turn */
 	struct rider *unsettled; /* a rider that a callback of it has moved, and where to */
 	uint64_t unsettled_at, ride_status;
@@ -84,6 +84,7 @@ struct platform {
 	_Atomic bool ended;
 	bool traces;               /* the guest turned a trace on */
 	_Atomic unsigned nr_awake; /* vCPUs that were started and have not halted */
+	_Atomic uint64_t idle;     /* a bit for each CPU that has found nothing to run, and is to be woken */
 	struct platform_vcpu vcpu[ABI_VCPUS];
 	struct platform_cpu cpu[TL_MAX_CPUS];
 	struct rider rider[ABI_RIDERS];
@@ -104,6 +105,15 @@ void platform_destroy(struct platform *platform);
 
 /* The accesses that the devices counted. */
 uint64_t platform_accesses(const struct platform *platform);
+
+/* The host's TSC. */
+static inline uint64_t platform_ticks(void)
+{
+	uint32_t low, high;
+
+	__asm__ volatile("rdtsc" : "=a"(low), "=d"(high));
+	return (uint64_t)high << 32 | low;
+}
 
 /* Notes what a host-side check found wrong; the guest fails. The first one is kept. Context: host or callback. */
 #define platform_fault(platform, ...)                                                \

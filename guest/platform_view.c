@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "guest/platform_view.h"
+#include "guest/schedule.h"
 #include "guest/serve.h"
 
 /* A vCPU that was kicked so often and still runs is stuck in a device. */
@@ -40,22 +41,13 @@ static struct tl_vcpu *view_take(const struct guest_view *view, unsigned index)
 
 static void view_put(const struct guest_view *view, unsigned index)
 {
-	struct platform_vcpu *vcpu = &machine(view)->vcpu[index];
-
-	/* release: pairs with take(). */
-	atomic_store_explicit(&vcpu->state, vcpu->halted ? PLATFORM_VCPU_HALTED : PLATFORM_VCPU_READY,
-			      memory_order_release);
+	schedule_put(&machine(view)->vcpu[index]);
 }
 
 /* One that runs leaves its guest and is not taken again. */
 static void view_hold(const struct guest_view *view, unsigned index, bool held)
 {
-	struct platform_vcpu *vcpu = &machine(view)->vcpu[index];
-
-	/* relaxed: a CPU that misses it finds it at the end of its turn. */
-	atomic_store_explicit(&vcpu->held, held, memory_order_relaxed);
-	if (held)
-		tl_vcpu_kick(vcpu->vcpu);
+	schedule_hold(&machine(view)->vcpu[index], held);
 }
 
 static bool view_is_held(const struct guest_view *view, unsigned index)

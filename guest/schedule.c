@@ -9,22 +9,132 @@ static bool has_ended(const struct platform *platform)
 	return atomic_load_explicit(&platform->ended, memory_order_relaxed);
 }
 
+/* ---- Who waits for whom -----------------------------------------------------------------------------------------
+ *
+ * A CPU with nothing to run says so in platform->idle, looks once more, and halts. Who makes a vCPU ready looks there
+ * after that, takes one CPU off and wakes it. All four are seq_cst, so that one of the two sees the other; and who
+ * takes a vCPU wakes another CPU for what is still ready, since its own wake may have been for that.
+ */
+
+/* Whether it may be taken by the CPU; another one may be quicker. */
+static bool waits_for(const struct platform_vcpu *vcpu, unsigned cpu)
+{
+	/* seq_cst: see above. relaxed: take() looks again. */
+	return atomic_load_explicit(&vcpu->state, memory_order_seq_cst) == PLATFORM_VCPU_READY &&
+	       !atomic_load_explicit(&vcpu->held, memory_order_seq_cst) &&
+	       atomic_load_explicit(&vcpu->leaves, memory_order_relaxed) != cpu + 1;
+}
+
+static uint64_t cpu_bit(unsigned cpu)
+{
+	return (uint64_t)1 << cpu;
+}
+
+/* Wakes one of the CPUs, that is not awake yet. */
+static void wake_one_of(struct platform *platform, uint64_t cpus)
+{
+	uint64_t idle = atomic_load_explicit(&platform->idle, memory_order_seq_cst);
+
+	while (idle & cpus) {
+		unsigned cpu = (unsigned)__builtin_ctzll(idle & cpus);
+
+		idle = atomic_fetch_and_explicit(&platform->idle, ~cpu_bit(cpu), memory_order_seq_cst);
+		if (idle & cpu_bit(cpu)) {
+			platform->services->wake_cpu(cpu);
+			return;
+		}
+	}
+}
+
+static void wake_for(struct platform_vcpu *vcpu)
+{
+	unsigned leaves = atomic_load_explicit(&vcpu->leaves, memory_order_relaxed);
+
+	wake_one_of(vcpu->platform, leaves ? ~cpu_bit(leaves - 1) : UINT64_MAX);
+}
+
+/* The vCPU may be taken from now on. */
+static void make_ready(struct platform_vcpu *vcpu)
+{
+	/* seq_cst: a release that pairs with take(), and before the look who is idle. */
+	atomic_store_explicit(&vcpu->state, PLATFORM_VCPU_READY, memory_order_seq_cst);
+	wake_for(vcpu);
+}
+
+void schedule_put(struct platform_vcpu *vcpu)
+{
+	/* release: pairs with schedule_start(), which a vCPU that halted waits for. */
+	if (vcpu->halted)
+		atomic_store_explicit(&vcpu->state, PLATFORM_VCPU_HALTED, memory_order_release);
+	else
+		make_ready(vcpu);
+}
+
+void schedule_hold(struct platform_vcpu *vcpu, bool held)
+{
+	/* seq_cst: as the state, one of the two that a CPU looks at. One that misses it finds it at the turn's end. */
+	atomic_store_explicit(&vcpu->held, held, memory_order_seq_cst);
+	if (held)
+		tl_vcpu_kick(vcpu->vcpu);
+	else
+		wake_for(vcpu);
+}
+
+static void wake_for_the_rest(struct platform *platform)
+{
+	if (!atomic_load_explicit(&platform->idle, memory_order_seq_cst))
+		return;
+	for (unsigned i = 0; i < platform->nr_vcpus; i++)
+		if (atomic_load_explicit(&platform->vcpu[i].state, memory_order_seq_cst) == PLATFORM_VCPU_READY)
+			wake_for(&platform->vcpu[i]);
+}
+
+/* Long, but not longer than what goes on beside guests may wait for this CPU. */
+static uint64_t end_of_halt(const struct guest_services *services)
+{
+	return services->idle_ticks ? platform_ticks() + services->idle_ticks : UINT64_MAX;
+}
+
+static void wait_for_work(const struct platform_cpu *cpu)
+{
+	struct platform *platform = cpu->platform;
+	bool found = false;
+
+	atomic_fetch_or_explicit(&platform->idle, cpu_bit(cpu->number), memory_order_seq_cst);
+	for (unsigned i = 0; i < platform->nr_vcpus; i++)
+		found |= waits_for(&platform->vcpu[i], cpu->number);
+	if (!found && !atomic_load_explicit(&platform->ended, memory_order_seq_cst))
+		platform->services->idle_cpu(end_of_halt(platform->services));
+	atomic_fetch_and_explicit(&platform->idle, ~cpu_bit(cpu->number), memory_order_seq_cst);
+	/* Also where there is something: another CPU that takes it may be waiting for a vCPU that stays in this one. */
+	tl_cpu_poll();
+}
+
+void schedule_wake_all(struct platform *platform)
+{
+	uint64_t idle = atomic_exchange_explicit(&platform->idle, 0, memory_order_seq_cst);
+
+	for (; idle; idle &= idle - 1)
+		platform->services->wake_cpu((unsigned)__builtin_ctzll(idle));
+}
+
+/* ---- Turns ------------------------------------------------------------------------------------------------------- */
+
 /* Takes the vCPU if it is ready and does not want to leave this CPU. */
 static bool take(struct platform_vcpu *vcpu, const struct platform_cpu *cpu)
 {
 	enum platform_vcpu_state ready = PLATFORM_VCPU_READY;
 
-	/* Looked at first: CPUs without work do this all the time. */
-	if (atomic_load_explicit(&vcpu->state, memory_order_relaxed) != PLATFORM_VCPU_READY ||
-	    atomic_load_explicit(&vcpu->held, memory_order_relaxed))
+	if (!waits_for(vcpu, cpu->number))
 		return false;
 	/* acquire: the vCPU as the CPU that ran it, or started it, left it. */
 	if (!atomic_compare_exchange_strong_explicit(&vcpu->state, &ready, PLATFORM_VCPU_RUNNING, memory_order_acquire,
 						     memory_order_relaxed))
 		return false;
-	if (vcpu->leaves != cpu->number + 1)
+	if (atomic_load_explicit(&vcpu->leaves, memory_order_relaxed) != cpu->number + 1)
 		return true;
-	atomic_store_explicit(&vcpu->state, PLATFORM_VCPU_READY, memory_order_release);
+	/* It ran elsewhere since the look, and came back. */
+	make_ready(vcpu);
 	return false;
 }
 
@@ -86,19 +196,17 @@ static void schedule_on(void *context)
 		platform_attend(platform);
 		vcpu = take_next(platform, cpu);
 		if (!vcpu) {
-			tl_cpu_poll();
-			__builtin_ia32_pause();
+			wait_for_work(cpu);
 			continue;
 		}
+		wake_for_the_rest(platform);
 		vcpu->ran_on = cpu->number;
 		run_slice(vcpu);
 		/* Where CPUs are shared the next to run it is rarely this one. */
 		if (vcpu->yield == YIELD_LEAVE || (platform->shares && vcpu->yield != YIELD_LEAVE_LOADED))
 			tl_vcpu_unload(vcpu->vcpu);
 		vcpu->yield = YIELD_TURN;
-		/* release: pairs with take(). A vCPU that halted waits for HC_START. */
-		atomic_store_explicit(&vcpu->state, vcpu->halted ? PLATFORM_VCPU_HALTED : PLATFORM_VCPU_READY,
-				      memory_order_release);
+		schedule_put(vcpu);
 	}
 }
 
@@ -142,8 +250,7 @@ uint64_t schedule_start(struct platform_vcpu *caller, uint64_t index, uint64_t r
 	vcpu->halted = false;
 	vcpu->exit.reason = TL_EXIT_KICKED;
 	atomic_fetch_add_explicit(&platform->nr_awake, 1, memory_order_relaxed);
-	/* release: pairs with take(). */
-	atomic_store_explicit(&vcpu->state, PLATFORM_VCPU_READY, memory_order_release);
+	make_ready(vcpu);
 	return 0;
 }
 
@@ -154,6 +261,7 @@ uint64_t schedule_yield(struct platform_vcpu *vcpu, uint64_t how)
 	vcpu->yields = true;
 	vcpu->yield = (enum abi_yield)how;
 	/* For as long as the guest does not yield again: a slice may end before it has run at all. */
-	vcpu->leaves = how != YIELD_TURN && vcpu->platform->nr_cpus > 1 ? vcpu->ran_on + 1 : 0;
+	atomic_store_explicit(&vcpu->leaves, how != YIELD_TURN && vcpu->platform->nr_cpus > 1 ? vcpu->ran_on + 1 : 0,
+			      memory_order_relaxed);
 	return vcpu->ran_on;
 }

@@ -20,4 +20,13 @@ uint64_t schedule_start(struct platform_vcpu *caller, uint64_t index, uint64_t r
 /* HC_YIELD: notes what the vCPU wants; it leaves its CPU when the hypercall is done. Context: host. */
 uint64_t schedule_yield(struct platform_vcpu *vcpu, uint64_t how);
 
+/* Gives a vCPU back that the caller took to RUNNING: it waits for a CPU, or for HC_START. Context: host. */
+void schedule_put(struct platform_vcpu *vcpu);
+
+/* From now on no CPU takes it, and one that runs it leaves its guest; or that is over. Context: host. */
+void schedule_hold(struct platform_vcpu *vcpu, bool held);
+
+/* After platform->ended was set: has the CPUs that found nothing to run come back from it. Context: host. */
+void schedule_wake_all(struct platform *platform);
+
 #endif

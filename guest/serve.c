@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "guest/serve.h"
 #include "guest/calls.h"
+#include "guest/schedule.h"
 #include "guest/traced.h"
 
 /* The first to end the guest may say how. */
@@ -17,7 +18,9 @@ static struct guest_end *claim_end(struct platform_vcpu *vcpu, unsigned ending)
 
 static void stop_all(struct platform *platform)
 {
-	atomic_store_explicit(&platform->ended, true, memory_order_relaxed);
+	/* seq_cst: before the look who is idle, in schedule_wake_all(). */
+	atomic_store_explicit(&platform->ended, true, memory_order_seq_cst);
+	schedule_wake_all(platform);
 	/* A kick of one that does not run makes it leave at once if it is run after all. */
 	for (unsigned i = 0; i < platform->nr_vcpus; i++)
 		tl_vcpu_kick(platform->vcpu[i].vcpu);

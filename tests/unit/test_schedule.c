@@ -4,6 +4,7 @@
 #include "tests/unit/vcpu_platform.h"
 #include "vmx/cpu.h"
 #include "vmx/vcpu.h"
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <string.h>
@@ -193,6 +194,39 @@ static void each_runs_on_one_cpu_at_a_time(void **context)
 	platform_stop();
 }
 
+static _Atomic unsigned nr_met;
+static unsigned nr_started;
+
+/* The first one starts the others at once; then each stays in its guest until all are in theirs. */
+static enum tl_exit_reason meet(struct platform_vcpu *vcpu)
+{
+	if (vcpu->index == 0 && nr_started > 0)
+		assert_int_equal(guest_result(vcpu), 0);
+	if (vcpu->index == 0 && nr_started + 1 < platform->nr_vcpus)
+		return guest_call(vcpu, HC_START, ++nr_started, 0);
+	atomic_fetch_add(&nr_met, 1);
+	while (atomic_load(&nr_met) < platform->nr_vcpus) {
+		tl_cpu_poll(); /* a kick's exit */
+		sched_yield();
+	}
+	return guest_call(vcpu, HC_EXIT, 0, 0);
+}
+
+/* With a CPU for each nobody waits for a turn: a wake that is lost would leave one out for ever. */
+static void all_run_at_once_where_there_is_a_cpu_for_each(void **context)
+{
+	(void)context;
+	guest_step = meet;
+	for (unsigned i = 0; i < MANY_TURNS / 10; i++) {
+		platform_start(&(struct guest_options){.vcpus = 4}, 4);
+		atomic_store(&nr_met, 0);
+		nr_started = 0;
+		schedule_run(platform);
+		assert_int_equal(platform->end.ending, GUEST_EXIT);
+		platform_stop();
+	}
+}
+
 static enum tl_exit_reason never(struct platform_vcpu *vcpu)
 {
 	(void)vcpu;
@@ -223,6 +257,7 @@ int main(void)
 		cmocka_unit_test(what_halted_is_started_again_and_the_last_one_ends_the_guest),
 		cmocka_unit_test(who_leaves_a_cpu_goes_on_on_another),
 		cmocka_unit_test(each_runs_on_one_cpu_at_a_time),
+		cmocka_unit_test(all_run_at_once_where_there_is_a_cpu_for_each),
 		cmocka_unit_test(one_that_does_not_run_ends_the_guest),
 	};
 

@@ -7,11 +7,13 @@
 #include "vmx/cpu.h"
 #include "vmx/exit.h"
 #include <pthread.h>
+#include <semaphore.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -92,6 +94,30 @@ static void wait_cpu(unsigned cpu)
 	pthread_join(started[cpu].thread, NULL);
 }
 
+/* An interrupt that a CPU gets while it does not halt stays pending, as a count. */
+static sem_t interrupts[TL_MAX_CPUS];
+
+static void wake_cpu(unsigned cpu)
+{
+	assert_int_equal(sem_post(&interrupts[cpu]), 0);
+}
+
+/* The library counts its kicks while it waits, and a thread needs longer to wake than a CPU. */
+static void kick_cpu(unsigned cpu)
+{
+	wake_cpu(cpu);
+	usleep(10);
+}
+
+static void idle_cpu(uint64_t tsc)
+{
+	assert_true(tsc == UINT64_MAX);
+	tl_cpu_poll();
+	while (sem_wait(&interrupts[hosted_cpu]) != 0)
+		;
+	tl_cpu_poll();
+}
+
 static void *alloc(size_t count)
 {
 	return hooks->alloc_pages(count);
@@ -108,7 +134,14 @@ static void print(const char *format, ...)
 }
 
 static struct guest_services services = {
-	.alloc_pages = alloc, .free_pages = release, .print = print, .start_cpu = start_cpu, .wait_cpu = wait_cpu};
+	.alloc_pages = alloc,
+	.free_pages = release,
+	.print = print,
+	.start_cpu = start_cpu,
+	.wait_cpu = wait_cpu,
+	.idle_cpu = idle_cpu,
+	.wake_cpu = wake_cpu,
+};
 
 void platform_start(const struct guest_options *options, unsigned cpus)
 {
@@ -116,6 +149,9 @@ void platform_start(const struct guest_options *options, unsigned cpus)
 	char why[160];
 
 	hosted_start();
+	hosted.on_kick = kick_cpu;
+	for (unsigned i = 0; i < cpus; i++)
+		assert_int_equal(sem_init(&interrupts[i], 0, 0), 0);
 	memset(&mock_cpu, 0, sizeof(mock_cpu));
 	vmx_capability.physical_bits = 39;
 	vmx_capability.msr.cr0_fixed1 = vmx_capability.msr.cr4_fixed1 = UINT32_MAX;
