@@ -154,6 +154,9 @@ static void masks_hold_requests_back(void **context)
 	assert_false(asks());
 	data(0, 0xfb);
 	assert_int_equal(pic_acknowledge(&pic), SECOND_BASE + 4);
+	/* What is read stays the same through words about something else. */
+	assert_int_equal(look(0, READ_ISR), 4);
+	assert_int_equal(look(0, 0x48), 4);
 }
 
 static void rotation(void **context)
@@ -285,7 +288,8 @@ static void a_chip_can_be_polled(void **context)
 	command(0, EOI);
 	assert_int_equal(look(0, POLL), 0x86);
 	/* Once: then it is a read of the IRR. */
-	assert_int_equal(bench_in(pic_ports(&pic, 0), 0, 1), 0);
+	pulse(7);
+	assert_int_equal(bench_in(pic_ports(&pic, 0), 0, 1), 0x80);
 	assert_int_equal(look(0, READ_ISR), 0x40);
 }
 
@@ -305,6 +309,16 @@ static void special_fully_nested_mode(void **context)
 		if (special)
 			assert_int_equal(pic_acknowledge(&pic), SECOND_BASE + 1);
 	}
+	/* On the second chip the mode is nothing. */
+	start(context);
+	initialise(0, 0x11);
+	initialise(1, 0x11);
+	pulse(10);
+	assert_int_equal(pic_acknowledge(&pic), SECOND_BASE + 2);
+	pulse(12);
+	assert_false(asks());
+	pulse(10);
+	assert_false(asks());
 }
 
 int main(void)
