@@ -51,10 +51,12 @@ static void request_proc(const struct vmx_capability *c, struct control_request 
 {
 	/*
 	 * MOV DR exits, so that it is known whether a breakpoint is armed. MOV CR8 exits, because without it a guest
-	 * sets the host's task priority, and could hold back the interrupts that kick it.
+	 * sets the host's task priority, and could hold back the interrupts that kick it. RDTSC does not exit: it adds
+	 * the offset that a guest's own writes have made.
 	 */
 	request->required = PROC_HLT_EXITING | PROC_MWAIT_EXITING | PROC_MONITOR_EXITING | PROC_MOV_DR_EXITING |
-			    PROC_CR8_LOAD_EXITING | PROC_CR8_STORE_EXITING | PROC_SECONDARY_CONTROLS;
+			    PROC_CR8_LOAD_EXITING | PROC_CR8_STORE_EXITING | PROC_USE_TSC_OFFSETTING |
+			    PROC_SECONDARY_CONTROLS;
 	request->optional = PROC_USE_MSR_BITMAPS;
 	request->forbidden = PROC_INTERRUPT_WINDOW_EXITING | PROC_NMI_WINDOW_EXITING | PROC_INVLPG_EXITING |
 			     PROC_RDTSC_EXITING | PROC_USE_TPR_SHADOW | PROC_MONITOR_TRAP_FLAG | PROC_PAUSE_EXITING |
