@@ -54,11 +54,21 @@ void clock_expire(struct clock *clock, uint64_t now)
 	clock->expiring = false;
 }
 
-uint64_t clock_scale(uint64_t value, uint64_t from, uint64_t to)
+static uint64_t clock_scale_rounded(uint64_t value, uint64_t from, uint64_t to, uint64_t round)
 {
-	uint64_t whole = value / from, rest = value % from * to / from, scaled;
+	uint64_t whole = value / from, rest = (value % from * to + round) / from, scaled;
 
 	if (__builtin_mul_overflow(whole, to, &scaled) || __builtin_add_overflow(scaled, rest, &scaled))
 		return UINT64_MAX;
 	return scaled;
+}
+
+uint64_t clock_scale(uint64_t value, uint64_t from, uint64_t to)
+{
+	return clock_scale_rounded(value, from, to, 0);
+}
+
+uint64_t clock_scale_up(uint64_t value, uint64_t from, uint64_t to)
+{
+	return clock_scale_rounded(value, from, to, from - 1);
 }

@@ -54,6 +54,9 @@ void clock_expire(struct clock *clock, uint64_t now);
 /* value * to / from, rounded down. Precondition: from * to < 2^64. What passes 2^64 is UINT64_MAX. */
 uint64_t clock_scale(uint64_t value, uint64_t from, uint64_t to);
 
+/* The same rounded up: the first time at which so much has been counted. Precondition: from * (to + 1) < 2^64. */
+uint64_t clock_scale_up(uint64_t value, uint64_t from, uint64_t to);
+
 /*
  * The shortest period that a device repeats an interrupt in, in ticks: 20 microseconds. A guest that asks for less
  * would have the host do nothing but expire its timers; it gets this period, as QEMU's and KVM's timers have one.

@@ -73,9 +73,7 @@ static uint16_t pit_value(const struct pit *pit, const struct pit_counter *count
 /* The first tick of the clock at which counter 0 has counted as much. */
 static uint64_t pit_time_of(const struct pit *pit, uint64_t counted)
 {
-	uint64_t ticks = clock_scale(counted, PIT_HZ, pit->clock->hz);
-
-	return pit->counter[0].started + ticks + (clock_scale(ticks, pit->clock->hz, PIT_HZ) < counted);
+	return pit->counter[0].started + clock_scale_up(counted, PIT_HZ, pit->clock->hz);
 }
 
 static void pit_schedule(struct pit *pit, bool again)
@@ -286,7 +284,7 @@ static void pit_set_gate(struct pit *pit, struct pit_counter *counter, bool gate
 		return;
 	pit_start(pit, counter);
 	if (goes_on)
-		counter->started -= clock_scale(counter->counted, PIT_HZ, pit->clock->hz) + 1;
+		counter->started -= clock_scale_up(counter->counted, PIT_HZ, pit->clock->hz);
 }
 
 static uint32_t pit_read_speaker(void *context, uint16_t offset, unsigned size)

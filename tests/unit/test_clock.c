@@ -173,6 +173,8 @@ static void units_are_converted_exactly(void **context)
 		unsigned __int128 exact = (unsigned __int128)value * to / from;
 
 		assert_true(clock_scale(value, from, to) == (exact >> 64 ? UINT64_MAX : (uint64_t)exact));
+		exact = ((unsigned __int128)value * to + from - 1) / from;
+		assert_true(clock_scale_up(value, from, to) == (exact >> 64 ? UINT64_MAX : (uint64_t)exact));
 	}
 	assert_int_equal(clock_scale(UINT64_MAX, 1, 2), UINT64_MAX);
 	assert_int_equal(clock_scale(3, 3000000000, 1193182), 0);
