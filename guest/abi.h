@@ -69,6 +69,12 @@ enum abi_call {
 	HC_TRACE_TAKE,
 	/* number, struct abi_hand *. HC_FAILED: there are no so many. */
 	HC_HAND,
+	/* The vCPU has an interrupt controller from now on, and a HLT that waits. */
+	HC_CONTROLLER,
+	/* vCPU, vector, 32 or above. Requests it of that vCPU's controller. */
+	HC_INTERRUPT,
+	/* ticks, vector. Requests it of the caller's own controller after so many ticks of the host's TSC, once. */
+	HC_ALARM,
 };
 
 enum abi_yield {

@@ -124,6 +124,15 @@ static bool calls_serve_any(struct platform_vcpu *vcpu, struct tl_exit_vmcall *c
 	case HC_VCPUS:
 		call->result = vcpu->platform->nr_vcpus | (uint64_t)vcpu->platform->nr_cpus << 32;
 		return true;
+	case HC_CONTROLLER:
+		call->result = controller_turn_on(vcpu);
+		return true;
+	case HC_INTERRUPT:
+		call->result = controller_interrupt(vcpu, argument[0], argument[1]);
+		return true;
+	case HC_ALARM:
+		call->result = controller_set_alarm(vcpu, argument[0], argument[1]);
+		return true;
 	case HC_RIDE:
 		call->result = rider_edit(vcpu, argument[0], argument[1], argument[2]);
 		return true;

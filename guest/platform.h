@@ -4,6 +4,7 @@
 #define GUEST_PLATFORM_H
 
 #include "guest/bench_memory.h"
+#include "guest/controller.h"
 #include "guest/device.h"
 #include "guest/guest.h"
 #include "guest/load.h"
@@ -52,6 +53,7 @@ struct platform_vcpu {
 	uint64_t left, slice;    /* ticks: of all its time, of its turn */
 	struct rider *unsettled; /* a rider that a callback of it has moved, and where to */
 	uint64_t unsettled_at, ride_status;
+	struct controller controller;
 	char last_line[ABI_TEXT + 1];                /* of HC_PRINT */
 	uint64_t accesses[ABI_NR_DEVICES + 1][2][9]; /* of each device: reads and writes, by size */
 } __attribute__((aligned(64)));

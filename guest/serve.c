@@ -112,11 +112,16 @@ bool serve_exit(struct platform_vcpu *vcpu)
 		exit->io.data = UINT32_MAX; /* no port is claimed: all ones, and writes go nowhere */
 		return true;
 	case TL_EXIT_DEADLINE:
+		controller_alarm(vcpu);
+		return true;
 	case TL_EXIT_KICKED:
 		traced_drain(vcpu->platform->services, vcpu->ran_on);
 		return !atomic_load_explicit(&vcpu->platform->ended, memory_order_relaxed) &&
 		       !atomic_load_explicit(&vcpu->held, memory_order_relaxed);
 	case TL_EXIT_HLT:
+		/* It looks again and again what its controller has for it. */
+		if (vcpu->controller.on)
+			return true;
 		serve_halt(vcpu);
 		break;
 	case TL_EXIT_SHUTDOWN:
