@@ -7,8 +7,11 @@
 #include "boot/cpu.h"
 #include "boot/input.h"
 #include "boot/keyboard.h"
+#include "boot/smp.h"
+#include "boot/trace_out.h"
 #include "boot/tsc.h"
 #include "boot/uart.h"
+#include "guest/monitor/monitor.h"
 
 /* The i8042's registers, and bits of its status. */
 enum { I8042_DATA = 0x60, I8042_STATUS = 0x64, I8042_FULL = 1 << 0, I8042_FROM_MOUSE = 1 << 5, I8042_NONE = 0xFF };
@@ -22,6 +25,15 @@ static _Atomic uint64_t next_look;
 static _Atomic bool ends;
 static struct input input;
 static struct keyboard keyboard;
+static struct monitor monitor;
+
+void attend_init(const struct boot_options *options)
+{
+	monitor.print = host_print;
+	monitor.take_trace = trace_out_text;
+	monitor.nr_cpus = smp_nr_cpus();
+	monitor.trace_is_taken = options->trace || options->profile;
+}
 
 uint64_t attend_ticks(void)
 {
@@ -56,8 +68,23 @@ static int read_key(void)
 static void print_help(void)
 {
 	host_print("\nCtrl-A h  this help\n"
+		   "Ctrl-A c  goes to the monitor, and back to the guest\n"
 		   "Ctrl-A x  ends the run\n"
 		   "Ctrl-A Ctrl-A  types a Ctrl-A\n");
+}
+
+static void want_end(void)
+{
+	/* relaxed: it orders nothing. */
+	atomic_store_explicit(&ends, true, memory_order_relaxed);
+}
+
+static void switch_monitor(const struct guest_view *view)
+{
+	if (input.monitor)
+		monitor_open(&monitor, view);
+	else
+		host_print("\n");
 }
 
 static void take_key(const struct guest_view *view, uint8_t key)
@@ -66,16 +93,22 @@ static void take_key(const struct guest_view *view, uint8_t key)
 	case INPUT_GUEST:
 		input_keep(key); /* a guest that reads nothing loses what is typed */
 		break;
+	case INPUT_MONITOR:
+		monitor_key(&monitor, view, key);
+		if (monitor.quits)
+			want_end();
+		break;
+	case INPUT_SWITCH:
+		switch_monitor(view);
+		break;
 	case INPUT_QUIT:
-		atomic_store_explicit(&ends, true, memory_order_relaxed);
+		want_end();
 		view->end(view, "the run was ended by Ctrl-A x");
 		break;
 	case INPUT_HELP:
-	case INPUT_SWITCH:
 		print_help();
 		break;
 	case INPUT_NOBODY:
-	case INPUT_MONITOR:
 		break;
 	}
 }
@@ -89,6 +122,7 @@ static void look(const struct guest_view *view)
 			break;
 		take_key(view, (uint8_t)key);
 	}
+	monitor_drain(&monitor);
 }
 
 void attend(const struct guest_view *view)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What goes on beside guests: keys are looked for on the serial line and on the keyboard. */
+/* What goes on beside guests: keys are looked for on the serial line and on the keyboard, for the guest and the
+ * monitor. */
 #ifndef BOOT_ATTEND_H
 #define BOOT_ATTEND_H
 
@@ -8,6 +9,9 @@
 
 #include "boot/cmdline.h"
 #include "guest/view.h"
+
+/* Precondition: no guest runs yet. Context: the first CPU. */
+void attend_init(const struct boot_options *options);
 
 /* Ticks of the TSC between two looks, at least; with the word monitor a guest's turn has no more. */
 uint64_t attend_ticks(void);

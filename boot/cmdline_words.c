@@ -8,6 +8,7 @@
 #include "boot/cmdline.h"
 #include "boot/libc.h"
 #include "boot/print.h"
+#include "guest/nearest.h"
 
 static const char *const crash_choices[] = {"ud", "null", "text", "data", "stack", "other", "check", NULL};
 
@@ -171,49 +172,13 @@ bool cmdline_describe(size_t index, char *usage, size_t usage_size, char *help, 
 
 /* ---- Which one was meant ---------------------------------------------------------------------------------- */
 
-enum { NEAR_LENGTH = 24 };
-
-static unsigned least(unsigned a, unsigned b)
-{
-	return a < b ? a : b;
-}
-
-/* The letters to change, put in, leave out, or swap with the next one, to make one name of the other. */
-static unsigned distance(struct span from, const char *to)
-{
-	unsigned rows[3][NEAR_LENGTH + 1];
-	size_t length = strlen(to);
-
-	if (from.length > NEAR_LENGTH || length > NEAR_LENGTH)
-		return UINT32_MAX;
-	for (unsigned k = 0; k <= length; k++)
-		rows[0][k] = k;
-	for (size_t i = 1; i <= from.length; i++) {
-		unsigned *row = rows[i % 3], *above = rows[(i + 2) % 3], *two_above = rows[(i + 1) % 3];
-
-		row[0] = (unsigned)i;
-		for (size_t k = 1; k <= length; k++) {
-			row[k] = least(least(above[k], row[k - 1]) + 1, above[k - 1] + (from.text[i - 1] != to[k - 1]));
-			if (i > 1 && k > 1 && from.text[i - 1] == to[k - 2] && from.text[i - 2] == to[k - 1])
-				row[k] = least(row[k], two_above[k - 2] + 1);
-		}
-	}
-	return rows[from.length % 3][length];
-}
-
-/* More than half of the letters is another word. */
-static unsigned far_from(struct span name)
-{
-	return (unsigned)name.length / 2 + 1;
-}
-
 const struct word *word_nearest(struct span name)
 {
 	const struct word *nearest = NULL;
-	unsigned best = far_from(name);
+	unsigned best = nearest_limit(name.length);
 
 	for (size_t i = 0; i < NR_WORDS; i++) {
-		unsigned changes = distance(name, words[i].name);
+		unsigned changes = nearest_distance(name.text, name.length, words[i].name);
 
 		if (changes >= best)
 			continue;
@@ -226,10 +191,10 @@ const struct word *word_nearest(struct span name)
 const char *word_nearest_choice(const struct word *word, struct span name)
 {
 	const char *nearest = NULL;
-	unsigned best = far_from(name);
+	unsigned best = nearest_limit(name.length);
 
 	for (size_t i = 0; word->choices[i]; i++) {
-		unsigned changes = distance(name, word->choices[i]);
+		unsigned changes = nearest_distance(name.text, name.length, word->choices[i]);
 
 		if (changes >= best)
 			continue;

@@ -280,6 +280,7 @@ void guests_run(const struct boot_options *options, unsigned *passed, unsigned *
 			},
 	};
 
+	attend_init(options);
 	choose_trace(options, &run.services);
 	print_head();
 	if (options->together)

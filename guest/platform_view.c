@@ -55,6 +55,37 @@ static bool view_is_held(const struct guest_view *view, unsigned index)
 	return atomic_load_explicit(&machine(view)->vcpu[index].held, memory_order_relaxed);
 }
 
+static bool has_ended(const struct platform *platform)
+{
+	return atomic_load_explicit(&platform->ended, memory_order_relaxed);
+}
+
+/* A kick, the end of a slice and a yield take nothing from a vCPU that runs for one instruction. */
+static bool goes_on(struct platform_vcpu *vcpu)
+{
+	if (vcpu->exit.reason == TL_EXIT_MMIO && device_complete(&vcpu->exit.mmio) == TL_OK)
+		return true;
+	if (vcpu->exit.reason == TL_EXIT_KICKED || vcpu->exit.reason == TL_EXIT_BUDGET)
+		return !has_ended(vcpu->platform);
+	return serve_exit(vcpu) || (!vcpu->halted && !has_ended(vcpu->platform));
+}
+
+static bool view_step(const struct guest_view *view, unsigned index)
+{
+	struct platform_vcpu *vcpu = &machine(view)->vcpu[index];
+	enum tl_status status = tl_vcpu_set_step(vcpu->vcpu, true);
+
+	while (status == TL_OK && !vcpu->halted) {
+		status = tl_vcpu_run(vcpu->vcpu, &vcpu->exit);
+		if (status == TL_OK && vcpu->exit.reason == TL_EXIT_STEP)
+			return true;
+		if (status == TL_OK && !goes_on(vcpu))
+			break;
+	}
+	tl_vcpu_set_step(vcpu->vcpu, false);
+	return false;
+}
+
 static void view_end(const struct guest_view *view, const char *how)
 {
 	struct platform *platform = machine(view);
@@ -103,6 +134,7 @@ void platform_view_init(struct platform *platform, uint64_t began)
 		.put = view_put,
 		.hold = view_hold,
 		.is_held = view_is_held,
+		.step = view_step,
 		.end = view_end,
 		.range_name = view_range_name,
 		.traffic = view_traffic,

@@ -29,6 +29,12 @@ struct guest_view {
 	void (*hold)(const struct guest_view *view, unsigned index, bool held);
 	bool (*is_held)(const struct guest_view *view, unsigned index);
 
+	/*
+	 * Has a vCPU that was taken execute one instruction, whatever the machine must do for it. false: it halted, the
+	 * guest has ended, or the CPU cannot.
+	 */
+	bool (*step)(const struct guest_view *view, unsigned index);
+
 	/* Ends the guest, which has failed then, by `how`. */
 	void (*end)(const struct guest_view *view, const char *how);
 

@@ -234,6 +234,7 @@ enum tl_exit_reason {
 	TL_EXIT_DEADLINE,  /* tl_vcpu_set_deadline(); what was to be completed stays so: leave *exit as it was */
 	TL_EXIT_KICKED,    /* tl_vcpu_kick(); what was to be completed stays so: leave *exit as it was */
 	TL_EXIT_NO_MEMORY, /* out of table pages: running on tries again */
+	TL_EXIT_STEP,      /* tl_vcpu_set_step(): an instruction was executed */
 	TL_EXIT_STOPPED,   /* the guest did what cannot be continued: exit->stop */
 };
 
@@ -389,7 +390,8 @@ enum tl_status tl_vcpu_inject(struct tl_vcpu *vcpu, const struct tl_event *event
 enum tl_status tl_vcpu_get(struct tl_vcpu *vcpu, struct tl_state *state);
 enum tl_status tl_vcpu_set(struct tl_vcpu *vcpu, const struct tl_state *state);
 
-/* A processor of the embedder's; counts; what only the CPU itself shows; the trace. */
+/* A processor of the embedder's; counts; what only the CPU itself shows; the trace; looking at it from outside. */
+#include <trapline_inspect.h>
 #include <trapline_processor.h>
 #include <trapline_selftest.h>
 #include <trapline_stats.h>

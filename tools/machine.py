@@ -12,6 +12,7 @@ import kvm_vmx
 import nested.linux
 import qemu
 import screen
+import typist
 
 # Exit statuses of a run.
 PASSED, FAILED, NOT_RUN = 0, 1, 2
@@ -50,7 +51,7 @@ cpu: model={model}, count={cpus}, quantum={quantum}, ips=20000000, reset_on_trip
 clock: sync=none, time0=1700000000
 ata0-master: type=cdrom, path="{iso}", status=inserted
 boot: cdrom
-{pci}com1: enabled=1, mode=file, dev=serial.txt
+{pci}com1: enabled=1, {line}
 port_e9_hack: enabled={debugcon}
 log: bochs.log
 magic_break: enabled={magic_break}
@@ -87,6 +88,7 @@ class Settings:
     qemu: str = ""  # more arguments of QEMU
     quantum: int = 16  # Bochs runs so many instructions of one CPU before it goes to the next
     debugcon: bool = False  # what the image writes to port E9h is kept: debugcon_file()
+    typed: str = ""  # Bochs: what is typed on the serial line and after what; see typist.read_dialogue()
     debugger: str = ""  # commands for Bochs' debugger; magic breakpoints (XCHG BX, BX) are on with them
 
 
@@ -108,7 +110,7 @@ def choose_backend():
     return "bochs" if kvm_vmx.refusal() else "kvm"
 
 
-def bochs_command(iso, settings, folder):
+def bochs_command(iso, settings, folder, typist_at):
     with open(folder + "/bochsrc", "w", encoding="utf-8") as file:
         host_memory = min(settings.memory, BOCHS_MOST_HOST_MEMORY)
         values = dataclasses.asdict(settings) | {
@@ -120,6 +122,7 @@ def bochs_command(iso, settings, folder):
             "magic_break": int(bool(settings.debugger)),
             "errors": "report" if settings.log else "ignore",
             "debugcon": int(settings.debugcon),
+            "line": f"mode=socket-client, dev={typist_at}" if typist_at else "mode=file, dev=serial.txt",
         }
         file.write(BOCHSRC.format(**values))
     # Debian's Bochs has its debugger built in and waits for a command: "c" makes it go on.
@@ -142,8 +145,8 @@ def nested_command(boot, settings, folder):
     return nested.linux.command(build, nested.linux.Job(script + "\n", files, settings.memory), folder, settings.model)
 
 
-def make_command(boot, settings, folder):
-    """What to start. Raises CannotRun."""
+def make_command(boot, settings, folder, typist_at):
+    """What to start; the serial line leads to the socket `typist_at`, if there is one. Raises CannotRun."""
     if settings.backend not in BACKENDS:
         raise CannotRun(f"BACKEND={settings.backend} is unknown; use bochs, kvm or kvm-in-bochs.")
     if settings.machine not in qemu.MACHINES:
@@ -159,7 +162,7 @@ def make_command(boot, settings, folder):
     if settings.backend == "bochs":
         if isinstance(boot, qemu.Kernel):
             raise CannotRun("Bochs has no loader of its own for BOOT=kernel; use BOOT=iso.")
-        return bochs_command(boot, settings, folder)
+        return bochs_command(boot, settings, folder, typist_at)
     if settings.backend == "kvm-in-bochs":
         if settings.debugcon:
             raise CannotRun("TRACE= is not for kvm-in-bochs, whose QEMU writes no file to this machine; use bochs or kvm.")
@@ -172,9 +175,9 @@ def make_command(boot, settings, folder):
     return ["qemu-system-x86_64", *qemu.arguments(boot, settings)]
 
 
-def start(boot, settings, folder):
+def start(boot, settings, folder, typist_at=""):
     """Starts the emulator in `folder`; its own messages go to emulator.txt there."""
-    command = make_command(boot, settings, folder)
+    command = make_command(boot, settings, folder, typist_at)
     with open(folder + "/emulator.txt", "wb") as output:
         try:
             return subprocess.Popen(
@@ -337,9 +340,13 @@ def run(boot, settings, folder, show=None):
 def run_once(boot, settings, folder, show):
     os.makedirs(folder, exist_ok=True)
     began = time.monotonic()
+    who = None
     try:
-        process = start(boot, settings, folder)
-    except CannotRun as error:
+        if settings.typed:
+            who = typist.Typist(folder + "/serial.txt", typist.read_dialogue(settings.typed))
+            who.start()
+        process = start(boot, settings, folder, who.address if who else "")
+    except (CannotRun, typist.TypistError) as error:
         return Result(NOT_RUN, f"trapline: cannot run: {error}", "", 0.0)
     try:
         if settings.serial == "none":
@@ -350,6 +357,8 @@ def run_once(boot, settings, folder, show):
     finally:
         if process.poll() is None:
             stop(process)
+        if who:
+            who.close()
     seconds = time.monotonic() - began
     if os.path.exists(folder + "/payload.img"):
         os.remove(folder + "/payload.img")  # what Linux is booted from: 110 MiB a run
@@ -358,4 +367,6 @@ def run_once(boot, settings, folder, show):
     else:
         status = NOT_RUN
         reason = f"trapline: cannot run: no end after {settings.timeout:g} s; TIMEOUT= sets another limit"
+    if who and who.complaint:
+        status, reason = NOT_RUN, f"trapline: cannot run: {who.complaint}"
     return Result(status, reason, console, seconds)

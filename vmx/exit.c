@@ -127,6 +127,13 @@ static enum vcpu_action exit_unserved(struct tl_vcpu *vcpu, uint32_t reason)
 	return exit_stop(vcpu, TL_STOP_EXIT, reason & EXIT_REASON_BASIC_MASK);
 }
 
+/* All others are EPT misconfigurations, which count nothing of their own. */
+static void count_reason(struct tl_vcpu *vcpu, uint32_t reason)
+{
+	if (likely(reason < TL_NR_EXIT_REASONS))
+		counter_add(&vcpu->exits_by_reason[reason], 1);
+}
+
 /* The exits that are not fast, with all registers saved. */
 enum vcpu_action vcpu_exit(struct tl_vcpu *vcpu)
 {
@@ -134,6 +141,7 @@ enum vcpu_action vcpu_exit(struct tl_vcpu *vcpu)
 
 	if (unlikely(reason & EXIT_REASON_ENTRY_FAILURE))
 		return exit_entry_failure(vcpu, reason);
+	count_reason(vcpu, reason);
 	exit_deliver_again(vcpu);
 	vcpu->exit_gpa = 0;
 	switch (reason) {
@@ -169,6 +177,8 @@ enum vcpu_action vcpu_exit(struct tl_vcpu *vcpu)
 		return exit_window(vcpu, PROC_NMI_WINDOW_EXITING);
 	case EXIT_REASON_PREEMPTION_TIMER:
 		return exit_preemption_timer(vcpu);
+	case EXIT_REASON_MONITOR_TRAP_FLAG:
+		return step_leave(vcpu);
 	case EXIT_REASON_TRIPLE_FAULT:
 		return exit_leave(vcpu, TL_EXIT_SHUTDOWN);
 	/* The host's caches are not the guest's to throw away: WBINVD and INVD do nothing. */

@@ -42,6 +42,10 @@ COLD void vcpu_trace_completed(struct tl_vcpu *vcpu, uint64_t data);
  */
 COLD enum vcpu_action vcpu_attention(struct tl_vcpu *vcpu);
 
+/* inspect.c: whether an instruction that was emulated is the step that was asked for; and what ends it. */
+COLD bool step_is_made(const struct tl_vcpu *vcpu);
+COLD enum vcpu_action step_leave(struct tl_vcpu *vcpu);
+
 /* The number of this exit. */
 ALWAYS_INLINE uint64_t vcpu_nr_exits(const struct tl_vcpu *vcpu)
 {

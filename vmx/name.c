@@ -29,6 +29,7 @@ const char *tl_exit_name(enum tl_exit_reason reason)
 		[TL_EXIT_DEADLINE] = "deadline reached",
 		[TL_EXIT_KICKED] = "kicked",
 		[TL_EXIT_NO_MEMORY] = "out of EPT table pages",
+		[TL_EXIT_STEP] = "one instruction executed",
 		[TL_EXIT_STOPPED] = "guest stopped",
 	};
 	const char *name = NAME_IN(names, (unsigned)reason);

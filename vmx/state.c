@@ -65,6 +65,7 @@ enum tl_status tl_vcpu_set(struct tl_vcpu *vcpu, const struct tl_state *state)
 	__builtin_memcpy(vcpu->gpr, state->gpr, sizeof(state->gpr));
 	vmcs_write(VMCS_GUEST_RSP, state->gpr[TL_RSP]);
 	vmcs_write(VMCS_GUEST_RIP, state->rip);
+	vcpu->step_rip = state->rip;
 	vmcs_write(VMCS_GUEST_RFLAGS, state->rflags);
 	for (unsigned i = 0; i < TL_NR_SEGMENTS; i++) {
 		vmcs_write(VMCS_GUEST_SELECTOR(i), state->segment[i].selector);

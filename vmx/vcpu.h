@@ -212,6 +212,10 @@ struct tl_vcpu {
 	uint64_t budget_end, deadline;
 	uint64_t alarm; /* the TSC's value from which on that timer may have come */
 
+	bool stepping; /* tl_vcpu_run() returns after one instruction, which is not the one at step_rip any more */
+	uint64_t step_rip;
+	_Atomic uint64_t exits_by_reason[TL_NR_EXIT_REASONS]; /* of those that were not fast */
+
 	uint64_t slots_flushed; /* the VM's flush number the slot cache is good for */
 	hpa_t vmcs;             /* physical address of the region */
 	void *vmcs_region;

@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: MIT
+"""Who types on a machine's serial line: a socket that the emulator connects to, whose text goes into a file like any console's."""
+
+import re
+import socket
+import threading
+import time
+
+# A UART keeps 16 bytes, and is looked at only every now and then: so many at once, and the echo is waited for.
+AT_ONCE = 8
+ECHO_SECONDS = 20.0
+
+
+class TypistError(Exception):
+    """What was waited for did not come; the text says what."""
+
+
+def read_dialogue(text):
+    """[(pattern, keys)] of lines `PATTERN => KEYS`. ^A in front of keys is Ctrl-A, else a return follows them."""
+    dialogue = []
+    for line in text.strip().splitlines():
+        pattern, arrow, keys = line.partition(" => ")
+        if not arrow:
+            raise TypistError(f'"{line}" is no PATTERN => KEYS')
+        keys = keys.replace("^A", "\x01") if keys.startswith("^A") else keys + "\r"
+        dialogue.append((re.compile(pattern.strip(), re.MULTILINE), keys))
+    return dialogue
+
+
+class Typist:
+    """Listens on `address` from the start. run() is a thread's: it ends when the emulator does."""
+
+    def __init__(self, path, dialogue=()):
+        self.path = path
+        self.dialogue = list(dialogue)
+        self.text = ""
+        self.arrived = threading.Condition()
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.address = "127.0.0.1:%d" % self.listener.getsockname()[1]
+        self.line = None
+        self.ended = False
+        self.complaint = ""
+
+    def start(self):
+        threading.Thread(target=self.receive, daemon=True).start()
+        if self.dialogue:
+            threading.Thread(target=self.talk, daemon=True).start()
+
+    def close(self):
+        with self.arrived:
+            self.ended = True
+            self.arrived.notify_all()
+        self.listener.close()
+        if self.line:
+            self.line.close()
+
+    def receive(self):
+        """The emulator's text, into the file and to whoever waits."""
+        try:
+            self.line = self.listener.accept()[0]
+            self.line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            with open(self.path, "wb", buffering=0) as file:
+                while data := self.line.recv(65536):
+                    file.write(data)
+                    with self.arrived:
+                        self.text += data.decode("ascii", "replace").replace("\r", "")
+                        self.arrived.notify_all()
+        except OSError:
+            pass  # closed: the run is over
+        with self.arrived:
+            self.ended = True
+            self.arrived.notify_all()
+
+    def type(self, keys):
+        """Without a wait for anything."""
+        if self.line:
+            self.line.sendall(keys)
+
+    def wait(self, found, seconds=None):
+        """Whether found(text) came true before the end, or in so many seconds."""
+        with self.arrived:
+            return self.arrived.wait_for(lambda: found(self.text) or self.ended, seconds) and found(self.text)
+
+    def talk(self):
+        """The dialogue: each line is typed once its pattern has come, behind what the one before matched."""
+        at = 0
+        for pattern, keys in self.dialogue:
+            if not self.wait(lambda text: pattern.search(text, at)):
+                self.complaint = f'"{pattern.pattern}" was waited for in vain'
+                return
+            at = pattern.search(self.text, at).end()
+            for first in range(0, len(keys), AT_ONCE):
+                self.type_echoed(keys[first : first + AT_ONCE])
+
+    def type_echoed(self, keys):
+        before = len(self.text)
+        self.type(keys.encode("ascii"))
+        # Ctrl-A and what follows has no echo of its own.
+        echo = "" if keys[0] == "\x01" else keys.rstrip("\r")
+        if not self.wait(lambda text: echo in text[before:], ECHO_SECONDS):
+            self.complaint = f'"{echo}" was typed and not echoed'
+        time.sleep(0.01)
