@@ -70,20 +70,20 @@ static bool goes_on(struct platform_vcpu *vcpu)
 	return serve_exit(vcpu) || (!vcpu->halted && !has_ended(vcpu->platform));
 }
 
-static bool view_step(const struct guest_view *view, unsigned index)
+static enum tl_status view_step(const struct guest_view *view, unsigned index)
 {
 	struct platform_vcpu *vcpu = &machine(view)->vcpu[index];
-	enum tl_status status = tl_vcpu_set_step(vcpu->vcpu, true);
+	enum tl_status status = vcpu->halted ? TL_AGAIN : tl_vcpu_set_step(vcpu->vcpu, true);
 
-	while (status == TL_OK && !vcpu->halted) {
+	if (status != TL_OK)
+		return status;
+	do {
 		status = tl_vcpu_run(vcpu->vcpu, &vcpu->exit);
 		if (status == TL_OK && vcpu->exit.reason == TL_EXIT_STEP)
-			return true;
-		if (status == TL_OK && !goes_on(vcpu))
-			break;
-	}
+			return TL_OK;
+	} while (status == TL_OK && goes_on(vcpu));
 	tl_vcpu_set_step(vcpu->vcpu, false);
-	return false;
+	return status == TL_OK ? TL_AGAIN : status;
 }
 
 static void view_end(const struct guest_view *view, const char *how)

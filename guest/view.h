@@ -30,10 +30,10 @@ struct guest_view {
 	bool (*is_held)(const struct guest_view *view, unsigned index);
 
 	/*
-	 * Has a vCPU that was taken execute one instruction, whatever the machine must do for it. false: it halted, the
-	 * guest has ended, or the CPU cannot.
+	 * Has a vCPU that was taken execute one instruction, whatever the machine must do for it. TL_AGAIN: it halted,
+	 * or the guest has ended. Other errors: those of tl_vcpu_set_step() and tl_vcpu_run().
 	 */
-	bool (*step)(const struct guest_view *view, unsigned index);
+	enum tl_status (*step)(const struct guest_view *view, unsigned index);
 
 	/* Ends the guest, which has failed then, by `how`. */
 	void (*end)(const struct guest_view *view, const char *how);

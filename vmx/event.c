@@ -114,6 +114,8 @@ enum vcpu_action event_attend(struct tl_vcpu *vcpu)
 {
 	if (vcpu->events & EVENT_DEADLINE && deadline_is_over(vcpu))
 		return exit_leave(vcpu, TL_EXIT_DEADLINE);
+	if (vcpu->events & EVENT_STEP && step_is_made(vcpu))
+		return step_leave(vcpu);
 	if (vcpu->events & EVENT_QUEUED)
 		deliver_queued(vcpu);
 	if (vcpu->events & EVENT_ASKED)

@@ -43,7 +43,7 @@ COLD void vcpu_trace_completed(struct tl_vcpu *vcpu, uint64_t data);
 COLD enum vcpu_action vcpu_attention(struct tl_vcpu *vcpu);
 
 /* inspect.c: whether an instruction that was emulated is the step that was asked for; and what ends it. */
-COLD bool step_is_made(const struct tl_vcpu *vcpu);
+COLD bool step_is_made(struct tl_vcpu *vcpu);
 COLD enum vcpu_action step_leave(struct tl_vcpu *vcpu);
 
 /* The number of this exit. */
@@ -96,8 +96,8 @@ COLD enum vcpu_action exit_page_fault(struct tl_vcpu *vcpu, gva_t linear, uint32
 COLD void exit_deliver_again(struct tl_vcpu *vcpu);
 
 /*
- * What vcpu->events says: ends tl_vcpu_run() at its deadline, puts a queued event or an interrupt of the processor's
- * into the next entry, or asks for an exit when the guest can take it.
+ * What vcpu->events says: ends tl_vcpu_run() at its deadline or after its step, puts a queued event or an interrupt of
+ * the processor's into the next entry, or asks for an exit when the guest can take it.
  */
 COLD enum vcpu_action event_attend(struct tl_vcpu *vcpu);
 

@@ -46,24 +46,25 @@ enum tl_status tl_vcpu_set_step(struct tl_vcpu *vcpu, bool step)
 	if (status != TL_OK)
 		return status;
 	set_trap_flag(step);
-	vcpu->stepping = step;
+	vcpu->events = (uint8_t)((vcpu->events & ~EVENT_STEP) | (step ? EVENT_STEP : 0));
 	vcpu->step_rip = vmcs_read(VMCS_GUEST_RIP);
-	/* An instruction that is emulated ends without an exit for the flag: every entry is looked at. */
-	if (step)
-		vcpu->reader.entry_round = GRACE_ATTENTION;
 	return TL_OK;
 }
 
-/* One that repeats, or jumps to itself, ends with the flag's exit alone. */
-bool step_is_made(const struct tl_vcpu *vcpu)
+/*
+ * An instruction that is emulated ends without an exit for the flag, so that every entry is looked at. One that
+ * repeats, or jumps to itself, ends with that exit alone.
+ */
+bool step_is_made(struct tl_vcpu *vcpu)
 {
+	vcpu->reader.entry_round = GRACE_ATTENTION;
 	return vmcs_read(VMCS_GUEST_RIP) != vcpu->step_rip;
 }
 
 enum vcpu_action step_leave(struct tl_vcpu *vcpu)
 {
 	set_trap_flag(false);
-	vcpu->stepping = false;
+	vcpu->events &= (uint8_t)~EVENT_STEP;
 	return exit_leave(vcpu, TL_EXIT_STEP);
 }
 

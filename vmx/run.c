@@ -56,15 +56,11 @@ enum vcpu_action vcpu_attention(struct tl_vcpu *vcpu)
 	complete = map_complete_pending(reader);
 	grace_announce(reader);
 	follow_flushes(vcpu);
-	if (unlikely(vcpu->stepping))
-		reader->entry_round = GRACE_ATTENTION;
 	/* acquire: what the kicker wrote before. */
 	if (atomic_exchange_explicit(&reader->kicked, 0, memory_order_acquire))
 		return exit_leave(vcpu, TL_EXIT_KICKED);
 	if (!complete)
 		reader->entry_round = GRACE_ATTENTION;
-	if (unlikely(vcpu->stepping) && step_is_made(vcpu))
-		return step_leave(vcpu);
 	return vcpu->events ? event_attend(vcpu) : VCPU_RESUME;
 }
 

@@ -143,6 +143,7 @@ enum vcpu_event {
 	EVENT_WAITS = 2,    /* an interrupt of the processor's, for its window */
 	EVENT_ASKED = 4,    /* the processor has interrupts: it is asked for one */
 	EVENT_DEADLINE = 8, /* vcpu->deadline */
+	EVENT_STEP = 16,    /* tl_vcpu_run() returns once the guest has left vcpu->step_rip, or by the trap flag */
 };
 
 /* A plain access that the embedder completes: values, since the decoded instruction may be gone by then. */
@@ -212,7 +213,6 @@ struct tl_vcpu {
 	uint64_t budget_end, deadline;
 	uint64_t alarm; /* the TSC's value from which on that timer may have come */
 
-	bool stepping; /* tl_vcpu_run() returns after one instruction, which is not the one at step_rip any more */
 	uint64_t step_rip;
 	_Atomic uint64_t exits_by_reason[TL_NR_EXIT_REASONS]; /* of those that were not fast */
 

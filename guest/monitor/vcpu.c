@@ -86,20 +86,28 @@ const char *monitor_vmcs(const struct guest_view *view, unsigned vcpu)
 	return status == TL_OK ? NULL : tl_status_text(status);
 }
 
-static bool step_once(struct monitor *monitor, const struct guest_view *view, unsigned vcpu, struct tl_vcpu *taken)
+static const char *step_once(struct monitor *monitor, const struct guest_view *view, unsigned vcpu,
+			     struct tl_vcpu *taken)
 {
 	struct tl_state state;
+	enum tl_status status = view->step(view, vcpu);
 
-	if (!view->step(view, vcpu) || tl_vcpu_get(taken, &state) != TL_OK)
-		return false;
+	if (status == TL_UNSUPPORTED)
+		return "the CPU has no monitor trap flag, so that nothing can be stepped through.";
+	if (status == TL_AGAIN)
+		return "the vCPU has halted, or its guest has ended.";
+	if (status == TL_OK)
+		status = tl_vcpu_get(taken, &state);
+	if (status != TL_OK)
+		return tl_status_text(status);
 	monitor->print("vCPU %u is at rip %016lx\n", vcpu, state.rip);
-	return true;
+	return NULL;
 }
 
 const char *monitor_step(struct monitor *monitor, const struct guest_view *view, unsigned vcpu, uint64_t count)
 {
 	struct tl_vcpu *taken;
-	bool stepped = true;
+	const char *wrong = NULL;
 
 	if (!view->is_held(view, vcpu))
 		return "the vCPU runs; stop it first.";
@@ -108,12 +116,10 @@ const char *monitor_step(struct monitor *monitor, const struct guest_view *view,
 	taken = view->take(view, vcpu);
 	if (!taken)
 		return not_had;
-	while (stepped && count--)
-		stepped = step_once(monitor, view, vcpu, taken);
+	while (!wrong && count--)
+		wrong = step_once(monitor, view, vcpu, taken);
 	view->put(view, vcpu);
-	return stepped ? NULL
-		       : "the vCPU cannot be stepped on: it halted, its guest has ended, or the CPU has no "
-			 "monitor trap flag.";
+	return wrong;
 }
 
 void monitor_hold(struct monitor *monitor, const struct guest_view *view, const struct order *order, bool held)
