@@ -194,8 +194,7 @@ enum tl_status tl_vm_invalidate_mmio(struct tl_vm *vm);
  */
 #define TL_FLAT_PAGING_AT 0xfeffc000ull
 
-/* ---- Virtual machines ----------------------------------------------------------------------------------------------
- */
+/* ---- Virtual machines ---------------------------------------------------------------------------------------- */
 
 struct tl_vm_config {
 	uint64_t tsc_offset;       /* what the guest's TSC is ahead of the host's, modulo 2^64 */
@@ -220,8 +219,7 @@ enum tl_status tl_vm_destroy(struct tl_vm *vm);
 bool tl_mem_read(struct tl_vm *vm, uint64_t gpa, void *buffer, size_t size);
 bool tl_mem_write(struct tl_vm *vm, uint64_t gpa, const void *buffer, size_t size);
 
-/* ---- Virtual processors
- * ----------------------------------------------------------------------------------------------- */
+/* ---- Virtual processors -------------------------------------------------------------------------------------- */
 
 enum tl_exit_reason {
 	TL_EXIT_MMIO,  /* an MMIO range without a callback: complete exit->mmio and run on */
