@@ -140,7 +140,7 @@ static void vga_take(const struct vga_text *vga, char screen[VGA_TEXT_ROWS][VGA_
 {
 	/* A guest may write meanwhile: each cell is read once, and what is torn is shown anew the next time. */
 	const volatile uint16_t *cell = vga->memory;
-	unsigned start = vga->crtc.value[CRTC_START] << 8 | vga->crtc.value[CRTC_START + 1];
+	unsigned start = (unsigned)vga->crtc.value[CRTC_START] << 8 | vga->crtc.value[CRTC_START + 1];
 
 	for (unsigned i = 0; i < VGA_TEXT_ROWS * VGA_TEXT_COLUMNS; i++) {
 		uint8_t byte = (uint8_t)cell[(start + i) % CELLS];
