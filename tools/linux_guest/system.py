@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: MIT
+"""Debian's Linux as a guest: its kernel as it comes in the package, an initramfs with busybox, and a disk."""
+
+import hashlib
+import os
+import random
+
+from nested import initramfs, packages
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+# For the virtio disk; in Debian's kernel they are modules.
+MODULES = ("virtio_mmio", "virtio_blk")
+PAGE = 4096
+READ_PAGES = 64
+WRITE_PAGES = 64
+
+
+def disk_bytes():
+    """The disk: pages that no two of are alike, whose sum the guest is told, and room to write."""
+    return random.Random(1).randbytes(READ_PAGES * PAGE) + bytes(WRITE_PAGES * PAGE)
+
+
+def write(path, contents):
+    """Leaves a file alone that is right already, for make."""
+    try:
+        with open(path, "rb") as file:
+            if file.read() == contents:
+                return
+    except OSError:
+        pass
+    with open(path, "wb") as file:
+        file.write(contents)
+
+
+def archive(build, tree):
+    files = initramfs.Archive()
+    files.add_copy("bin/busybox", packages.the_file(tree, "*bin/busybox"))
+    files.add_copy("bin/ticks", build + "/ticks")
+    files.add_copy("init", HERE + "/init")
+    files.add_link("bin/sh", "busybox")
+    paths = []
+    for module in MODULES:
+        paths += [path for path in packages.module_files(tree, module) if path not in paths]
+    for number, path in enumerate(paths):
+        packages.strip_module(path, build + "/module.ko")
+        files.add_copy(f"lib/modules/{number:02}-{os.path.basename(path).split('.')[0]}.ko", build + "/module.ko")
+    disk = disk_bytes()
+    files.add("disk/read-pages", b"%d\n" % READ_PAGES)
+    files.add("disk/read-sum", hashlib.sha256(disk[: READ_PAGES * PAGE]).hexdigest().encode() + b"\n")
+    return files.finish(), disk
+
+
+def prepare(build, debs):
+    """Makes `build`/vmlinuz, initrd and disk.img. `build`/ticks is there; packages are fetched and unpacked in `debs`, which
+    the nested runs have, too. Raises packages.NestedError."""
+    tree = packages.unpack(debs)
+    initrd, disk = archive(build, tree)
+    with open(packages.the_file(tree, "boot/vmlinuz-*"), "rb") as file:
+        write(build + "/vmlinuz", file.read())
+    write(build + "/initrd", initrd)
+    write(build + "/disk.img", disk)
