@@ -5,6 +5,7 @@
 
 #include "boot/attend.h"
 #include "boot/console.h"
+#include "boot/guest_list.h"
 #include "boot/hooks.h"
 #include "boot/input.h"
 #include "boot/libc.h"
@@ -26,111 +27,7 @@ extern bool test_bare_exits(bool bare) __attribute__((weak));
 /* The TSC at the image's start (boot/start.asm). */
 extern uint64_t boot_first_tsc;
 
-static struct guest_module guests[BOOT_MODULES_MAX];
-static char guest_names[BOOT_MODULES_MAX][CMDLINE_NAME_MAX];
-static size_t nr_guests;
-
-/*
- * The first word of a module's command line, without folders and without what follows a dot: QEMU passes a file's path
- * there. Returns what stands behind the word; *length is 0 where there is no name.
- */
-static const char *module_name(const char *line, const char **name, size_t *length)
-{
-	const char *at;
-
-	while (*line == ' ')
-		line++;
-	*name = line;
-	for (at = line; *at && *at != ' '; at++)
-		if (*at == '/')
-			*name = at + 1;
-	for (*length = 0; *name + *length < at && (*name)[*length] != '.'; (*length)++)
-		;
-	while (*at == ' ')
-		at++;
-	return at;
-}
-
-static bool take_module(const struct boot_module *from, char *reason, size_t size)
-{
-	const char *name;
-	size_t length;
-	const char *arguments = module_name(from->line, &name, &length);
-
-	if (!length || length >= CMDLINE_NAME_MAX) {
-		print_to_buffer(reason, size,
-				"module %zu (\"%s\") has no name of 1 to %d characters; put one first on its line.",
-				nr_guests + 1, from->line, CMDLINE_NAME_MAX - 1);
-		return false;
-	}
-	memcpy(guest_names[nr_guests], name, length);
-	guests[nr_guests] = (struct guest_module){
-		.name = guest_names[nr_guests],
-		.arguments = arguments,
-		.image = (const void *)from->start,
-		.size = from->end - from->start,
-	};
-	nr_guests++;
-	return true;
-}
-
-static bool has_word(const char *line, const char *word)
-{
-	size_t length = strlen(word);
-
-	while (*line) {
-		const char *end = strchr(line, ' ');
-		size_t here = end ? (size_t)(end - line) : strlen(line);
-
-		if (here == length && memcmp(line, word, length) == 0)
-			return true;
-		line += here + (end != NULL);
-	}
-	return false;
-}
-
-static bool guest_named(const struct boot_options *options, const char *name)
-{
-	for (size_t i = 0; i < options->nr_guests; i++)
-		if (strcmp(options->guests[i], name) == 0)
-			return true;
-	return false;
-}
-
-/* A module with the argument `manual` runs only when it is named. */
-static bool guest_selected(const struct guest_module *module, const struct boot_options *options)
-{
-	if (options->nr_guests)
-		return guest_named(options, module->name);
-	return !has_word(module->arguments, "manual");
-}
-
-static bool guest_exists(const char *name)
-{
-	for (size_t i = 0; i < nr_guests; i++)
-		if (strcmp(guests[i].name, name) == 0)
-			return true;
-	return false;
-}
-
-/* Each guest= must name a module: a typo must not look like a pass. */
-static bool check_named(const struct boot_options *options, char *reason, size_t size)
-{
-	size_t at;
-
-	for (size_t i = 0; i < options->nr_guests; i++) {
-		if (guest_exists(options->guests[i]))
-			continue;
-		at = print_to_buffer(reason, size, "no module is named \"%s\", as guest= asks; there are",
-				     options->guests[i]);
-		for (size_t k = 0; k < nr_guests && at < size; k++)
-			at += print_to_buffer(reason + at, size - at, "%s %s", k ? "," : "", guests[k].name);
-		if (at < size)
-			print_to_buffer(reason + at, size - at, ".");
-		return false;
-	}
-	return true;
-}
+static struct guest_list list;
 
 bool guests_init(const struct boot_info *info, const struct boot_options *options, char *reason, size_t size)
 {
@@ -150,16 +47,13 @@ bool guests_init(const struct boot_info *info, const struct boot_options *option
 				"the loader gave no modules, so there is no guest; add them to its entry.");
 		return false;
 	}
-	for (size_t i = 0; i < info->nr_modules; i++)
-		if (!take_module(&info->modules[i], reason, size))
-			return false;
-	if (!check_named(options, reason, size))
+	if (!guest_list_read(&list, info, reason, size) || !guest_list_check_named(&list, options, reason, size))
 		return false;
 	if (!hand_check(options->ranges, options->nr_ranges, paging_limit(), reason, size) ||
 	    !hand_check_memory(options->ranges, options->nr_ranges, options->memory, reason, size))
 		return false;
-	for (size_t i = 0; i < nr_guests; i++)
-		selected += guest_selected(&guests[i], options);
+	for (size_t i = 0; i < list.nr_guests; i++)
+		selected += guest_selected(&list.guest[i], options);
 	if (!selected)
 		print_to_buffer(reason, size, "every module is a manual guest; name one with guest=.");
 	return selected > 0;
@@ -205,20 +99,20 @@ static void run_share(void *context)
 
 	/* relaxed: the guests were listed before any CPU was given its share. */
 	while (!attend_wants_end() &&
-	       (i = atomic_fetch_add_explicit(&run->next, 1, memory_order_relaxed)) < nr_guests) {
+	       (i = atomic_fetch_add_explicit(&run->next, 1, memory_order_relaxed)) < list.nr_guests) {
 		struct guest_report report = {0};
 		uint64_t none = 0;
 
-		if (!guest_selected(&guests[i], run->options))
+		if (!guest_selected(&list.guest[i], run->options))
 			continue;
 		profile_reset();
 		if (run->options->trace_to == BOOT_TRACE_TO_DEBUGCON)
-			trace_out_guest(guests[i].name);
-		guest_run(&guests[i], &run->services, &report);
+			trace_out_guest(list.guest[i].name);
+		guest_run(&list.guest[i], &run->services, &report);
 		/* relaxed: a number, which orders nothing. */
 		atomic_compare_exchange_strong_explicit(&run->first_began, &none, report.began, memory_order_relaxed,
 							memory_order_relaxed);
-		print_row(guests[i].name, &report);
+		print_row(list.guest[i].name, &report);
 		profile_show(host_print);
 		atomic_fetch_add_explicit(report.passed ? &run->passed : &run->failed, 1, memory_order_relaxed);
 	}

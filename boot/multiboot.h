@@ -14,7 +14,7 @@ enum {
 	BOOT_MAP_MAX = 256, /* entries of the loader's memory map */
 	BOOT_MODULES_MAX = 64,
 	BOOT_LINE_MAX = 1024, /* the command line, with its NUL */
-	BOOT_MODULE_LINE_MAX = 256,
+	BOOT_MODULE_LINE_MAX = 1024,
 	BOOT_LOADER_MAX = 64,
 	BOOT_RSDP_MAX = 36,
 };

@@ -51,7 +51,8 @@ static bool guest_load(struct platform *platform, const struct guest_module *mod
 
 	loaded = options->is_flat
 			 ? load_flat(&kernel.image, &platform->memory, options->flat, options->mode, &state, why, size)
-			 : load_multiboot(&kernel, NULL, 0, &platform->memory, &state, why, size);
+			 : load_multiboot(&kernel, module->modules, module->nr_modules, &platform->memory, &state, why,
+					  size);
 	if (!loaded)
 		return false;
 	status = tl_vcpu_set(platform->vcpu[0].vcpu, &state);

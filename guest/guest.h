@@ -16,6 +16,7 @@
 #include <trapline.h>
 
 #include "guest/hand.h"
+#include "guest/load.h"
 #include "guest/view.h"
 
 /* A boot module. Nothing in the image or in the words is trusted. */
@@ -24,6 +25,9 @@ struct guest_module {
 	const char *arguments; /* the words after the name on the module's command line; never NULL */
 	const void *image;
 	size_t size; /* bytes */
+	/* What its kernel gets with it. At most LOAD_MOST_MODULES. */
+	const struct load_module *modules;
+	unsigned nr_modules;
 };
 
 /* What the embedder lends to guests. */
