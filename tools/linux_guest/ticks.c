@@ -8,7 +8,9 @@ static long call(long number, long first, long second, long third)
 {
 	long result;
 
-	__asm__ volatile("syscall" : "=a"(result) : "0"(number), "D"(first), "S"(second), "d"(third)
+	__asm__ volatile("syscall"
+			 : "=a"(result)
+			 : "0"(number), "D"(first), "S"(second), "d"(third)
 			 : "rcx", "r11", "memory");
 	return result;
 }
