@@ -3,6 +3,7 @@
 #include "boot/guest_list.h"
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -37,7 +38,7 @@ static void add(const char *line)
 
 	module->start = info->nr_modules * 0x1000;
 	module->end = module->start + info->nr_modules;
-	strcpy(module->line, line);
+	snprintf(module->line, sizeof(module->line), "%s", line);
 }
 
 static void a_module_is_its_guest_s(void **context)
@@ -110,12 +111,12 @@ static void who_runs_is_named_or_not_manual(void **context)
 	assert_true(guest_selected(&list->guest[0], &options));
 	assert_false(guest_selected(&list->guest[1], &options));
 	assert_true(guest_selected(&list->guest[2], &options));
-	strcpy(options.guests[0], "second");
+	snprintf(options.guests[0], sizeof(options.guests[0]), "%s", "second");
 	options.nr_guests = 1;
 	assert_true(guest_list_check_named(list, &options, reason, sizeof(reason)));
 	assert_false(guest_selected(&list->guest[0], &options));
 	assert_true(guest_selected(&list->guest[1], &options));
-	strcpy(options.guests[0], "secnd");
+	snprintf(options.guests[0], sizeof(options.guests[0]), "%s", "secnd");
 	assert_false(guest_list_check_named(list, &options, reason, sizeof(reason)));
 	assert_string_equal(reason, "no module is named \"secnd\", as guest= asks; there are first, second, third.");
 }
