@@ -43,7 +43,7 @@ static void refuses_malformed_multiboot1(void **context)
 	loader.used += BOOT_MODULE_LINE_MAX + 1;
 	mb->modules = loader_put(&module, sizeof(module));
 	mb->nr_modules = 1;
-	assert_refused(loader_parse(1, address), "module is longer than 255 characters");
+	assert_refused(loader_parse(1, address), "module is longer than 1023 characters");
 	mb->nr_modules = 0;
 	mb->line = LOADER_WINDOW + LOADER_WINDOW_SIZE - 1; /* a string that runs out of what can be read */
 	loader.window[LOADER_WINDOW_SIZE - 1] = 'x';
