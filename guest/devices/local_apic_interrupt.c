@@ -21,14 +21,15 @@ static inline int highest_in(uint64_t word3, uint64_t word2, uint64_t word1, uin
 	return word0 ? 63 - __builtin_clzll(word0) : -1;
 }
 
+/* relaxed: who sets a bit calls tl_vcpu_interrupt() afterwards, and then it is looked for again. */
+static inline uint64_t requests(const struct local_apic *apic, unsigned word)
+{
+	return atomic_load_explicit(&apic->irr[word], memory_order_relaxed);
+}
+
 static inline int local_apic_requested(const struct local_apic *apic)
 {
-	uint64_t word[LOCAL_APIC_WORDS];
-
-	/* relaxed: who sets a bit calls tl_vcpu_interrupt() afterwards, and then it is looked for again. */
-	for (unsigned i = 0; i < LOCAL_APIC_WORDS; i++)
-		word[i] = atomic_load_explicit(&apic->irr[i], memory_order_relaxed);
-	return highest_in(word[3], word[2], word[1], word[0]);
+	return highest_in(requests(apic, 3), requests(apic, 2), requests(apic, 1), requests(apic, 0));
 }
 
 static inline int local_apic_in_service(const struct local_apic *apic)
@@ -75,10 +76,18 @@ int local_apic_acknowledge(struct local_apic *apic)
 
 	if (vector < 0)
 		return local_apic_external(apic) ? apic->bus->acknowledge(apic->bus->context) : -1;
-	/* relaxed: see local_apic_requested(). */
+	/* relaxed: see requests(). */
 	atomic_fetch_and_explicit(&apic->irr[vector / WORD_BITS], ~bit_of((uint8_t)vector), memory_order_relaxed);
 	apic->isr[vector / WORD_BITS] |= bit_of((uint8_t)vector);
 	return vector;
+}
+
+/* Whether there may be anything to take: what most ends of interrupts find that there is not. */
+static inline bool local_apic_waits(const struct local_apic *apic)
+{
+	return requests(apic, 3) | requests(apic, 2) | requests(apic, 1) | requests(apic, 0) ||
+	       /* relaxed: local_apic_external() looks again. */
+	       atomic_load_explicit(&apic->pin[0], memory_order_relaxed);
 }
 
 void local_apic_announce(struct local_apic *apic)
@@ -100,8 +109,8 @@ void local_apic_end_of_interrupt(struct local_apic *apic)
 	level = atomic_load_explicit(&apic->tmr[vector / WORD_BITS], memory_order_relaxed) & bit_of((uint8_t)vector);
 	if (level && !(apic_word(&apic->spurious) & SPURIOUS_NO_BROADCAST))
 		apic->bus->end_of_interrupt(apic->bus->context, (uint8_t)vector);
-	if (local_apic_deliverable(apic) >= 0 || local_apic_external(apic))
-		apic->bus->interrupt(apic);
+	if (local_apic_waits(apic))
+		local_apic_announce(apic);
 }
 
 bool local_apic_accept(struct local_apic *apic, uint8_t vector, bool level)

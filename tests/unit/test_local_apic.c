@@ -290,6 +290,9 @@ static void the_pics_are_heard_through_lint0(void **context)
 	send(0x20, false);
 	assert_int_equal(local_apic_acknowledge(&apics[0]), 0x20);
 	assert_int_equal(local_apic_acknowledge(&apics[0]), 0x08);
+	told[0].interrupts = 0;
+	apic_put(0, EOI, 0);
+	assert_int_equal(told[0].interrupts, 1);
 }
 
 /* Each delivery mode, on a rising edge, of both pins and of the two other entries that have one. */
