@@ -107,15 +107,15 @@ ld_flags := -m elf_x86_64 -nostdlib -static -z noexecstack -z max-page-size=4096
 
 # ---- Images ----------------------------------------------------------------------------------------------------------
 
-.PHONY: all run usb bench test test-unit test-tsan test-model test-fuzz test-system test-tools test-fresh coverage fuzz docs lint \
+.PHONY: all run linux usb bench test test-unit test-tsan test-model test-fuzz test-system test-tools test-fresh coverage fuzz docs lint \
 	format clean help run-image run-console tools FORCE
 all: $(B)/libtrapline.a $(if $(host_src),$(B)/trapline.elf $(B)/trapline32.elf $(B)/trapline.iso)
 
 # Programs that are missing are installed before the first compilation. Order-only: it makes nothing out of date.
 tools:
-	$(Q)CC='$(CC)' tools/setup build $(if $(filter run run-image bench,$(MAKECMDGOALS)),run) \
+	$(Q)CC='$(CC)' tools/setup build $(if $(filter run run-image linux bench,$(MAKECMDGOALS)),run) \
 		$(if $(filter test test-unit test-tsan test-model test-fuzz test-system coverage,$(MAKECMDGOALS)),test) \
-		$(if $(filter test test-system,$(MAKECMDGOALS))$(if $(filter bench,$(MAKECMDGOALS)),$(kvm_bench)$(nested_bench)),nested) \
+		$(if $(filter linux test test-system,$(MAKECMDGOALS))$(if $(filter bench,$(MAKECMDGOALS)),$(kvm_bench)$(nested_bench)),nested) \
 		$(if $(filter bench,$(MAKECMDGOALS)),bench) \
 		$(if $(filter fuzz,$(MAKECMDGOALS)),fuzz) \
 		$(if $(filter lint format,$(MAKECMDGOALS)),lint)
@@ -250,6 +250,15 @@ run: run-image
 	@tools/run
 endif
 
+# A program of the initramfs of the Linux that is a guest (tools/linux_guest).
+$(B)/linux/ticks: tools/linux_guest/ticks.c $(rebuild)
+	@mkdir -p $(@D)
+	$(call say,HOSTLD,$@)
+	$(Q)$(CC) -O2 -std=gnu11 -Wall -Wextra -Werror -ffreestanding -fno-stack-protector -static -nostdlib -o $@ $<
+
+linux: all $(B)/linux/ticks
+	@tools/linux
+
 include tests/hosted.mk
 
 coverage: $(coverage_programs)
@@ -315,6 +324,7 @@ help:
 #: Targets
 #:   all          the library, the image (64-bit ELF, its 32-bit twin) and the bootable ISO; the default
 #:   run          boots the ISO and shows its console; exit status 0 passed, 1 a guest failed, 2 could not run
+#:   linux        Debian's own Linux as a guest, to its shell: no other end than "exit" or Ctrl-A x; JOB=boot, disk, load instead
 #:   usb          DEV=/dev/sdX: writes the ISO with a menu to a USB stick, over all that is on it, and reads it back
 #:   test         unit tests, fuzz corpus, coverage, the model, system tests; ends with `N passed, N failed`
 #:   test-unit    the hosted unit tests alone (cmocka, address and undefined-behaviour sanitizers)

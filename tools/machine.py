@@ -88,6 +88,7 @@ class Settings:
     qemu: str = ""  # more arguments of QEMU
     quantum: int = 16  # Bochs runs so many instructions of one CPU before it goes to the next
     debugcon: bool = False  # what the image writes to port E9h is kept: debugcon_file()
+    keys: int = -1  # Bochs: a file descriptor whose bytes are typed on the serial line
     typed: str = ""  # Bochs: what is typed on the serial line and after what; see typist.read_dialogue()
     debugger: str = ""  # commands for Bochs' debugger; magic breakpoints (XCHG BX, BX) are on with them
 
@@ -342,8 +343,8 @@ def run_once(boot, settings, folder, show):
     began = time.monotonic()
     who = None
     try:
-        if settings.typed:
-            who = typist.Typist(folder + "/serial.txt", typist.read_dialogue(settings.typed))
+        if settings.typed or settings.keys >= 0:
+            who = typist.Typist(folder + "/serial.txt", typist.read_dialogue(settings.typed), settings.keys)
             who.start()
         process = start(boot, settings, folder, who.address if who else "")
     except (CannotRun, typist.TypistError) as error:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Who types on a machine's serial line: a socket that the emulator connects to, whose text goes into a file like any console's."""
 
+import os
 import re
 import socket
 import threading
@@ -28,11 +29,12 @@ def read_dialogue(text):
 
 
 class Typist:
-    """Listens on `address` from the start. run() is a thread's: it ends when the emulator does."""
+    """Listens on `address` from the start. What comes from the file descriptor `keys` is typed, too; -1: none does."""
 
-    def __init__(self, path, dialogue=()):
+    def __init__(self, path, dialogue=(), keys=-1):
         self.path = path
         self.dialogue = list(dialogue)
+        self.keys = keys
         self.text = ""
         self.arrived = threading.Condition()
         self.listener = socket.create_server(("127.0.0.1", 0))
@@ -45,6 +47,8 @@ class Typist:
         threading.Thread(target=self.receive, daemon=True).start()
         if self.dialogue:
             threading.Thread(target=self.talk, daemon=True).start()
+        if self.keys >= 0:
+            threading.Thread(target=self.pass_on, daemon=True).start()
 
     def close(self):
         with self.arrived:
@@ -75,6 +79,12 @@ class Typist:
         """Without a wait for anything."""
         if self.line:
             self.line.sendall(keys)
+
+    def pass_on(self):
+        """What somebody types, no faster than it is read."""
+        while keys := os.read(self.keys, AT_ONCE):
+            self.type(keys)
+            time.sleep(0.05)
 
     def wait(self, found, seconds=None):
         """Whether found(text) came true before the end, or in so many seconds."""
