@@ -57,6 +57,14 @@ void tl_vcpu_set_processor(struct tl_vcpu *vcpu, const struct tl_processor *proc
 void tl_vcpu_interrupt(struct tl_vcpu *vcpu);
 
 /*
+ * The vCPU after INIT and a SIPI with `vector`: in real mode, at page `vector`, with nothing under way, no event queued
+ * and no NMI blocked. What INIT leaves alone stays: MSRs, the FPU and vector registers, the TSC, the caches' bits of
+ * CR0 (SDM vol. 3, 10.1.1, table 10-1). Between the two it does not run. Preconditions and errors: as of tl_vcpu_set().
+ * Context: host.
+ */
+enum tl_status tl_vcpu_start_up(struct tl_vcpu *vcpu, uint8_t vector);
+
+/*
  * What the guest's TSC is ahead of the TSC of the host, modulo 2^64: tl_vm_config.tsc_offset, and what this guest has
  * written to it. Context: host, not running, or a callback of this vCPU.
  */

@@ -112,7 +112,8 @@ struct batch {
 ALWAYS_INLINE enum mmio_progress run_sized(unsigned size, struct batch *b)
 {
 	const _Atomic uint64_t *round = &b->reader->vm->round;
-	uint64_t entry_round = b->reader->entry_round, value = b->value, done = 0;
+	const uint64_t *entry_round = &b->reader->entry_round;
+	uint64_t value = b->value, done = 0;
 	struct side none = {0}, source = b->source ? *b->source : none,
 		    destination = b->destination ? *b->destination : none;
 	enum mmio_progress progress = MMIO_DONE;
@@ -126,8 +127,9 @@ ALWAYS_INLINE enum mmio_progress run_sized(unsigned size, struct batch *b)
 		source.gpa += b->step;
 		destination.gpa += b->step;
 		done++;
-		/* acquire: as before an entry. A callback that commits ends it, too. */
-		if (unlikely(atomic_load_explicit(round, memory_order_acquire) != entry_round))
+		/* acquire: as before an entry. A callback that commits ends it, too, or one that has an event for us.
+		 */
+		if (unlikely(atomic_load_explicit(round, memory_order_acquire) != *entry_round))
 			break;
 	}
 	b->value = value;

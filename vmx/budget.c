@@ -134,7 +134,11 @@ enum tl_status tl_vcpu_set_budget(struct tl_vcpu *vcpu, uint64_t tsc_ticks)
 enum tl_status tl_vcpu_set_deadline(struct tl_vcpu *vcpu, uint64_t tsc)
 {
 	bool none = tsc == UINT64_MAX;
+	uint64_t deadline = none ? 0 : tsc ? tsc : 1;
 
+	/* Set again before each run, as an embedder's loop may: the timer is armed for it. */
+	if (deadline == vcpu->deadline)
+		return TL_OK;
 	/* In a callback it is this CPU's. */
 	if (cpu_this()->loaded != vcpu) {
 		enum tl_status status = vcpu_load(vcpu);
@@ -142,7 +146,7 @@ enum tl_status tl_vcpu_set_deadline(struct tl_vcpu *vcpu, uint64_t tsc)
 		if (status != TL_OK)
 			return status;
 	}
-	vcpu->deadline = none ? 0 : tsc ? tsc : 1;
+	vcpu->deadline = deadline;
 	vcpu->events = (uint8_t)((vcpu->events & ~EVENT_DEADLINE) | (none ? 0 : EVENT_DEADLINE));
 	if (!arm(vcpu)) {
 		vcpu->deadline = 0;

@@ -149,6 +149,8 @@ bool cr_write_cr0(struct tl_vcpu *vcpu, uint64_t value);
 bool cr_write_cr4(struct tl_vcpu *vcpu, uint64_t value);
 bool cr_write_efer(struct tl_vcpu *vcpu, uint64_t value);
 
+/* DR0 to DR3, DR6, DR7. */
+void dr_write(struct tl_vcpu *vcpu, unsigned dr, uint64_t value);
 /* DR7, with what follows for skipping instructions. */
 void dr_write_dr7(struct tl_vcpu *vcpu, uint64_t value);
 

@@ -50,7 +50,7 @@ void dr_write_dr7(struct tl_vcpu *vcpu, uint64_t value)
 		probe_length_is_right && !vcpu->vm->decode_doorbells && !(value & 0xff) ? INSN_MAX_LENGTH : 0;
 }
 
-static void write_dr(struct tl_vcpu *vcpu, unsigned dr, uint64_t value)
+void dr_write(struct tl_vcpu *vcpu, unsigned dr, uint64_t value)
 {
 	switch (dr) {
 	case 0:
@@ -103,7 +103,7 @@ enum vcpu_action exit_mov_dr(struct tl_vcpu *vcpu)
 		value = (uint32_t)value;
 	if (dr >= 6 && value >> 32)
 		return exit_raise_error(vcpu, VECTOR_GP, 0);
-	write_dr(vcpu, dr, value);
+	dr_write(vcpu, dr, value);
 	return exit_skip_instruction(vcpu);
 }
 

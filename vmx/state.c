@@ -4,6 +4,8 @@
 #include "vmx/cr.h"
 #include "vmx/exit.h"
 
+#define DR6_AFTER_RESET 0xffff0ff0ull
+
 void state_after_reset(struct tl_state *state)
 {
 	*state = (struct tl_state){.rip = 0xfff0, .rflags = 2, .cr0 = CR0_ET | CR0_NW | CR0_CD, .dr7 = 0x400};
@@ -83,4 +85,34 @@ enum tl_status tl_vcpu_set(struct tl_vcpu *vcpu, const struct tl_state *state)
 	dr_write_dr7(vcpu, state->dr7);
 	vcpu_flush_guest_tlb(vcpu);
 	return TL_OK;
+}
+
+static void debug_registers_after_init(struct tl_vcpu *vcpu)
+{
+	for (unsigned i = 0; i < 4; i++)
+		dr_write(vcpu, i, 0);
+	dr_write(vcpu, 6, DR6_AFTER_RESET);
+	vmcs_write(VMCS_GUEST_DEBUGCTL, 0);
+}
+
+enum tl_status tl_vcpu_start_up(struct tl_vcpu *vcpu, uint8_t vector)
+{
+	uint64_t windows = PROC_INTERRUPT_WINDOW_EXITING | PROC_NMI_WINDOW_EXITING;
+	enum tl_status status = vcpu_load(vcpu);
+	struct tl_state state;
+
+	if (status != TL_OK)
+		return status;
+	state_after_reset(&state);
+	state.cr0 = CR0_ET | (cr_read_cr0() & (CR0_CD | CR0_NW));
+	state.rip = 0;
+	state.segment[TL_CS].selector = (uint16_t)(vector << 8);
+	state.segment[TL_CS].base = (uint64_t)vector << 12;
+	status = tl_vcpu_set(vcpu, &state);
+	vmcs_write(VMCS_GUEST_INTERRUPTIBILITY, 0);
+	vmcs_write(VMCS_PROC_CONTROLS, vmcs_read(VMCS_PROC_CONTROLS) & ~windows);
+	vcpu->events &= (uint8_t) ~(EVENT_QUEUED | EVENT_WAITS);
+	vcpu->cr8 = 0;
+	debug_registers_after_init(vcpu);
+	return status;
 }

@@ -67,6 +67,8 @@ static void a_deadline_is_the_hosts_time(void **state)
 	assert_int_equal(tl_vcpu_set_deadline(guest_vcpu, tsc + 1600), TL_OK);
 	assert_int_equal(hosted.armed, 1600);
 	hosted.armed = 0;
+	assert_int_equal(tl_vcpu_set_deadline(guest_vcpu, tsc + 1600), TL_OK);
+	assert_int_equal(hosted.armed, 0);
 	/* Another interrupt, long before: the timer is left alone. */
 	tsc += 1499;
 	assert_int_equal(exit_for(EXIT_REASON_EXTERNAL_INTERRUPT), VCPU_RESUME);

@@ -224,6 +224,31 @@ static void a_callback_interrupts_its_own_vcpu(void **state)
 	assert_int_equal(hosted.nr_kicks, 0);
 }
 
+static void request_by_the_third(struct tl_mmio *access)
+{
+	if (device_log.count == 3)
+		request_by_a_write(access);
+}
+
+/* Between two elements of a REP, at once: it goes on at the same place when the handler has returned. */
+static void a_callback_interrupts_a_rep(void **state)
+{
+	static const uint8_t fill[] = {0xf3, 0xab}; /* rep stosd */
+
+	(void)state;
+	put_code(CODE, fill, sizeof(fill));
+	guest_vcpu->gpr[TL_RCX] = 10;
+	device_log.on_access = request_by_the_third;
+	/* The first touches of the page are violations. */
+	for (unsigned i = 0; i < 3 && device_log.count < 3; i++)
+		assert_int_equal(exit_at(DEVICE_LINEAR), VCPU_RESUME);
+	assert_int_equal(device_log.count, 3);
+	assert_int_equal(guest_vcpu->gpr[TL_RCX], 7);
+	assert_int_equal(guest_vcpu->gpr[TL_RDI], DEVICE_LINEAR + 12);
+	assert_int_equal(field(VMCS_GUEST_RIP), CODE);
+	expect_interrupt(0x61);
+}
+
 /* Nothing is delivered between a MOV to SS and the instruction behind it (SDM vol. 3, 7.8.3). */
 static void a_load_of_ss_from_a_device_keeps_it_off(void **state)
 {
@@ -351,6 +376,7 @@ int main(void)
 		TEST(an_interrupted_delivery_goes_first),
 		TEST(a_queued_event_goes_before_it),
 		TEST(a_callback_interrupts_its_own_vcpu),
+		TEST(a_callback_interrupts_a_rep),
 		TEST(a_load_of_ss_from_a_device_keeps_it_off),
 		TEST(another_cpu_interrupts_it),
 		TEST(hlt_ends_at_once_where_one_waits),
