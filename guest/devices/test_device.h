@@ -14,7 +14,10 @@
 #define TEST_DEVICE_AT 0xff000000ull
 
 enum { TEST_DEVICE_SIZE = 0x10000, TEST_DEVICE_LINES = 24 };
-/* Four ports each at E0h and E8h for the same word, and at E4h for the page to be flushed, which needs nothing here. */
+/*
+ * Four ports each at E0h and E8h for the same word, and at E4h for the page to be flushed, which needs nothing here.
+ * They are where a debug console's E9h is: a machine has one or the other.
+ */
 enum { TEST_DEVICE_PORTS = 0xE0, TEST_DEVICE_NR_PORTS = 12, TEST_DEVICE_IRQ_PORTS = 0x2000 };
 
 struct test_device {
