@@ -35,7 +35,7 @@ comma := ,
 # ---- Sources ---------------------------------------------------------------------------------------------------------
 
 lib_src := $(sort $(wildcard vmx/*.c vmx/*.asm mmio/*.c mmu/*.c))
-host_src := $(sort $(wildcard boot/*.c boot/*.asm guest/*.c guest/devices/*.c guest/monitor/*.c))
+host_src := $(sort $(wildcard boot/*.c boot/*.asm guest/*.c guest/devices/*.c guest/pc/*.c guest/monitor/*.c))
 obj = $(addsuffix .o,$(addprefix $(B)/obj/,$(basename $(1))))
 lib_obj := $(call obj,$(lib_src))
 host_obj := $(call obj,$(host_src))
@@ -58,7 +58,7 @@ guests := $(patsubst guest/stubs/%.c,$(B)/guests/%.elf,$(stub_c)) \
 unit_src := $(sort $(wildcard tests/unit/test_*.c))
 unit_lib_src := $(filter-out $(unit_src),$(sort $(wildcard tests/unit/*.c)))
 # vmx/ is hosted on a CPU that is an array: there tests/unit/mock/vmx/asm.h stands in the place of vmx/asm.h.
-hosted_src := $(sort $(wildcard vmx/*.c mmio/*.c mmu/*.c guest/*.c guest/devices/*.c guest/monitor/*.c boot/acpi.c boot/multiboot*.c boot/cmdline.c boot/cmdline_words.c boot/print.c \
+hosted_src := $(sort $(wildcard vmx/*.c mmio/*.c mmu/*.c guest/*.c guest/devices/*.c guest/pc/*.c guest/monitor/*.c boot/acpi.c boot/multiboot*.c boot/cmdline.c boot/cmdline_words.c boot/print.c \
 	boot/refuse.c boot/guest_list.c boot/framebuffer.c boot/pci.c boot/input.c boot/keyboard.c)) $(B)/font.c
 hosted = $(addprefix $(B)/hosted/,$(1:.c=.o))
 unit_libs_test_decode_zydis := -lZydis

@@ -3,7 +3,6 @@
 #include "guest/text.h"
 
 enum {
-	LOAD_TABLE_PAGES = 6,         /* one PML4, one PDPT, four page directories */
 	LOAD_TABLE_FLAGS = 0x03,      /* present, writable */
 	LOAD_LARGE_PAGE_FLAGS = 0x83, /* and a page of 2 MiB */
 };
@@ -32,15 +31,15 @@ bool load_overlap(uint64_t a, uint64_t a_size, uint64_t b, uint64_t b_size)
 	return a < b + b_size && b < a + a_size;
 }
 
-/* Page tables that map the first 4 GiB to themselves. SDM vol. 3, 4.5. */
-static void load_write_tables(const struct load_memory *memory, const struct load_reserved *reserved)
+/* SDM vol. 3, 4.5. */
+void load_identity_tables(const struct load_memory *memory, uint64_t at)
 {
-	uint64_t *pml4 = (uint64_t *)load_host(memory, reserved->start, reserved->size);
+	uint64_t *pml4 = (uint64_t *)load_host(memory, at, LOAD_TABLE_PAGES * LOAD_PAGE);
 	uint64_t *pdpt = pml4 + 512, *directories = pdpt + 512;
-	uint64_t first_directory = reserved->start + 2 * LOAD_PAGE;
+	uint64_t first_directory = at + 2 * LOAD_PAGE;
 
 	__builtin_memset(pml4, 0, 2 * LOAD_PAGE);
-	pml4[0] = (reserved->start + LOAD_PAGE) | LOAD_TABLE_FLAGS;
+	pml4[0] = (at + LOAD_PAGE) | LOAD_TABLE_FLAGS;
 	for (uint64_t i = 0; i < 4; i++)
 		pdpt[i] = (first_directory + i * LOAD_PAGE) | LOAD_TABLE_FLAGS;
 	for (uint64_t i = 0; i < 4 * 512; i++)
@@ -71,7 +70,7 @@ bool load_flat(const struct load_image *image, const struct load_memory *memory,
 	}
 	__builtin_memcpy(host, image->data, image->size);
 	if (is_long)
-		load_write_tables(memory, &tables);
+		load_identity_tables(memory, tables.start);
 	state_start(state, mode, address, tables.start);
 	return true;
 }

@@ -75,6 +75,12 @@ struct load_reserved {
 /* The top pages of region 0, or all of it. They stay below 1 MiB whatever the size of memory. */
 struct load_reserved load_reserve(const struct load_memory *memory, uint64_t pages);
 
+/* One PML4, one PDPT, four page directories. */
+enum { LOAD_TABLE_PAGES = 6 };
+
+/* Page tables that map the first 4 GiB to themselves, at `at`. Precondition: LOAD_TABLE_PAGES of RAM are there. */
+void load_identity_tables(const struct load_memory *memory, uint64_t at);
+
 /* Preconditions: neither sum wraps. */
 bool load_overlap(uint64_t a, uint64_t a_size, uint64_t b, uint64_t b_size);
 

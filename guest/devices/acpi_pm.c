@@ -3,7 +3,7 @@
 
 enum { STATUS_TIMER = 1 << 0, STATUS_BUTTON = 1 << 8, ENABLE_ALL = 0x0721 };
 enum { CONTROL_SCI = 1 << 0, CONTROL_WRITABLE = 0x1c02, CONTROL_TYPE_SHIFT = 10, CONTROL_SLEEP = 1 << 13 };
-enum { EVENT = 0, ENABLE = 2, CONTROL = 4, TIMER = 8, TIMER_BITS = 24 };
+enum { TIMER_BITS = 24 };
 
 static uint64_t acpi_pm_counted(const struct acpi_pm *pm)
 {
@@ -43,9 +43,9 @@ static void acpi_pm_expire(struct timer *timer, uint64_t now)
 static uint32_t acpi_pm_register(const struct acpi_pm *pm, unsigned offset)
 {
 	switch (offset) {
-	case EVENT:
+	case ACPI_PM_EVENT:
 		return pm->status | (uint32_t)pm->enable << 16;
-	case CONTROL:
+	case ACPI_PM_CONTROL:
 		return pm->control | CONTROL_SCI;
 	default:
 		return (uint32_t)acpi_pm_counted(pm) & ((1u << TIMER_BITS) - 1);
@@ -83,10 +83,10 @@ static void acpi_pm_write(void *context, uint16_t offset, unsigned size, uint32_
 	lock_acquire(pm->lock);
 	acpi_pm_note(pm);
 	value = (data << (8 * (offset & 3))) & mask;
-	if ((offset & ~3u) == EVENT) {
+	if ((offset & ~3u) == ACPI_PM_EVENT) {
 		pm->status &= (uint16_t)~value;
 		pm->enable = (uint16_t)((pm->enable & ~(mask >> 16)) | value >> 16) & ENABLE_ALL;
-	} else if ((offset & ~3u) == CONTROL) {
+	} else if ((offset & ~3u) == ACPI_PM_CONTROL) {
 		acpi_pm_control(pm, (uint16_t)((pm->control & ~mask) | value));
 	}
 	acpi_pm_update(pm);

@@ -15,9 +15,9 @@
 /* What the FADT and the DSDT's \_S5 say. */
 enum {
 	ACPI_PM_PORT = 0x600,
-	ACPI_PM_EVENT_PORT = ACPI_PM_PORT, /* 4 bytes: status, enable */
-	ACPI_PM_CONTROL_PORT = ACPI_PM_PORT + 4,
-	ACPI_PM_TIMER_PORT = ACPI_PM_PORT + 8,
+	ACPI_PM_EVENT = 0, /* from there on, 4 bytes: status, enable */
+	ACPI_PM_CONTROL = 4,
+	ACPI_PM_TIMER = 8,
 	ACPI_PM_PORTS = 12,
 	ACPI_PM_TIMER_HZ = 3579545,
 	ACPI_PM_S5 = 5, /* SLP_TYP */
