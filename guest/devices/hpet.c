@@ -18,8 +18,8 @@ enum {
 	TIMER_WRITABLE = LEVEL | ENABLE | PERIODIC | SET_VALUE | USE_32_BITS | ROUTE
 };
 
-/* The period in femtoseconds; Intel's, 64 bits, legacy replacement, the number of the last comparator; revision 1. */
-#define CAPABILITIES_VALUE (10000000ull << 32 | 0x8086u << 16 | 1 << 15 | 1 << 13 | (HPET_TIMERS - 1) << 8 | 1)
+/* The period, in femtoseconds. */
+#define CAPABILITIES_VALUE (1000000000000000ull / HPET_HZ << 32 | HPET_ID)
 
 static uint64_t hpet_elapsed(const struct hpet *hpet)
 {

@@ -14,6 +14,10 @@
 
 #define HPET_AT 0xFED00000ull
 
+/* Intel's, 64 bits, legacy replacement, the number of the last comparator; revision 1: capabilities, and ACPI's table.
+ */
+#define HPET_ID (0x8086u << 16 | 1 << 15 | 1 << 13 | (HPET_TIMERS - 1) << 8 | 1)
+
 enum {
 	HPET_SIZE = 0x400,
 	HPET_TIMERS = 3,
