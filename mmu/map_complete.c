@@ -82,8 +82,11 @@ static void collect_holes(struct tl_edit *edit)
 		hole = map_find_extent(map, first, &lowest, &highest)->kind == MAP_HOLE;
 		end = map->ranges[MAP_HOLE_ID].last;
 		vm_unlock(edit->vm);
-		if (hole)
+		if (hole) {
 			collect(edit, first, highest);
+			/* The table of 4 KiB entries at its end was looked at as a whole: small ranges share it. */
+			highest |= EPT_SPAN(2) - 1;
+		}
 		first = highest + 1;
 	} while (highest < end);
 }
