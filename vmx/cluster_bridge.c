@@ -141,8 +141,9 @@ static void learn(struct tl_vcpu *vcpu, struct decoded *d)
 {
 	struct scan at = {d->rip + d->insn.length, d->host + d->insn.length};
 	struct decoded *next = known_at(vcpu, &at, d);
+	enum decoded_follows nothing = d->follows == FOLLOWS_UNKNOWN ? FOLLOWS_AGAIN : FOLLOWS_NOTHING;
 
-	d->follows = FOLLOWS_NOTHING;
+	d->follows = nothing;
 	if (next) {
 		d->next = next;
 		d->follows = FOLLOWS_ACCESS;
@@ -150,6 +151,8 @@ static void learn(struct tl_vcpu *vcpu, struct decoded *d)
 		d->bridge = bridge_build(vcpu, &at, d);
 		if (d->bridge)
 			d->follows = bridge_leads(vcpu, d->bridge, &at, d);
+		if (d->follows == FOLLOWS_NOTHING)
+			d->follows = nothing;
 	}
 }
 
@@ -215,7 +218,7 @@ static struct decoded *cross_next(struct tl_vcpu *vcpu, struct cluster *c)
 static __attribute__((noinline)) struct decoded *learn_and_go_on(struct tl_vcpu *vcpu, struct cluster *c)
 {
 	learn(vcpu, c->last);
-	return c->last->follows == FOLLOWS_UNKNOWN ? NULL : cluster_go_on(vcpu, c);
+	return c->last->follows == FOLLOWS_AGAIN ? NULL : cluster_go_on(vcpu, c);
 }
 
 /* Whether a bridge that led back only leads to an access behind it, too, by now. */
@@ -245,6 +248,7 @@ HOT struct decoded *cluster_go_on(struct tl_vcpu *vcpu, struct cluster *c)
 		last->follows = FOLLOWS_NOTHING;
 		return NULL;
 	case FOLLOWS_UNKNOWN:
+	case FOLLOWS_AGAIN:
 		return learn_and_go_on(vcpu, c);
 	case FOLLOWS_ACCESS:
 		if (decoded_is_here(last->next, c))

@@ -20,9 +20,6 @@ static void keep_walk(struct walk_check *check, const struct guest_walk *walk)
 	}
 }
 
-/* RBX, RBP, R12 to R15: C preserves them, so an exit that changes none leaves them in the CPU. */
-#define PRESERVED_BY_C (BIT(TL_RBX) | BIT(TL_RBP) | BITS(TL_R15, TL_R12))
-
 /* Whether alu_execute() does all of it: one read of up to 8 bytes, at an address that ModRM gives, and no fault. */
 static bool is_plain_alu(const struct insn *insn)
 {

@@ -18,6 +18,9 @@
  */
 #define CHECKS_ALIGNMENT BIT(63)
 
+/* RBX, RBP, R12 to R15: C preserves them, so an exit that changes none leaves them in the CPU. */
+#define PRESERVED_BY_C (BIT(TL_RBX) | BIT(TL_RBP) | BITS(TL_R15, TL_R12))
+
 /* 64-bit guests loop over some dozens of MMIO instructions; a few low bits of RIP alone thrash. */
 ALWAYS_INLINE struct decoded *decode_cache_find(struct tl_vcpu *vcpu, uint64_t rip)
 {

@@ -3,7 +3,7 @@
 ;
 ; An exit saves the nine registers that a C call may change; the other six stay in the CPU, since C preserves them, and
 ; are saved only when a handler asks for it (VCPU_FULL, VCPU_MMIO), and loaded only when one of them has changed
-; (VCPU_RELOAD). So a fast exit moves nine registers, not fifteen.
+; (VCPU_RELOAD, VCPU_RELOAD_RBX). So a fast exit moves nine registers, not fifteen.
 ;
 ; While the guest runs, [HOST_RSP] holds the vCPU's address.
 bits 64
@@ -34,6 +34,7 @@ default rel
 %define VCPU_FULL 2
 %define VCPU_FAILED 4
 %define VCPU_RELOAD 8
+%define VCPU_RELOAD_RBX_BIT 4
 
 %define VMCS_HOST_RSP 0x6c14
 
@@ -152,6 +153,12 @@ vmx_run:
 	test eax, eax
 	jz %3
 	js .mmio
+	btr eax, VCPU_RELOAD_RBX_BIT
+	jnc .rbx_is_right
+	mov rbx, [rdi + RBX_AT]
+	test eax, eax
+	jz %3
+.rbx_is_right:
 	SAVE_PRESERVED
 	cmp eax, VCPU_FULL
 	jne vmx_run.leave

@@ -7,6 +7,7 @@
 #include "mmu/mmu.h"
 #include "vmx/budget.h"
 #include "vmx/cpu.h"
+#include "vmx/cpuid_cache.h"
 #include "vmx/cr.h"
 #include "vmx/exit_reason.h"
 #include "vmx/vmcs_dump.h"
@@ -47,6 +48,19 @@ static enum vcpu_action exit_vmcall_fast(struct tl_vcpu *vcpu)
 	return exit_skip_instruction(vcpu);
 }
 
+/* What was answered before. No event is ever being delivered by an instruction that exits. */
+static enum vcpu_action exit_cpuid_fast(struct tl_vcpu *vcpu)
+{
+	uint32_t leaf = (uint32_t)vcpu->gpr[TL_RAX];
+	const struct cpuid_answer *known = cpuid_cache_find(vcpu, leaf);
+
+	if (unlikely(known->leaf != leaf))
+		return VCPU_FULL;
+	counter_add(&vcpu->exits_by_reason[EXIT_REASON_CPUID], 1);
+	cpuid_answer(vcpu, known->eax, known->ebx, known->ecx, known->edx);
+	return exit_skip_instruction(vcpu) | VCPU_RELOAD_RBX;
+}
+
 /* Every exit, with the callee-saved registers still in the CPU. */
 HOT enum vcpu_action vcpu_exit_fast(struct tl_vcpu *vcpu)
 {
@@ -57,6 +71,8 @@ HOT enum vcpu_action vcpu_exit_fast(struct tl_vcpu *vcpu)
 		return exit_ept_misconfig(vcpu, false);
 	if (reason == EXIT_REASON_VMCALL)
 		return exit_vmcall_fast(vcpu);
+	if (reason == EXIT_REASON_CPUID)
+		return exit_cpuid_fast(vcpu);
 	return VCPU_FULL;
 }
 

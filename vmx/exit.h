@@ -107,6 +107,16 @@ COLD enum vcpu_action event_attend(struct tl_vcpu *vcpu);
  */
 COLD bool event_wakes(struct tl_vcpu *vcpu);
 
+/*
+ * exit_once.c: serves an access by an instruction at `rip`, whose first 8 bytes are `code`, without keeping it in `d`,
+ * which is its place; or with it, where that is all the same. Precondition: the code's page is remembered, and holds.
+ */
+enum vcpu_action exit_mmio_once(struct tl_vcpu *vcpu, struct decoded *d, uint64_t rip, uint64_t cr3, uint64_t cs_access,
+				uint64_t code);
+/* exit_mmio.c: the same, decoded by the tables, and kept. */
+enum vcpu_action exit_mmio_keep(struct tl_vcpu *vcpu, struct decoded *d, uint64_t rip, uint64_t cr3,
+				uint64_t cs_access);
+
 /* exit_ept.c */
 COLD enum vcpu_action exit_ept_misconfig_slow(struct tl_vcpu *vcpu, const struct map *map, gpa_t gpa);
 COLD enum vcpu_action exit_ept_violation(struct tl_vcpu *vcpu);

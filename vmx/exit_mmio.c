@@ -217,24 +217,33 @@ static __attribute__((noinline)) enum vcpu_action serve_at_page_end(struct tl_vc
 	return serve_operand(vcpu, d, cr3, cs_access);
 }
 
-/* The instruction is not in the cache, or has changed. On a page that is remembered it is decoded where it stands. */
-static HOT __attribute__((noinline)) enum vcpu_action serve_undecoded(struct tl_vcpu *vcpu, struct decoded *d,
-								      uint64_t rip, uint64_t cr3, uint64_t cs_access)
+enum vcpu_action exit_mmio_keep(struct tl_vcpu *vcpu, struct decoded *d, uint64_t rip, uint64_t cr3, uint64_t cs_access)
 {
 	const struct translated *page = code_cache_find(vcpu, rip);
-	uint64_t bytes[2];
+	uint64_t bytes[2] = {code_word(page->host + (rip & (PAGE_SIZE - 1))),
+			     code_word(page->host + (rip & (PAGE_SIZE - 1)) + 8)};
 
-	if (unlikely(!words_fit(rip)))
-		return serve_at_page_end(vcpu, d, rip, cr3, cs_access) | VCPU_RELOAD;
-	if (unlikely(!translated_holds(page, rip, cr3, cs_access)))
-		return serve_fetched(vcpu, d, rip, cr3, cs_access) | VCPU_RELOAD;
-	bytes[0] = code_word(page->host + (rip & (PAGE_SIZE - 1)));
-	bytes[1] = code_word(page->host + (rip & (PAGE_SIZE - 1)) + 8);
 	d->cr3 = NO_CR3;
 	if (unlikely(insn_decode((const uint8_t *)bytes, INSN_MAX_LENGTH, 64, &d->insn) != DECODE_OK))
 		return serve_fetched(vcpu, d, rip, cr3, cs_access) | VCPU_RELOAD;
 	decode_cache_fill(d, rip, page, (const uint8_t *)bytes);
 	return serve_operand(vcpu, d, cr3, cs_access);
+}
+
+/* The instruction is not in the cache, or has changed. On a page that is remembered it is decoded where it stands. */
+static HOT __attribute__((noinline)) enum vcpu_action serve_undecoded(struct tl_vcpu *vcpu, struct decoded *d,
+								      uint64_t rip, uint64_t cr3, uint64_t cs_access)
+{
+	const struct translated *page = code_cache_find(vcpu, rip);
+
+	if (unlikely(!words_fit(rip)))
+		return serve_at_page_end(vcpu, d, rip, cr3, cs_access) | VCPU_RELOAD;
+	if (unlikely(!translated_holds(page, rip, cr3, cs_access)))
+		return serve_fetched(vcpu, d, rip, cr3, cs_access) | VCPU_RELOAD;
+	if (d->once == rip)
+		return exit_mmio_keep(vcpu, d, rip, cr3, cs_access);
+	d->once = rip;
+	return exit_mmio_once(vcpu, d, rip, cr3, cs_access, code_word(page->host + (rip & (PAGE_SIZE - 1))));
 }
 
 /* An MMIO access, with all registers saved: exit_gpa, exit_map and exit_range say where. */

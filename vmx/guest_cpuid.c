@@ -5,6 +5,7 @@
  */
 #include "vmx/capability.h"
 #include "vmx/cpu.h"
+#include "vmx/cpuid_cache.h"
 #include "vmx/cr.h"
 #include "vmx/exit.h"
 #include "vmx/extended_state.h"
@@ -182,6 +183,19 @@ static struct tl_cpuid guest_cpuid(uint32_t leaf, uint32_t subleaf)
 	return out;
 }
 
+/*
+ * Not what the embedder has a say in, and of what has no subleaves: what ECX holds does not matter then. Those that the
+ * guest's own CR4 or XCR0 changes are among the others.
+ */
+static bool is_kept(const struct tl_vcpu *vcpu, uint32_t leaf)
+{
+	static const uint32_t basic = BIT(0) | BIT(2) | BITS(0x16, 0x15);
+
+	if (vcpu->processor && vcpu->processor->cpuid)
+		return false;
+	return leaf < 32 ? basic >> leaf & 1 : leaf >= CPUID_HYPERVISOR;
+}
+
 enum vcpu_action exit_cpuid(struct tl_vcpu *vcpu)
 {
 	uint32_t leaf = (uint32_t)vcpu->gpr[TL_RAX], subleaf = (uint32_t)vcpu->gpr[TL_RCX];
@@ -189,9 +203,8 @@ enum vcpu_action exit_cpuid(struct tl_vcpu *vcpu)
 
 	if (vcpu->processor && vcpu->processor->cpuid)
 		vcpu->processor->cpuid(vcpu, leaf, subleaf, &out);
-	vcpu->gpr[TL_RAX] = out.eax;
-	vcpu->gpr[TL_RBX] = out.ebx;
-	vcpu->gpr[TL_RCX] = out.ecx;
-	vcpu->gpr[TL_RDX] = out.edx;
+	if (is_kept(vcpu, leaf))
+		*cpuid_cache_find(vcpu, leaf) = (struct cpuid_answer){leaf, out.eax, out.ebx, out.ecx, out.edx};
+	cpuid_answer(vcpu, out.eax, out.ebx, out.ecx, out.edx);
 	return exit_skip_instruction(vcpu);
 }

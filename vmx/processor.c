@@ -2,6 +2,7 @@
 /* What an embedder makes of its vCPUs' processor: struct tl_processor. */
 #include "mmu/hooks.h"
 #include "vmx/cpu.h"
+#include "vmx/cpuid_cache.h"
 #include "vmx/exit.h"
 
 void tl_vcpu_set_processor(struct tl_vcpu *vcpu, const struct tl_processor *processor)
@@ -9,6 +10,7 @@ void tl_vcpu_set_processor(struct tl_vcpu *vcpu, const struct tl_processor *proc
 	bool asked = processor && processor->pending && processor->acknowledge;
 
 	vcpu->processor = processor;
+	cpuid_cache_forget(vcpu);
 	vcpu->events = (uint8_t)((vcpu->events & ~(EVENT_ASKED | EVENT_WAITS)) | (asked ? EVENT_ASKED : 0));
 }
 

@@ -11,6 +11,7 @@
 #include "mmu/hooks.h"
 #include "vmx/budget.h"
 #include "vmx/cpu.h"
+#include "vmx/cpuid_cache.h"
 #include "vmx/exit.h"
 #include "vmx/extended_state.h"
 #include "vmx/mitigation.h"
@@ -133,6 +134,8 @@ enum tl_status vcpu_load(struct tl_vcpu *vcpu)
 		vmcs_set_host_state();
 		/* Another vCPU of this number may have been here, or this one, long ago (SDM vol. 3, 29.4.3.3). */
 		vcpu_flush_guest_tlb(vcpu);
+		/* Some leaves name the processor. */
+		cpuid_cache_forget(vcpu);
 	}
 	extended_state_load(vcpu);
 	/* Another vCPU may have armed this CPU's timer for itself, or this one another CPU's. */

@@ -20,6 +20,8 @@ enum vcpu_action {
 	VCPU_FAILED = 4, /* VMLAUNCH or VMRESUME failed; from entry.asm only */
 	/* Of exit_mmio(), added to VCPU_RESUME: registers that C preserves have changed. */
 	VCPU_RELOAD = 8,
+	/* Of vcpu_exit_fast(), added: the guest's RBX has changed. */
+	VCPU_RELOAD_RBX = 16,
 	VCPU_MMIO = -1, /* save them, too, then call exit_mmio() */
 };
 
@@ -39,7 +41,13 @@ enum {
 	STRADDLING_CACHE_SIZE = 16,
 	BRIDGE_CACHE_SIZE = 64,
 	BRIDGE_STEPS = 6,
+	CPUID_CACHE_SIZE = 16,
 };
+
+/* What CPUID answers to a leaf that has no subleaves. */
+struct cpuid_answer {
+	uint32_t leaf, eax, ebx, ecx, edx;
+} __attribute__((aligned(32)));
 
 /* A guest walk remembered: the words it rests on are compared at each use. 4 levels at most are kept. */
 struct walk_check {
@@ -57,8 +65,17 @@ enum decoded_plain { PLAIN_NOT, PLAIN_LOAD, PLAIN_LOAD_RELOAD, PLAIN_ALU, PLAIN_
 /*
  * What stands behind an access: another access, or one that instructions in registers lead to, or lead back to.
  * FOLLOWS_UNSEEN: the access is being met for the first time. FOLLOWS_UNKNOWN: the next time, it is looked for.
+ * FOLLOWS_AGAIN: in vain, and once more, since what is behind it may not have been kept yet (vmx/exit_once.c).
  */
-enum decoded_follows { FOLLOWS_NOTHING, FOLLOWS_UNSEEN, FOLLOWS_UNKNOWN, FOLLOWS_ACCESS, FOLLOWS_BRIDGE, FOLLOWS_LOOP };
+enum decoded_follows {
+	FOLLOWS_NOTHING,
+	FOLLOWS_UNSEEN,
+	FOLLOWS_UNKNOWN,
+	FOLLOWS_AGAIN,
+	FOLLOWS_ACCESS,
+	FOLLOWS_BRIDGE,
+	FOLLOWS_LOOP
+};
 
 /* tl_vcpu.home */
 enum { VCPU_NOWHERE = 0 };
@@ -87,7 +104,10 @@ struct decoded {
 	enum decoded_follows follows;
 	uint8_t code[16]; /* the instruction itself, to be shown */
 	struct insn insn; /* its operand's address made absolute */
+	uint64_t once;    /* where an instruction was met that would have this place, the next time (vmx/exit_once.c) */
 } __attribute__((aligned(256)));
+
+_Static_assert(sizeof(struct decoded) == 256, "found by a shift");
 
 /* One that lies across two pages. The words of `decoded` are the last ones of its first page, both to be compared. */
 struct straddling {
@@ -240,6 +260,7 @@ struct tl_vcpu {
 	uint64_t msr_star, msr_lstar, msr_cstar, msr_fmask, msr_kernel_gs_base, msr_tsc_aux;
 	void *fpu; /* XSAVE or FXSAVE area */
 
+	struct cpuid_answer cpuid[CPUID_CACHE_SIZE]; /* vmx/cpuid_cache.h */
 	struct ept_slot_cache slots[SLOT_CACHE_SIZE];
 	uint64_t ram_generation; /* of the map that the host pointers in the caches below come from */
 	struct translated data[DATA_CACHE_SIZE];

@@ -238,6 +238,8 @@ enum vcpu_action vmx_run(struct tl_vcpu *vcpu)
 		fuzz_embedder.nr_callbacks = 0;
 		hostile_resume();
 		action = vcpu_exit_fast(vcpu);
+		if (action != VCPU_MMIO)
+			action &= ~VCPU_RELOAD_RBX;
 		if (action == VCPU_MMIO)
 			action = exit_mmio(vcpu) & ~VCPU_RELOAD;
 		else if (action == VCPU_FULL)

@@ -95,9 +95,9 @@ static void run_goes_on_in_another_device(void **context)
 	guest_vcpu->gpr[TL_RSI] = OTHER_LINEAR;
 	put_code(CODE, code, sizeof(code));
 	set_field(VMCS_GUEST_INTERRUPTIBILITY, INTERRUPTIBILITY_STI);
-	expect_served(CODE, DEVICE_LINEAR, CODE + 2);
-	expect_served(CODE + 2, OTHER_LINEAR, CODE + 4);
-	expect_served(CODE + 4, DEVICE_LINEAR, CODE + 6);
+	expect_kept(CODE, DEVICE_LINEAR, CODE + 2);
+	expect_kept(CODE + 2, OTHER_LINEAR, CODE + 4);
+	expect_kept(CODE + 4, DEVICE_LINEAR, CODE + 6);
 	device_log.count = 0;
 	expect_served(CODE, DEVICE_LINEAR, CODE + 6);
 	assert_int_equal(device_log.access[1].gpa, OTHER_AT);
@@ -273,7 +273,7 @@ static void forgotten_successor_ends_a_run(void **context)
 	while (decode_cache_find(guest_vcpu, other) != decode_cache_find(guest_vcpu, CODE + INSN))
 		other++;
 	put_code(other, load, sizeof(load));
-	expect_served(other, DEVICE_LINEAR, other + sizeof(load));
+	expect_kept(other, DEVICE_LINEAR, other + sizeof(load));
 	device_log.count = 0;
 	expect_run(CODE, 0, 1);
 }

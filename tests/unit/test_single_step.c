@@ -38,7 +38,7 @@ static enum vcpu_action exit_for(uint32_t reason)
 
 	set_field(VMCS_EXIT_REASON, reason);
 	action = vcpu_exit_fast(guest_vcpu);
-	return action == VCPU_FULL ? vcpu_exit(guest_vcpu) : action;
+	return action == VCPU_FULL ? vcpu_exit(guest_vcpu) : action & ~VCPU_RELOAD_RBX;
 }
 
 static void expect_step(enum vcpu_action action)

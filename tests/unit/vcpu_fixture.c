@@ -205,6 +205,8 @@ static enum vcpu_action take_exit(void)
 	bool traced = field(VMCS_HOST_RIP) == (uintptr_t)vmx_exit_traced;
 	enum vcpu_action action = traced ? vcpu_exit_traced(guest_vcpu) : vcpu_exit_fast(guest_vcpu);
 
+	if (action != VCPU_MMIO)
+		action &= ~VCPU_RELOAD_RBX;
 	if (action == VCPU_MMIO)
 		action = (traced ? exit_mmio_traced(guest_vcpu) : exit_mmio(guest_vcpu)) & ~VCPU_RELOAD;
 	else if (action == VCPU_FULL)
@@ -231,6 +233,12 @@ void expect_served(gva_t rip, gva_t linear, gva_t next)
 	assert_int_equal(exit_at(linear), VCPU_RESUME);
 	assert_int_equal(field(VMCS_ENTRY_INTERRUPTION_INFORMATION), 0);
 	assert_int_equal(field(VMCS_GUEST_RIP), next);
+}
+
+void expect_kept(gva_t rip, gva_t linear, gva_t next)
+{
+	expect_served(rip, linear, next);
+	expect_served(rip, linear, next);
 }
 
 void expect_injected(unsigned vector)

@@ -64,6 +64,8 @@ void go_to_user_mode(void);
 enum vcpu_action exit_at(gva_t linear);
 /* The same from a RIP. The exit must end in the guest's going on, at `next`. */
 void expect_served(gva_t rip, gva_t linear, gva_t next);
+/* The same twice: the first time nothing is kept of an instruction (vmx/exit_once.c). */
+void expect_kept(gva_t rip, gva_t linear, gva_t next);
 /* An exception is injected at the next entry. */
 void expect_injected(unsigned vector);
 
