@@ -288,7 +288,7 @@ $(B)/scaling: tests/bench/scaling.c tests/unit/hosted.c $(wildcard mmu/*.[ch] in
 	$(call say,HOSTCC,$<)
 	$(Q)$(CC) -std=gnu11 $(common) -o $@ $(filter %.c,$^) -pthread
 # The program that measures KVM, and its guest.
-$(B)/kvm_bench/measure: tools/kvm_bench/main.c tools/kvm_bench/vm.c $(wildcard tools/kvm_bench/*.h) guest/stubs/ticks.h $(rebuild)
+$(B)/kvm_bench/measure: $(addprefix tools/kvm_bench/,main.c memory.c samples.c vm.c) $(wildcard tools/kvm_bench/*.h) guest/stubs/ticks.h $(rebuild)
 	$(call say,HOSTCC,$@)
 	@mkdir -p $(@D)
 	$(Q)$(CC) -std=gnu11 $(common) -static -o $@ $(filter %.c,$^)

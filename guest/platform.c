@@ -16,7 +16,7 @@ struct device_place {
 static const struct device_place device_table[ABI_NR_DEVICES] = {ABI_DEVICES(DEVICE)};
 #undef DEVICE
 
-static const struct device_place filler = {"FILLER", DEVICE_KIND_ABSENT, PLATFORM_FILLER_AT, PLATFORM_PAGE};
+static const struct device_place filler = {"FILLER", DEVICE_KIND_PLAIN, PLATFORM_FILLER_AT, PLATFORM_PAGE};
 
 static bool platform_allocate_ram(struct platform *platform, uint64_t size)
 {

@@ -16,6 +16,10 @@ def near(other):
     return f"{other} within 2%", lambda value, figures: abs(value - figures[other]) <= 0.02 * figures[other]
 
 
+def times_less_than(number, other):
+    return f"{other} at least {number} times", lambda value, figures: number * value <= figures[other]
+
+
 def no_more_than(other):
     return f"<= {other} + 2%", lambda value, figures: value <= 1.02 * figures[other]
 
@@ -23,6 +27,7 @@ def no_more_than(other):
 # How far it must reach.
 BARS = {
     "vmcall_ticks": [at_most(75)],
+    "cpuid_ticks": [at_most(96)],
     "doorbell_ticks": [at_most(105)],
     "doorbell_alternating_ticks": [at_most(110)],
     "doorbell_evicted_ticks": [at_most(200)],
@@ -68,4 +73,10 @@ BARS = {
     "locked_ops_mmio": [at_most(0)],
     "boot_ticks": [at_most(40000000)],
     "hosted_scaling_2": [at_least(1.9)],
+    # One stale access for each move, and not one for each device; and no commit that walks.
+    "policy_range_stale": [times_less_than(1000, "policy_all_stale"), times_less_than(1000, "policy_zap_stale")],
+    "policy_range_move_ticks": [times_less_than(10, "policy_zap_move_ticks")],
+    "policy_range_read_all_ticks": [times_less_than(1, "policy_all_read_all_ticks")],
+    "policy_all_move_ticks": [times_less_than(5, "policy_zap_move_ticks")],
+    "policy_range_stall_ticks": [times_less_than(4, "policy_zap_stall_ticks")],
 } | nested_bench.bars()

@@ -21,6 +21,10 @@ CURVES = {
         ("", "add", "Trapline: a range added"),
     ),
 }
+# The policies' costs: what is drawn of policy_NAME_WHAT, and what each policy is called.
+POLICY_BARS = {"move_ticks": "a move", "read_all_ticks": "1,000 reads", "stall_ticks": "longest wait"}
+POLICIES = {"range": ("tags", "#0072b2"), "all": ("all stale", "#56b4e9"), "zap": ("walk and zap", "#cc79a7")}
+
 AXES = {"live": "live MMIO entries", "ranges": "ranges in the map (KVM: devices on the bus)"}
 
 # Colours that the colour-blind can tell apart.
@@ -53,13 +57,27 @@ set logscale xy
 set format x "%.0s%c"
 set yrange [100:*]
 {curves}
+{policies}
 unset multiplot
 """
 PANEL = """\
 set title "{title}" font ",12"
 set origin {origin}, 0
-set size 0.5, 0.41
+set size 0.334, 0.41
 set xlabel "{axis}"
+set key top left font ",9"
+plot {lines}
+"""
+
+POLICY_PANEL = """\
+set title "A machine of 1,000 devices whose BARs move" font ",12"
+set origin 0.667, 0
+set size 0.333, 0.41
+unset logscale x
+set format x "%s"
+set xtics noenhanced
+set xlabel "by what a commit does about MMIO entries"
+set style data histogram
 set key top left font ",9"
 plot {lines}
 """
@@ -86,6 +104,18 @@ def curve_points(figures):
     return {key: sorted(row) for key, row in points.items()}
 
 
+def policy_rows(figures):
+    rows = ((title, *(figures[f"policy_{policy}_{what}"] for policy in POLICIES)) for what, title in POLICY_BARS.items())
+    return "".join(f'"{title}" ' + " ".join(map(str, ticks)) + "\n" for title, *ticks in rows)
+
+
+def policy_lines():
+    return [
+        f'$policies using {2 + number}{":xtic(1)" if number == 0 else ""} title "{title}" linecolor rgb "{colour}"'
+        for number, (title, colour) in enumerate(POLICIES.values())
+    ]
+
+
 def script(figures, kvm, terminal, output):
     points = curve_points(figures)
     blocks = ["$bars << EOD\n" + bars(figures, kvm) + "EOD\n"]
@@ -104,18 +134,22 @@ def script(figures, kvm, terminal, output):
                 f'linecolor rgb "{colour}" title "{title}"'
             )
         panels.append(
-            PANEL.format(title=f"by {AXES[by]}", axis=AXES[by], origin=0.5 * number, lines=", \\\n  ".join(lines))
+            PANEL.format(title=f"by {AXES[by]}", axis=AXES[by], origin=0.333 * number, lines=", \\\n  ".join(lines))
         )
+    policies = ""
+    if f"policy_zap_{next(iter(POLICY_BARS))}" in figures:
+        blocks.append("$policies << EOD\n" + policy_rows(figures) + "EOD\n")
+        policies = POLICY_PANEL.format(lines=", \\\n  ".join(policy_lines()))
     return "".join(blocks) + SCRIPT.format(
-        output=output, terminal=terminal, ours=OURS, kvm=KVM, kvm_title="KVM (Linux 6.1)", curves="".join(panels)
+        output=output, terminal=terminal, ours=OURS, kvm=KVM, kvm_title="KVM (Linux 6.1)", curves="".join(panels), policies=policies
     )
 
 
 def draw(figures, kvm, folder):
     """Leaves bench.svg and bench.png in `folder`. `kvm`: the figures of kvm_figures.json."""
     for output, terminal in (
-        ("bench.svg", "svg size 1200,1000 dynamic font 'sans,11' background '#ffffff'"),
-        ("bench.png", "pngcairo size 1200,1000 font 'sans,11'"),
+        ("bench.svg", "svg size 1400,1050 dynamic font 'sans,11' background '#ffffff'"),
+        ("bench.png", "pngcairo size 1400,1050 font 'sans,11'"),
     ):
         path = os.path.join(folder, output)
         text = script(figures, kvm, terminal, path)

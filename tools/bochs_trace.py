@@ -121,12 +121,13 @@ def memory_accesses(text):
         words = words[1:]
     mnemonic, operands = words[0], "".join(words[1:])
     accesses = STACK.get(mnemonic, 0)
-    if "[" not in operands or mnemonic in NO_ACCESS:
+    # An address without a register has no brackets: `qword ptr gs:0x1234`.
+    if not ("[" in operands or " ptr " in operands) or mnemonic in NO_ACCESS:
         return accesses
     if TWO_OPERANDS.fullmatch(mnemonic):
         return 2
     # The only memory operand of an exchange may come second.
-    return accesses + (2 if mnemonic in CHANGES and ("[" in operands.split(",")[0] or mnemonic == "xchg") else 1)
+    return accesses + (2 if mnemonic in CHANGES and (" ptr " in operands.split(",")[0] or mnemonic == "xchg") else 1)
 
 
 def count(piece, symbols):

@@ -38,7 +38,7 @@ ALWAYS_INLINE bool take_mov(uint64_t code, struct mov *mov)
 	mov->store = !(code & OPCODE_TO_REGISTER);
 	mov->disp = 0;
 	if (modrm & 0x40) {
-		mov->disp = (int8_t)(code >> 16);
+		mov->disp = (int64_t)((code >> 16 & 0xff) ^ 0x80) - 0x80;
 		mov->length += 1;
 	} else if (modrm & 0x80) {
 		mov->disp = (int32_t)(code >> 16);

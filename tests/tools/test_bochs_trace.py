@@ -16,6 +16,8 @@ ACCESSES = {
     "lock xadd dword ptr ds:[rdi], eax": 2,
     "xchg rax, qword ptr ds:[rdi]": 2,
     "xchg bx, bx": 0,
+    "mov rax, qword ptr gs:0x00000000000321c0": 1,
+    "inc dword ptr gs:0x00000000000321c0": 2,
     "lea rax, ds:[rdi+8]": 0,
     "push rbx": 1,
     "push qword ptr ds:[rax]": 2,

@@ -23,6 +23,8 @@ SECOND_CASES = {
     "stale_total_ticks": "kvm_zapped_total_ticks",
     "commit_remove_mmio_ticks": "kvm_commit_remove_ram_ticks_50000",
 }
+# What there is no figure of Trapline's beside.
+BEFORE_OURS = ("lapic_eoi_ticks",)
 # The figure that must be as many ticks as the path has instructions.
 TRACED = {
     "kvm_vmcall": "kvm_vmcall_ticks",
@@ -30,9 +32,14 @@ TRACED = {
     "kvm_mmio_read32": "kvm_mmio_read32_ticks",
     "kvm_mmio_read32_ioapic": "kvm_mmio_read32_ioapic_ticks",
     "kvm_mmio_write32": "kvm_mmio_write32_ticks",
+    "kvm_mmio_read8": "kvm_mmio_read8_ticks",
+    "kvm_mmio_test32": "kvm_mmio_test32_ticks",
+    "kvm_lapic_eoi": "kvm_lapic_eoi_ticks",
+    "kvm_stores_16": ("kvm_clustered_store_ticks", 16),
     "kvm_doorbell": "kvm_doorbell_ticks",
     "kvm_coalesced_write32": "kvm_coalesced_write_ticks",
     "kvm_embedder_read32": "kvm_embedder_read_ticks",
+    "kvm_embedder_write32": "kvm_embedder_write_ticks",
 }
 COUNTS = ("vmcs_reads", "vmcs_writes", "locked_ops")
 PATHS = {

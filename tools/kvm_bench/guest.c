@@ -20,6 +20,12 @@ _Noreturn void guest_start(void) __attribute__((section(".text.start")));
 			 : "S"(even)                                              \
 			 : "rax", "rbx", "rcx", "rdx", "r8", "r9", "memory", "cc")
 
+static void copy_site(uint8_t *to)
+{
+	for (uint32_t i = 0; i < SITE_SIZE; i++)
+		to[i] = read_site + i < read_site_end ? read_site[i] : 0xcc;
+}
+
 static uint32_t cold_ticks(uint32_t n, uint64_t at)
 {
 	return ticks_at((const uint8_t *)(uint64_t)SITES_AT + n * SITE_SIZE, at);
@@ -28,11 +34,17 @@ static uint32_t cold_ticks(uint32_t n, uint64_t at)
 /* Other ones than before: the copies lie one after the other, and each is used once. */
 static void make_sites(uint32_t count)
 {
-	uint8_t *to = (uint8_t *)(uint64_t)SITES_AT;
-
 	for (uint32_t n = 0; n < count; n++)
-		for (uint32_t i = 0; i < SITE_SIZE; i++)
-			to[n * SITE_SIZE + i] = read_site + i < read_site_end ? read_site[i] : 0xcc;
+		copy_site((uint8_t *)(uint64_t)SITES_AT + n * SITE_SIZE);
+}
+
+/* One whose access ends `beyond` bytes behind the end of a page. */
+static const uint8_t *site_at_page_end(uint64_t beyond)
+{
+	uint8_t *site = (uint8_t *)(uint64_t)SITE_PAGE_AT + beyond - (read_site_access_end - read_site);
+
+	copy_site(site);
+	return site;
 }
 
 static void touch(uint64_t at, uint32_t count)
@@ -44,44 +56,29 @@ static void touch(uint64_t at, uint32_t count)
 static void obey(uint32_t kind, uint32_t count, uint64_t even, uint64_t odd)
 {
 	volatile uint32_t *samples = (volatile uint32_t *)(uint64_t)SAMPLES_AT;
+	const uint8_t *site;
 
 	switch ((enum order_kind)kind) {
-	case ORDER_EMPTY:
-		SAMPLE(TICKS(EMPTY, at));
+#define ORDER(name, instructions)                \
+	case ORDER_##name:                       \
+		SAMPLE(TICKS(instructions, at)); \
+		break;                           \
+	case ORDER_TRACE_##name:                 \
+		TRACE(instructions);             \
 		break;
-	case ORDER_ZERO:
-		SAMPLE(TICKS(ZERO, at));
-		break;
-	case ORDER_VMCALL:
-		SAMPLE(TICKS(VMCALL, at));
-		break;
-	case ORDER_CPUID:
-		SAMPLE(TICKS(CPUID, at));
-		break;
-	case ORDER_READ:
-		SAMPLE(TICKS(READ, at));
-		break;
-	case ORDER_WRITE:
-		SAMPLE(TICKS(WRITE, at));
-		break;
+		ORDERS(ORDER)
+#undef ORDER
 	case ORDER_COLD_READ:
 		make_sites(count);
 		SAMPLE(cold_ticks(n, at));
 		break;
+	case ORDER_SITE_READ:
+		site = site_at_page_end(odd);
+		odd = even;
+		SAMPLE(ticks_at(site, at));
+		break;
 	case ORDER_TOUCH:
 		touch(even, count);
-		break;
-	case ORDER_TRACE_VMCALL:
-		TRACE(VMCALL);
-		break;
-	case ORDER_TRACE_CPUID:
-		TRACE(CPUID);
-		break;
-	case ORDER_TRACE_READ:
-		TRACE(READ);
-		break;
-	case ORDER_TRACE_WRITE:
-		TRACE(WRITE);
 		break;
 	}
 }

@@ -8,19 +8,13 @@
  *     measure GUEST trace     lets the guest bracket exits with magic breakpoints, and sends the kernel's symbols to
  * port E9H
  */
-#include <fcntl.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/io.h>
 #include <unistd.h>
 
-#include "guest/stubs/ticks.h"
-#include "tools/kvm_bench/vm.h"
-
-/* Devices of a PC that KVM has in the kernel. READ adds 0x10: the APIC's ID register, the I/O APIC's data window. */
-enum { LAPIC_AT = 0xfee00010, IOAPIC_AT = 0xfec00000 };
+#include "tools/kvm_bench/measure.h"
 
 /* Each on a page of its own. A BELL is not decoded, a DECODED_BELL is; nobody claims USER. */
 enum {
@@ -29,76 +23,20 @@ enum {
 	DECODED_BELL_AT = 0xe0001000,
 	USER_AT = 0xe0002000,
 	COALESCED_AT = 0xe0003000,
-	POOL_AT = 0xc0000000, /* coalesced as well: a page of it becomes an MMIO entry without a way to userspace */
-	POOL_SIZE = 0x10000000,
 	FILLERS_AT = 0xe1000000,
-	SLOT_AT = 0x20000000,
 };
-
-/* The same in large: a million pages of 4 GiB. */
-#define LARGE_POOL_AT   0x100000000ull
-#define LARGE_POOL_SIZE 0x80000000ull /* of each half: KVM has 32 bits for it */
 
 enum {
 	OFFSET = 0x10, /* of the accesses, see READ */
-	SLOT = 5,
-	SLOT_SIZE = 4096,
 	RING_ROUND = 80,
-	FULL_POOL = 50000,
-	FULL_SAMPLES = 3,
-	LARGE_POOL = 1000000,
-	FEW = 20,
+	ELEMENTS = 64,     /* of SEND */
 	SOME_DEVICES = 16, /* no more than those that are there anyway */
 	MORE_DEVICES = 100,
 	BUS_DEVICES = 1000,
 	SYMBOLS_PORT = 0xe9,
 };
 
-/* KVM_MEM_LOG_DIRTY_PAGES as the flags of a slot have it. */
-static const uint32_t LOG_DIRTY_PAGES = (uint32_t)KVM_MEM_LOG_DIRTY_PAGES;
-
-static struct vm vm;
-static uint32_t collected[SAMPLES + WARM_UP], others[SAMPLES + WARM_UP];
-static uint32_t empty_ticks, zero_ticks;
 static int bell0, bell1, decoded_bell;
-
-static int compare(const void *a, const void *b)
-{
-	uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
-
-	return (x > y) - (x < y);
-}
-
-static uint32_t less(uint32_t ticks, uint32_t base)
-{
-	return ticks > base ? ticks - base : 0;
-}
-
-/* Sorts and prints; returns the median, base and all. */
-static uint32_t report(const char *name, uint32_t *samples, uint32_t count, uint32_t base)
-{
-	qsort(samples, count, sizeof(samples[0]), compare);
-	printf("bench: %s %u %u %u\n", name, less(samples[0], base), less(samples[count / 2], base),
-	       less(samples[count * 99 / 100], base));
-	fflush(stdout);
-	return samples[count / 2];
-}
-
-/* The first samples are taken cold and are left out. */
-static uint32_t measure(const char *name, enum order_kind kind, uint64_t at, uint64_t other, uint32_t base)
-{
-	uint32_t *samples = vm_order(&vm, kind, at, other, SAMPLES + WARM_UP);
-
-	return report(name, samples + WARM_UP, SAMPLES, base);
-}
-
-static void check(bool condition, const char *sentence)
-{
-	if (condition)
-		return;
-	printf("kvm-bench: %s.\n", sentence);
-	exit(1);
-}
 
 static void measure_exits(void)
 {
@@ -114,11 +52,28 @@ static void measure_devices(void)
 	measure("kvm_mmio_read32_ticks", ORDER_READ, LAPIC_AT, LAPIC_AT, empty_ticks);
 	measure("kvm_mmio_read32_ioapic_ticks", ORDER_READ, IOAPIC_AT, IOAPIC_AT, empty_ticks);
 	measure("kvm_mmio_alternating_pages_ticks", ORDER_READ, LAPIC_AT, IOAPIC_AT, empty_ticks);
+	measure("kvm_mmio_read8_ticks", ORDER_READ8, LAPIC_AT, LAPIC_AT, empty_ticks);
+	measure("kvm_mmio_test32_ticks", ORDER_TEST, LAPIC_AT, LAPIC_AT, empty_ticks);
+	measure("kvm_lapic_eoi_ticks", ORDER_WRITE, LAPIC_EOI_AT, LAPIC_EOI_AT, empty_ticks);
 	measure("kvm_mmio_cold_rip_ticks", ORDER_COLD_READ, LAPIC_AT, LAPIC_AT, empty_ticks);
+	measure("kvm_mmio_page_end_ticks", ORDER_SITE_READ, LAPIC_AT, 0, empty_ticks);
+	measure("kvm_mmio_straddling_code_ticks", ORDER_SITE_READ, LAPIC_AT, 2, empty_ticks);
 	check(vm.user_exits == 0, "a device that KVM should serve came to userspace");
 	measure("kvm_embedder_read_ticks", ORDER_READ, USER_AT, USER_AT, empty_ticks);
 	check(vm.user_exits == SAMPLES + WARM_UP, "not every access of userspace's came there");
 	measure("kvm_embedder_write_ticks", ORDER_WRITE, USER_AT, USER_AT, empty_ticks);
+}
+
+/* Accesses in a row, each of which exits. The APIC's ID register is 0, so that polls go on; stores there change
+ * nothing. */
+static void measure_rows(void)
+{
+	measure_each("kvm_clustered_store_ticks", ORDER_STORES, IOAPIC_AT, 16);
+	measure_each("kvm_clustered_made_store_ticks", ORDER_MADE_STORES, IOAPIC_AT, 16);
+	measure_each("kvm_read_loop_per_iteration_ticks", ORDER_READ_LOOP, LAPIC_AT, TURNS);
+	measure_each("kvm_poll_loop_per_iteration_ticks", ORDER_POLL_LOOP, LAPIC_AT, TURNS);
+	measure_each("kvm_poll_memory_per_iteration_ticks", ORDER_POLL_MEMORY, LAPIC_AT, TURNS);
+	check(vm.user_exits == 0, "a device that KVM should serve came to userspace");
 }
 
 static void measure_doorbells(void)
@@ -141,104 +96,13 @@ static void measure_coalesced(void)
 		check(vm.coalesced == RING_ROUND && vm.user_exits == 0, "not every coalesced write went to the ring");
 	}
 	report("kvm_coalesced_write_ticks", collected, SAMPLES, empty_ticks);
-}
+	for (uint32_t n = 0; n < SAMPLES; n++) {
+		uint32_t ticks = *vm_order(&vm, ORDER_SEND_64, COALESCED_AT, COALESCED_AT, 1) - empty_ticks;
 
-static uint64_t counter(void)
-{
-	uint32_t low, high;
-
-	__asm__ volatile("lfence; rdtsc; lfence" : "=a"(low), "=d"(high) : : "memory");
-	return (uint64_t)high << 32 | low;
-}
-
-static uint32_t time_slot(uint64_t size, uint32_t flags)
-{
-	uint64_t before = counter();
-
-	vm_slot(&vm, SLOT, SLOT_AT, size, flags);
-	return (uint32_t)(counter() - before);
-}
-
-static uint32_t one_read(uint64_t at)
-{
-	return *vm_order(&vm, ORDER_READ, at, at, 1);
-}
-
-/* A change of a slot's flags moves the generation on, which makes every MMIO entry stale. */
-static void measure_invalidation(void)
-{
-	static const struct {
-		const char *name;
-		uint32_t live;
-	} runs[] = {
-		{"kvm_invalidate_all_ticks_1", 1},
-		{"kvm_invalidate_all_ticks_1000", 1000},
-		{"kvm_invalidate_all_ticks_50000", FULL_POOL},
-	};
-
-	time_slot(SLOT_SIZE, 0);
-	for (uint32_t run = 0; run < sizeof(runs) / sizeof(runs[0]); run++) {
-		vm_order(&vm, ORDER_TOUCH, POOL_AT, 0, runs[run].live);
-		for (uint32_t n = 0; n < SAMPLES + WARM_UP; n++)
-			collected[n] = time_slot(SLOT_SIZE, n & 1 ? 0 : LOG_DIRTY_PAGES);
-		report(runs[run].name, collected + WARM_UP, SAMPLES, 0);
+		collected[n] = (ticks + ELEMENTS - 1) / ELEMENTS;
+		check(vm.coalesced == ELEMENTS && vm.user_exits == 0, "not every element went to the ring");
 	}
-	for (uint32_t n = 0; n < SAMPLES + WARM_UP; n++) {
-		one_read(LAPIC_AT);
-		time_slot(SLOT_SIZE, n & 1 ? 0 : LOG_DIRTY_PAGES);
-		collected[n] = one_read(LAPIC_AT);
-	}
-	report("kvm_stale_total_ticks", collected + WARM_UP, SAMPLES, empty_ticks);
-}
-
-/* A slot's deletion zaps everything: whatever the guest does, it does after it has found its own memory again. */
-static void measure_slots(void)
-{
-	static uint32_t reads[SAMPLES + WARM_UP];
-
-	for (uint32_t n = 0; n < FULL_SAMPLES; n++) {
-		vm_order(&vm, ORDER_TOUCH, POOL_AT, 0, FULL_POOL);
-		others[n] = time_slot(0, 0);
-		time_slot(SLOT_SIZE, 0);
-	}
-	report("kvm_commit_remove_ram_ticks_50000", others, FULL_SAMPLES, 0);
-	time_slot(0, 0);
-	for (uint32_t n = 0; n < SAMPLES + WARM_UP; n++) {
-		collected[n] = time_slot(SLOT_SIZE, 0);
-		one_read(LAPIC_AT);
-		others[n] = time_slot(0, 0);
-		vm_order(&vm, ORDER_EMPTY, 0, 0, 2);
-		reads[n] = one_read(LAPIC_AT);
-	}
-	report("kvm_commit_add_ticks", collected + WARM_UP, SAMPLES, 0);
-	report("kvm_commit_remove_mmio_ticks", others + WARM_UP, SAMPLES, 0);
-	report("kvm_zapped_total_ticks", reads + WARM_UP, SAMPLES, empty_ticks);
-}
-
-static void report_curve(const char *what, uint32_t number, uint32_t count, uint32_t base)
-{
-	static char name[64];
-
-	snprintf(name, sizeof(name), "kvm_curve_%s_%u", what, number);
-	report(name, collected, count, base);
-}
-
-/* How costs grow with the live MMIO entries. Each deletion takes them all, so they are made again for each. */
-static void measure_live_entries(void)
-{
-	static const struct {
-		uint32_t live, count;
-	} runs[] = {{0, FEW}, {1000, FEW}, {FULL_POOL, 2}, {LARGE_POOL, 1}};
-
-	for (size_t run = 0; run < sizeof(runs) / sizeof(runs[0]); run++) {
-		for (uint32_t n = 0; n < runs[run].count; n++) {
-			time_slot(SLOT_SIZE, 0);
-			if (runs[run].live)
-				vm_order(&vm, ORDER_TOUCH, LARGE_POOL_AT, 0, runs[run].live);
-			collected[n] = time_slot(0, 0);
-		}
-		report_curve("remove_ram_ticks_live", runs[run].live, runs[run].count, 0);
-	}
+	report("kvm_rep_movsd_64_per_element_ticks", collected, SAMPLES, 0);
 }
 
 /* How an access does with the devices on the bus. KVM takes a thousand of them. */
@@ -272,9 +136,14 @@ static void trace(void)
 		{"kvm_mmio_read32", ORDER_TRACE_READ, LAPIC_AT},
 		{"kvm_mmio_read32_ioapic", ORDER_TRACE_READ, IOAPIC_AT},
 		{"kvm_mmio_write32", ORDER_TRACE_WRITE, DECODED_BELL_AT},
+		{"kvm_mmio_read8", ORDER_TRACE_READ8, LAPIC_AT},
+		{"kvm_mmio_test32", ORDER_TRACE_TEST, LAPIC_AT},
+		{"kvm_lapic_eoi", ORDER_TRACE_WRITE, LAPIC_EOI_AT},
+		{"kvm_stores_16", ORDER_TRACE_STORES, IOAPIC_AT},
 		{"kvm_doorbell", ORDER_TRACE_WRITE, BELL0_AT},
 		{"kvm_coalesced_write32", ORDER_TRACE_WRITE, COALESCED_AT},
 		{"kvm_embedder_read32", ORDER_TRACE_READ, USER_AT},
+		{"kvm_embedder_write32", ORDER_TRACE_WRITE, USER_AT},
 	};
 
 	for (size_t i = 0; i < sizeof(traces) / sizeof(traces[0]); i++) {
@@ -321,10 +190,12 @@ int main(int count, char **words)
 	}
 	measure_exits();
 	measure_devices();
+	measure_rows();
 	measure_doorbells();
 	measure_coalesced();
 	measure_invalidation();
 	measure_slots();
+	measure_logs();
 	measure_live_entries();
 	measure_full_bus();
 	return 0;

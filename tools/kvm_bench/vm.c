@@ -11,7 +11,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-enum { CPUID_ENTRIES = 100, PAGE = 4096 };
+enum { CPUID_ENTRIES = 100, PAGE = 4096, LARGE_PAGE = 2 << 20 };
 
 /* Where KVM keeps pages of its own in the guest's memory; only a guest in real mode would use them. */
 enum { KVM_TSS_AT = 0xfffbd000, KVM_IDENTITY_MAP_AT = 0xfffbc000 };
@@ -44,15 +44,38 @@ static void *map_pages(size_t size, int flags, int fd)
 
 void vm_slot(struct vm *vm, uint32_t slot, uint64_t at, uint64_t size, uint32_t flags)
 {
+	vm_slot_of(vm, slot, at, size, flags, vm->memory);
+}
+
+void vm_slot_of(struct vm *vm, uint32_t slot, uint64_t at, uint64_t size, uint32_t flags, const void *host)
+{
 	struct kvm_userspace_memory_region region = {
 		.slot = slot,
 		.flags = flags,
 		.guest_phys_addr = at,
 		.memory_size = size,
-		.userspace_addr = (uint64_t)vm->memory,
+		.userspace_addr = (uint64_t)host,
 	};
 
 	call(vm->fd, KVM_SET_USER_MEMORY_REGION, &region, "KVM_SET_USER_MEMORY_REGION");
+}
+
+void *vm_large_pages(size_t size)
+{
+	uint8_t *pages = map_pages(size + LARGE_PAGE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
+
+	pages += -(uint64_t)pages % LARGE_PAGE;
+	if (madvise(pages, size, MADV_HUGEPAGE) < 0)
+		vm_fail("madvise");
+	memset(pages, 1, size);
+	return pages;
+}
+
+void vm_fetch_log(struct vm *vm, uint32_t slot, void *bitmap)
+{
+	struct kvm_dirty_log log = {.slot = slot, .dirty_bitmap = bitmap};
+
+	call(vm->fd, KVM_GET_DIRTY_LOG, &log, "KVM_GET_DIRTY_LOG");
 }
 
 int vm_doorbell(struct vm *vm, uint64_t at, uint32_t length)
@@ -200,7 +223,10 @@ static int serve_exit(struct vm *vm)
 	if (run->exit_reason == KVM_EXIT_IO && run->io.port == DONE_PORT)
 		return 0;
 	if (run->exit_reason != KVM_EXIT_MMIO) {
-		printf("kvm-bench: the guest ended with KVM's exit %u.\n", run->exit_reason);
+		struct kvm_regs regs;
+
+		call(vm->vcpu, KVM_GET_REGS, &regs, "KVM_GET_REGS");
+		printf("kvm-bench: the guest ended at %llx with KVM's exit %u.\n", regs.rip, run->exit_reason);
 		exit(1);
 	}
 	vm->user_exits++;

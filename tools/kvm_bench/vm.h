@@ -28,6 +28,14 @@ uint32_t *vm_order(struct vm *vm, enum order_kind kind, uint64_t at, uint64_t ot
 /* Adds, changes or, of size 0, deletes a memory slot. */
 void vm_slot(struct vm *vm, uint32_t slot, uint64_t at, uint64_t size, uint32_t flags);
 
+void vm_slot_of(struct vm *vm, uint32_t slot, uint64_t at, uint64_t size, uint32_t flags, const void *host);
+
+/* Memory that is there, by pages of 2 MiB if Linux has them. */
+void *vm_large_pages(size_t size);
+
+/* Takes a slot's dirty log: a bit for each page. */
+void vm_fetch_log(struct vm *vm, uint32_t slot, void *bitmap);
+
 /* Writes to `at` ring an eventfd. Of length 0, KVM does not even decode them. Returns the eventfd. */
 int vm_doorbell(struct vm *vm, uint64_t at, uint32_t length);
 

@@ -322,6 +322,8 @@ int main(const struct mb1_info *info)
 	add_plain_devices();
 	if (lib_word(info, "trace"))
 		trace();
+	else if (lib_word(info, "vectors"))
+		measure_vectors();
 	else
 		measure();
 	return 0;

@@ -38,6 +38,9 @@ enum {
 		1 << TL_TRACE_EXIT | 1 << TL_TRACE_CHECK_MMIO_SPTE | 1 << TL_TRACE_MMIO | 1 << TL_TRACE_ENTRY,
 };
 
+/* vector.c */
+void measure_vectors(void);
+
 /* trace.c: the same, each a few times between magic breakpoints. */
 void trace(void);
 

@@ -2,7 +2,7 @@
 /* What must not depend on the size of a range: the start of a log, and commits. */
 #include "guest/stubs/bench/bench.h"
 
-enum { LOG_SAMPLES = 24, WRITTEN_PAGES = 64, MIB_2 = 2 << 20, GIB_1 = 1 << 30 };
+enum { WRITTEN_PAGES = 64, MIB_2 = 2 << 20, GIB_1 = 1 << 30 };
 
 uint64_t time_memory(enum abi_bench_memory what, uint64_t size)
 {
@@ -15,10 +15,10 @@ uint64_t time_memory(enum abi_bench_memory what, uint64_t size)
 /* A log of memory all of which is mapped, and written, by leaves of 2 MiB. Then some pages are written again. */
 static void measure_log(uint64_t size, const char *enable, const char *write, const char *fetch)
 {
-	static uint32_t writes[LOG_SAMPLES], fetches[LOG_SAMPLES];
+	static uint32_t writes[SAMPLES], fetches[SAMPLES];
 
 	time_memory(BENCH_MEMORY_ADD, size);
-	for (unsigned i = 0; i < LOG_SAMPLES; i++) {
+	for (unsigned i = 0; i < SAMPLES; i++) {
 		for (uint64_t at = 0; at < size; at += MIB_2)
 			write64(ABI_BENCH_MEMORY_AT + at, at);
 		samples[i] = (uint32_t)time_memory(BENCH_MEMORY_START, 0);
@@ -29,11 +29,11 @@ static void measure_log(uint64_t size, const char *enable, const char *write, co
 		time_memory(BENCH_MEMORY_STOP, 0);
 	}
 	time_memory(BENCH_MEMORY_REMOVE, 0);
-	report_some(enable, LOG_SAMPLES, 0);
+	report_some(enable, SAMPLES, 0);
 	__builtin_memcpy(samples, writes, sizeof(writes));
-	report_some(write, LOG_SAMPLES, rdtsc_pair);
+	report_some(write, SAMPLES, rdtsc_pair);
 	__builtin_memcpy(samples, fetches, sizeof(fetches));
-	report_some(fetch, LOG_SAMPLES, 0);
+	report_some(fetch, SAMPLES, 0);
 }
 
 void measure_logs(void)
@@ -45,18 +45,18 @@ void measure_logs(void)
 /* A range that comes and goes at one place, with an entry that is live, in two sizes. Last: it is a large device. */
 static void measure_size(uint64_t size, const char *add, const char *remove)
 {
-	static uint32_t adds[LOG_SAMPLES];
+	static uint32_t adds[SAMPLES];
 
 	CHECK_EQUAL(lib_edit(EDIT_RESIZE, DEVICE_HUGE, size), 0);
 	CHECK_EQUAL(lib_edit(EDIT_REMOVE, DEVICE_HUGE, 0), 0);
-	for (unsigned i = 0; i < LOG_SAMPLES; i++) {
+	for (unsigned i = 0; i < SAMPLES; i++) {
 		adds[i] = (uint32_t)time_edit(EDIT_ADD, DEVICE_HUGE, DEVICE_HUGE_AT);
 		read32(DEVICE_HUGE_AT);
 		samples[i] = (uint32_t)time_edit(EDIT_REMOVE, DEVICE_HUGE, 0);
 	}
-	report_some(remove, LOG_SAMPLES, 0);
+	report_some(remove, SAMPLES, 0);
 	__builtin_memcpy(samples, adds, sizeof(adds));
-	report_some(add, LOG_SAMPLES, 0);
+	report_some(add, SAMPLES, 0);
 	CHECK_EQUAL(lib_edit(EDIT_ADD, DEVICE_HUGE, DEVICE_HUGE_AT), 0);
 }
 
