@@ -7,16 +7,18 @@
 #include "boot/cpu.h"
 #include "boot/input.h"
 #include "boot/keyboard.h"
+#include "boot/libc.h"
 #include "boot/smp.h"
 #include "boot/trace_out.h"
 #include "boot/tsc.h"
 #include "boot/uart.h"
+#include "guest/dashboard.h"
 #include "guest/monitor/monitor.h"
 
 /* The i8042's registers, and bits of its status. */
 enum { I8042_DATA = 0x60, I8042_STATUS = 0x64, I8042_FULL = 1 << 0, I8042_FROM_MOUSE = 1 << 5, I8042_NONE = 0xFF };
 
-enum { LOOKS_A_SECOND = 100, LOOK_TICKS = 10000000 /* where the TSC's rate is not known */ };
+enum { LOOKS_A_SECOND = 100, DRAWINGS_A_SECOND = 4, LOOK_TICKS = 10000000 /* where the TSC's rate is not known */ };
 /* At one look; who types holds no guest up for long. */
 enum { KEYS_MAX = 32 };
 
@@ -27,12 +29,20 @@ static struct input input;
 static struct keyboard keyboard;
 static struct monitor monitor;
 
+/* The dashboard: the moment that was drawn last, and the one before. */
+static bool has_dashboard;
+static struct dashboard moments[2];
+static struct dashboard_page page;
+static unsigned moment;
+static uint64_t next_drawing;
+
 void attend_init(const struct boot_options *options)
 {
 	monitor.print = host_print;
 	monitor.take_trace = trace_out_text;
 	monitor.nr_cpus = smp_nr_cpus();
 	monitor.trace_is_taken = options->trace || options->profile;
+	has_dashboard = options->screen == BOOT_SCREEN_USE_DASHBOARD && !options->quiet;
 }
 
 uint64_t attend_ticks(void)
@@ -40,6 +50,11 @@ uint64_t attend_ticks(void)
 	uint64_t hz = tsc_hz();
 
 	return hz ? hz / LOOKS_A_SECOND : LOOK_TICKS;
+}
+
+bool attend_is_wanted(const struct boot_options *options)
+{
+	return options->monitor || (options->screen == BOOT_SCREEN_USE_DASHBOARD && !options->quiet);
 }
 
 bool attend_wants_end(void)
@@ -81,6 +96,9 @@ static void want_end(void)
 
 static void switch_monitor(const struct guest_view *view)
 {
+	if (has_dashboard)
+		console_page(NULL, 0, 0);
+	next_drawing = 0;
 	if (input.monitor)
 		monitor_open(&monitor, view);
 	else
@@ -113,6 +131,37 @@ static void take_key(const struct guest_view *view, uint8_t key)
 	}
 }
 
+/* ---- The dashboard ---------------------------------------------------------------------------------------- */
+
+void attend_guest(unsigned number, unsigned of)
+{
+	memset(moments, 0, sizeof(moments));
+	for (unsigned i = 0; i < 2; i++) {
+		moments[i].number = number;
+		moments[i].of = of;
+		moments[i].tsc_hz = tsc_hz();
+	}
+	next_drawing = 0;
+	if (has_dashboard && !number)
+		console_page(NULL, 0, 0);
+}
+
+/* Who is in the monitor wants to see it. */
+static void draw_dashboard(const struct guest_view *view)
+{
+	uint64_t now = tsc_read();
+	const struct dashboard *before = &moments[moment];
+
+	if (!has_dashboard || input.monitor || now < next_drawing)
+		return;
+	moment = !moment;
+	moments[moment].tsc = now;
+	dashboard_take(view, &moments[moment]);
+	dashboard_draw(&moments[moment], before, &page);
+	console_page(page.cell[0], DASHBOARD_COLUMNS, DASHBOARD_ROWS);
+	next_drawing = now + attend_ticks() * LOOKS_A_SECOND / DRAWINGS_A_SECOND;
+}
+
 static void look(const struct guest_view *view)
 {
 	for (unsigned i = 0; i < KEYS_MAX; i++) {
@@ -123,6 +172,7 @@ static void look(const struct guest_view *view)
 		take_key(view, (uint8_t)key);
 	}
 	monitor_drain(&monitor);
+	draw_dashboard(view);
 }
 
 void attend(const struct guest_view *view)

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* What goes on beside guests: keys are looked for on the serial line and on the keyboard, for the guest and the
- * monitor. */
+/*
+ * What goes on beside guests: keys are looked for on the serial line and on the keyboard, for the guest and the
+ * monitor; the dashboard is drawn.
+ */
 #ifndef BOOT_ATTEND_H
 #define BOOT_ATTEND_H
 
@@ -18,6 +20,12 @@ uint64_t attend_ticks(void);
 
 /* A guest_services.attend: looks, unless another CPU does, or did a moment ago. */
 void attend(const struct guest_view *view);
+
+/* Whether guests are to leave their CPUs for it. */
+bool attend_is_wanted(const struct boot_options *options);
+
+/* The guest that runs next is number `number` of `of`; 0: none does, and the screen shows the text again. */
+void attend_guest(unsigned number, unsigned of);
 
 /* Whether the run is to end: no further guest is started. Context: any. */
 bool attend_wants_end(void);

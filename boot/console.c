@@ -224,3 +224,15 @@ void host_print(const char *format, ...)
 	host_print_v(format, arguments);
 	va_end(arguments);
 }
+
+void console_page(const char *cells, unsigned columns, unsigned rows)
+{
+	console_lock();
+	if (console_screen == SCREEN_VGA && (!cells || (columns == VGA_COLUMNS && rows == VGA_ROWS))) {
+		vga_page(cells);
+	} else if (console_screen == SCREEN_PIXELS) {
+		framebuffer_page(cells, columns, rows);
+		framebuffer_show();
+	}
+	console_unlock();
+}

@@ -21,6 +21,12 @@ void console_remap(void);
 /* Says what was opened, and what was not and why. */
 void console_describe(void);
 
+/*
+ * Shows `rows` rows of `columns` characters on the screen, if there is one, in place of the text, which goes on unseen;
+ * NULL: the text again. The serial port is not touched. Context: any, several CPUs at once.
+ */
+void console_page(const char *cells, unsigned columns, unsigned rows);
+
 /* Waits until what was printed has left the machine. */
 void console_drain(void);
 

@@ -35,6 +35,9 @@ static struct {
 /* What is to be seen, as a ring of rows, and what is seen: 0 where that is not known. */
 static char text[ROWS_MAX][COLUMNS_MAX], shown[ROWS_MAX][COLUMNS_MAX];
 static bool changed[ROWS_MAX];
+/* What is to be seen instead, while there is a page. */
+static char page[ROWS_MAX][COLUMNS_MAX];
+static bool has_page;
 static uint64_t patterns[16][PATTERN_WORDS];
 static uint8_t line[LINE_BYTES + sizeof(any_word)];
 
@@ -128,6 +131,7 @@ bool framebuffer_init(const struct boot_framebuffer *f, char *reason, size_t siz
 	screen.columns = least(f->width / (FONT_WIDTH * screen.scale), COLUMNS_MAX);
 	screen.rows = least(f->height / (FONT_HEIGHT * screen.scale), ROWS_MAX);
 	memset(text, ' ', sizeof(text));
+	has_page = false;
 	make_patterns(shade(f->red) | shade(f->green) | shade(f->blue));
 	return true;
 }
@@ -199,7 +203,23 @@ void framebuffer_put(char c)
 	}
 }
 
+void framebuffer_page(const char *cells, unsigned columns, unsigned rows)
+{
+	has_page = cells;
+	memset(changed, true, sizeof(changed));
+	if (!cells)
+		return;
+	memset(page, ' ', sizeof(page));
+	for (unsigned row = 0; row < least(rows, screen.rows); row++)
+		memcpy(page[row], cells + (size_t)row * columns, least(columns, screen.columns));
+}
+
 /* ---- Drawing ---------------------------------------------------------------------------------------------- */
+
+static const char *seen_row(unsigned row)
+{
+	return has_page ? page[row] : text_row(row);
+}
 
 /* One line of pixels of `count` characters, whose halves are patterns of so many words. Returns its bytes. */
 static inline __attribute__((always_inline)) size_t compose_words(const char *cells, unsigned count, unsigned y,
@@ -237,7 +257,7 @@ static void draw(unsigned row, unsigned first, unsigned end)
 		      (size_t)first * FONT_WIDTH * screen.scale * screen.pixel;
 
 	for (unsigned y = 0; y < FONT_HEIGHT; y++) {
-		size_t size = compose(text_row(row) + first, end - first, y);
+		size_t size = compose(seen_row(row) + first, end - first, y);
 
 		for (unsigned i = 0; i < screen.scale; i++, to += screen.pitch)
 			memcpy(to, line, size);
@@ -246,7 +266,7 @@ static void draw(unsigned row, unsigned first, unsigned end)
 
 static void show_row(unsigned row)
 {
-	const char *want = text_row(row);
+	const char *want = seen_row(row);
 	char *have = shown[row];
 	unsigned first = 0, end = screen.columns;
 

@@ -35,6 +35,12 @@ unsigned framebuffer_rows(void);
  */
 void framebuffer_put(char c);
 
+/*
+ * Shows `rows` rows of `columns` characters from the top left corner on in place of the text, which goes on unseen;
+ * NULL: the text again. What does not fit is cut. Draws nothing.
+ */
+void framebuffer_page(const char *cells, unsigned columns, unsigned rows);
+
 /* Draws what has changed. Nothing happens while it is not mapped. */
 void framebuffer_show(void);
 

@@ -38,6 +38,11 @@ bool guests_init(const struct boot_info *info, const struct boot_options *option
 				options->trace ? "trace" : "profile", options->trace ? "trace" : "profile");
 		return false;
 	}
+	if (options->together && options->screen == BOOT_SCREEN_USE_DASHBOARD) {
+		print_to_buffer(reason, size,
+				"screen=dashboard shows one guest after the other; leave out that word or together.");
+		return false;
+	}
 	if (options->trace && options->profile) {
 		print_to_buffer(reason, size, "a profile is made of a trace of its own; leave out trace or profile.");
 		return false;
@@ -86,6 +91,7 @@ static void print_row(const char *name, const struct guest_report *report)
 struct run {
 	const struct boot_options *options;
 	struct guest_services services;
+	unsigned nr_guests; /* to be run */
 	_Atomic size_t next;
 	_Atomic unsigned passed, failed;
 	_Atomic uint64_t first_began; /* the TSC before the first guest; 0: none has run */
@@ -108,7 +114,9 @@ static void run_share(void *context)
 		profile_reset();
 		if (run->options->trace_to == BOOT_TRACE_TO_DEBUGCON)
 			trace_out_guest(list.guest[i].name);
+		attend_guest(1 + run->passed + run->failed, run->nr_guests);
 		guest_run(&list.guest[i], &run->services, &report);
+		attend_guest(0, 0);
 		/* relaxed: a number, which orders nothing. */
 		atomic_compare_exchange_strong_explicit(&run->first_began, &none, report.began, memory_order_relaxed,
 							memory_order_relaxed);
@@ -163,7 +171,7 @@ void guests_run(const struct boot_options *options, unsigned *passed, unsigned *
 				.wait_cpu = smp_wait,
 				.read_typed = input_read,
 				.attend = attend,
-				.attend_ticks = options->monitor ? attend_ticks() : 0,
+				.attend_ticks = attend_is_wanted(options) ? attend_ticks() : 0,
 				.idle_ticks = attend_ticks(),
 				.idle_cpu = smp_idle,
 				.wake_cpu = smp_wake,
@@ -175,6 +183,8 @@ void guests_run(const struct boot_options *options, unsigned *passed, unsigned *
 	};
 
 	attend_init(options);
+	for (size_t i = 0; i < list.nr_guests; i++)
+		run.nr_guests += guest_selected(&list.guest[i], options);
 	choose_trace(options, &run.services);
 	print_head();
 	if (options->together)

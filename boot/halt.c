@@ -2,6 +2,7 @@
 #include "boot/halt.h"
 
 #include <stdatomic.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "boot/console.h"
@@ -23,6 +24,8 @@ void host_claim_end(void)
 						     memory_order_relaxed) &&
 	    first != self)
 		cpu_stop();
+	/* The last words are to be seen. */
+	console_page(NULL, 0, 0);
 }
 
 _Noreturn void host_exit_v(enum host_status status, const char *format, va_list arguments)
