@@ -104,20 +104,41 @@ static const char *view_range_name(const struct guest_view *view, uint64_t start
 	return "";
 }
 
+static void device_traffic(const struct platform *platform, unsigned device, uint64_t *reads, uint64_t *writes)
+{
+	for (unsigned i = 0; i < platform->nr_vcpus; i++)
+		for (unsigned size = 0; size < 9; size++) {
+			*reads += platform->vcpu[i].accesses[device][0][size];
+			*writes += platform->vcpu[i].accesses[device][1][size];
+		}
+}
+
+static void riders_traffic(const struct platform *platform, uint64_t *reads, uint64_t *writes)
+{
+	for (unsigned i = 0; i < ABI_RIDERS; i++) {
+		struct abi_rider report = rider_report(&platform->rider[i]);
+
+		*reads += report.reads;
+		*writes += report.writes;
+	}
+}
+
+/* The devices, and behind them all riders as one. */
 static bool view_traffic(const struct guest_view *view, unsigned index, const char **name, uint64_t *reads,
 			 uint64_t *writes)
 {
 	const struct platform *platform = machine(view);
 
-	if (index > PLATFORM_FILLER)
-		return false;
-	*name = platform->device[index].name;
 	*reads = *writes = 0;
-	for (unsigned i = 0; i < platform->nr_vcpus; i++)
-		for (unsigned size = 0; size < 9; size++) {
-			*reads += platform->vcpu[i].accesses[index][0][size];
-			*writes += platform->vcpu[i].accesses[index][1][size];
-		}
+	if (index > PLATFORM_FILLER + 1)
+		return false;
+	if (index > PLATFORM_FILLER) {
+		*name = "riders";
+		riders_traffic(platform, reads, writes);
+	} else {
+		*name = platform->device[index].name;
+		device_traffic(platform, index, reads, writes);
+	}
 	return true;
 }
 

@@ -41,7 +41,8 @@ struct guest_view {
 	/* The name of what stands at a range's start, or "". */
 	const char *(*range_name)(const struct guest_view *view, uint64_t start);
 
-	/* Accesses to the device number `index`, counted by the machine; false: there are no more. */
+	/* Accesses to the device number `index`, as the machine counts them; a little late. false: there are no more.
+	 */
 	bool (*traffic)(const struct guest_view *view, unsigned index, const char **name, uint64_t *reads,
 			uint64_t *writes);
 };

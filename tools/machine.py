@@ -2,6 +2,7 @@
 """Boots an ISO in an emulator or on KVM, follows its console, and says how the run ended."""
 
 import dataclasses
+import functools
 import os
 import re
 import shlex
@@ -11,6 +12,7 @@ import time
 import kvm_vmx
 import nested.linux
 import qemu
+import rfb
 import screen
 import typist
 
@@ -338,13 +340,22 @@ def run(boot, settings, folder, show=None):
     return result
 
 
+def look_at_screen(folder, pattern):
+    """Waits until a row of Bochs' screen matches, and leaves the rows in the folder."""
+    rows = rfb.wait_for(folder + "/bochs.log", pattern)[1]
+    with open(folder + "/screen.txt", "w", encoding="utf-8") as file:
+        file.write("\n".join(rows) + "\n")
+
+
 def run_once(boot, settings, folder, show):
     os.makedirs(folder, exist_ok=True)
     began = time.monotonic()
     who = None
     try:
         if settings.typed or settings.keys >= 0:
-            who = typist.Typist(folder + "/serial.txt", typist.read_dialogue(settings.typed), settings.keys)
+            dialogue = typist.read_dialogue(settings.typed)
+            look = functools.partial(look_at_screen, folder)
+            who = typist.Typist(folder + "/serial.txt", dialogue, settings.keys, look)
             who.start()
         process = start(boot, settings, folder, who.address if who else "")
     except (CannotRun, typist.TypistError) as error:

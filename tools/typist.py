@@ -7,9 +7,12 @@ import socket
 import threading
 import time
 
+import screen
+
 # A UART keeps 16 bytes, and is looked at only every now and then: so many at once, and the echo is waited for.
 AT_ONCE = 8
 ECHO_SECONDS = 20.0
+ON_SCREEN = "@screen "
 
 
 class TypistError(Exception):
@@ -17,13 +20,15 @@ class TypistError(Exception):
 
 
 def read_dialogue(text):
-    """[(pattern, keys)] of lines `PATTERN => KEYS`. ^A in front of keys is Ctrl-A, else a return follows them."""
+    """[(pattern, keys)] of lines `PATTERN => KEYS`. ^A in front of keys is Ctrl-A, else a return follows them. With
+    `@screen PATTERN` for keys nothing is typed, but waited until a row of the screen matches."""
     dialogue = []
     for line in text.strip().splitlines():
         pattern, arrow, keys = line.partition(" => ")
         if not arrow:
             raise TypistError(f'"{line}" is no PATTERN => KEYS')
-        keys = keys.replace("^A", "\x01") if keys.startswith("^A") else keys + "\r"
+        if not keys.startswith(ON_SCREEN):
+            keys = keys.replace("^A", "\x01") if keys.startswith("^A") else keys + "\r"
         dialogue.append((re.compile(pattern.strip(), re.MULTILINE), keys))
     return dialogue
 
@@ -31,8 +36,9 @@ def read_dialogue(text):
 class Typist:
     """Listens on `address` from the start. What comes from the file descriptor `keys` is typed, too; -1: none does."""
 
-    def __init__(self, path, dialogue=(), keys=-1):
+    def __init__(self, path, dialogue=(), keys=-1, look=None):
         self.path = path
+        self.look = look  # look(pattern): waits for the screen
         self.dialogue = list(dialogue)
         self.keys = keys
         self.text = ""
@@ -99,8 +105,20 @@ class Typist:
                 self.complaint = f'"{pattern.pattern}" was waited for in vain'
                 return
             at = pattern.search(self.text, at).end()
+            if keys.startswith(ON_SCREEN):
+                if not self.look_at_screen(keys[len(ON_SCREEN) :]):
+                    return
+                continue
             for first in range(0, len(keys), AT_ONCE):
                 self.type_echoed(keys[first : first + AT_ONCE])
+
+    def look_at_screen(self, pattern):
+        try:
+            self.look(pattern)
+            return True
+        except (OSError, screen.ScreenError) as error:
+            self.complaint = str(error)
+            return False
 
     def type_echoed(self, keys):
         before = len(self.text)

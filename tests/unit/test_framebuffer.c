@@ -261,6 +261,52 @@ static void goes_to_tabs(void **context)
 	check_picture(form);
 }
 
+/* In place of the text, which is whole again when the page has gone, with what was written meanwhile. */
+static void shows_a_page(void **context)
+{
+	const struct form *form = &forms[0];
+	static const char cells[] = "page one!"
+				    "and text.";
+	static char text[MOST_ROWS][MOST_COLUMNS];
+
+	(void)context;
+	begin(form);
+	framebuffer_map(memory);
+	put(form, "one\ntwo");
+	framebuffer_show();
+	framebuffer_page(cells, 9, 2);
+	put(form, " three\nfour");
+	framebuffer_show();
+	memcpy(text, expected, sizeof(text));
+	memset(expected, ' ', sizeof(expected));
+	memcpy(expected[0], cells, 9);
+	memcpy(expected[1], cells + 9, 9);
+	check_picture(form);
+	framebuffer_page(NULL, 0, 0);
+	framebuffer_show();
+	memcpy(expected, text, sizeof(text));
+	check_picture(form);
+}
+
+/* One that is larger than the screen is cut. */
+static void cuts_a_page(void **context)
+{
+	const struct form *form = &forms[5];
+	static char cells[40][100];
+
+	(void)context;
+	begin(form);
+	framebuffer_map(memory);
+	for (unsigned i = 0; i < 40; i++)
+		for (unsigned k = 0; k < 100; k++)
+			cells[i][k] = (char)('!' + (i * 7 + k) % 90);
+	framebuffer_page(cells[0], 100, 40);
+	framebuffer_show();
+	for (unsigned i = 0; i < form->rows; i++)
+		memcpy(expected[i], cells[i], form->columns);
+	check_picture(form);
+}
+
 struct refused {
 	const char *words;
 	struct form form;
@@ -334,6 +380,8 @@ int main(void)
 		cmocka_unit_test_teardown(wraps_and_scrolls, give_back),
 		cmocka_unit_test_teardown(draws_what_differs, give_back),
 		cmocka_unit_test_teardown(goes_to_tabs, give_back),
+		cmocka_unit_test_teardown(shows_a_page, give_back),
+		cmocka_unit_test_teardown(cuts_a_page, give_back),
 		cmocka_unit_test(refuses_what_it_cannot_draw_on),
 	};
 
