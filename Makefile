@@ -230,7 +230,7 @@ $(B)/guests/%.bin: guest/stubs/%.asm $(rebuild)
 
 # ---- Running and testing ---------------------------------------------------------------------------------------------
 
-export FUZZ_SECONDS B BACKEND MACHINE FIRMWARE BOOT MODEL MEM CPUS TIMEOUT LOG TRACE PROFILE GUEST CMDLINE KVM NESTED
+export FUZZ_SECONDS B BACKEND MACHINE FIRMWARE BOOT MODEL MEM CPUS TIMEOUT LOG TRACE PROFILE GUEST CMDLINE KVM NESTED CONSOLE
 
 # A failed recipe makes GNU make end with 2, whatever the recipe's status was. `make run` has to tell 1 (a guest failed)
 # from 2 (it could not run), so it asks make a question (-q): then make ends with 1, and prints nothing, if a line is left
@@ -333,7 +333,7 @@ help:
 #:   test-fuzz    the fuzz targets on the corpus in tests/fuzz/corpus/ and on a fixed number of mutants of it
 #:   test-system  the system tests alone (the image in Bochs and in QEMU)
 #:   bench        measures exits in Bochs: a table, a chart, $(B)/bench.json; with KVM=1 also those of a real KVM there,
-#:                with NESTED=0 none as a guest of that KVM
+#:                with NESTED=0 none as a guest of that KVM; CONSOLE=FILE: of what a machine with VMX printed
 #:   coverage     lines and branches that the unit tests and the fuzz corpus reach: a table, $(B)/coverage.txt, .json
 #:   fuzz         libFuzzer on each target, FUZZ_SECONDS in all (3600); tools/fuzz keeps the corpus
 #:   test-tools   the tests of the scripts alone

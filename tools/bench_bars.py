@@ -28,6 +28,7 @@ def no_more_than(other):
 BARS = {
     "vmcall_ticks": [at_most(75)],
     "cpuid_ticks": [at_most(96)],
+    "mmio_second_rip_ticks": [at_most(530)],
     "doorbell_ticks": [at_most(105)],
     "doorbell_alternating_ticks": [at_most(110)],
     "doorbell_evicted_ticks": [at_most(200)],
@@ -35,7 +36,7 @@ BARS = {
     "mmio_write32_ticks": [at_most(265)],
     "mmio_alternating_pages_ticks": [at_most(280)],
     "mmio_evicted_ticks": [at_most(340)],
-    "mmio_cold_rip_ticks": [at_most(530)],
+    "mmio_cold_rip_ticks": [at_most(350)],
     "mmio_page_end_ticks": [at_most(265)],
     "mmio_straddling_code_ticks": [at_most(450)],
     "mmio_after_other_commit_ticks": [at_most(300)],

@@ -1,9 +1,13 @@
 # SPDX-License-Identifier: MIT
 """`make bench` gives no result that is incomplete, makes no sense, or is another one the next time."""
 
+import contextlib
 import importlib.machinery
 import importlib.util
+import io
+import json
 import os
+import tempfile
 import unittest
 from unittest import mock
 
@@ -89,6 +93,33 @@ class Runs(unittest.TestCase):
         # Sixteen accesses, each rounded up; and a call that is not timed.
         bench.check_traced({"x": 119}, {"p": path(1889)}, {"p": ("x", 16)})
         bench.check_traced({"x": 100}, {"p": path(107, {"(guest)": 8})}, {"p": "x"})
+
+
+class Silicon(unittest.TestCase):
+    def console(self, skip=""):
+        names = (name for name in bench_report.MEASURED if name not in (*bench.ELSEWHERE, skip))
+        return "".join(f"bench: {name} 1100 1200 1300\n" for name in names)
+
+    def report(self, text):
+        with tempfile.TemporaryDirectory() as folder:
+            results = [os.path.join(folder, name) for name in ("bench.json", "bench.md")]
+            with open(os.path.join(folder, "serial.txt"), "w", encoding="utf-8") as file:
+                file.write(text)
+            with contextlib.redirect_stdout(io.StringIO()):
+                bench.report_silicon(os.path.join(folder, "serial.txt"), results)
+            with open(results[0], encoding="utf-8") as figures, open(results[1], encoding="utf-8") as table:
+                return json.load(figures), table.read()
+
+    def test_cycles_are_marked_as_such(self):
+        figures, table = self.report(self.console())
+        self.assertEqual((figures["cycles_on_silicon"], figures["vmcall_ticks_p99"]), (1, 1300))
+        self.assertIn("Cycles of the time-stamp counter on silicon", table)
+        self.assertRegex(table, r"`vmcall_cycles` +\| +1,100 \| +1,200 \| +1,300")
+        self.assertNotIn("_ticks", table)
+
+    def test_each_must_be_there(self):
+        with self.assertRaisesRegex(bench.BenchError, "^doorbell_ticks is missing"):
+            self.report(self.console(skip="doorbell_ticks"))
 
 
 class Ratios(unittest.TestCase):

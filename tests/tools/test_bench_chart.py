@@ -35,6 +35,14 @@ class Chart(unittest.TestCase):
         self.assertNotIn("2 MiB of RAM", script)
         self.assertEqual(script.count("<< EOD"), script.count("\nEOD\n"))
 
+    def test_policies_are_drawn_beside_each_other(self):
+        what = {"move_ticks": 1, "read_all_ticks": 2, "stall_ticks": 3}
+        ticks = {f"policy_{policy}_{row}": 10 * n + value for n, policy in enumerate(bench_chart.POLICIES, 1) for row, value in what.items()}
+        script = bench_chart.script(FIGURES | ticks, KVM, "svg", "chart.svg")
+        self.assertIn('$policies << EOD\n"a move" 11 21 31\n"1,000 reads" 12 22 32\n"longest wait" 13 23 33\nEOD\n', script)
+        self.assertIn('$policies using 2:xtic(1) title "tags"', script)
+        self.assertNotIn("$policies", bench_chart.script(FIGURES, KVM, "svg", "chart.svg"))
+
     def test_pictures(self):
         with tempfile.TemporaryDirectory() as folder:
             with mock.patch("subprocess.run", side_effect=FileNotFoundError):
