@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "guest/guest.h"
+#include "guest/pc/pc.h"
 #include "guest/platform_view.h"
 #include "guest/schedule.h"
 #include "guest/text.h"
@@ -100,6 +101,10 @@ void guest_run(const struct guest_module *module, const struct guest_services *s
 	if (!hand_check_memory(services->ranges, services->nr_ranges, options.memory, report->reason,
 			       sizeof(report->reason)))
 		return;
+	if (options.is_pc) {
+		pc_run_guest(module, services, &options, report);
+		return;
+	}
 	platform = services->alloc_pages(GUEST_PLATFORM_PAGES);
 	if (!platform) {
 		text_format(report->reason, sizeof(report->reason), "the host has no memory for the guest's devices");

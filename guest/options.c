@@ -18,6 +18,8 @@ static const char *const ending_names[] = {
 	[GUEST_SHUTDOWN] = "shutdown",
 	[GUEST_HALT] = "halt",
 	[GUEST_TIMEOUT] = "timeout",
+	[GUEST_RESET] = "reset",
+	[GUEST_POWER_OFF] = "power-off",
 	[GUEST_STOP_FIRST + TL_STOP_UNDECODABLE] = "undecodable",
 	[GUEST_STOP_FIRST + TL_STOP_FETCH] = "fetch",
 	[GUEST_STOP_FIRST + TL_STOP_PAGE_TABLE] = "page-table",
@@ -109,6 +111,10 @@ static const char *options_word(const char *word, struct guest_options *options)
 		return options_between(value, 1, ABI_VCPUS, &options->vcpus) ? NULL : "a number from 1 to 64";
 	if ((value = text_after(word, "slice=")))
 		return text_number(value, &options->slice) && options->slice ? NULL : "a number of ticks";
+	if (text_equal(word, "pc")) {
+		options->is_pc = true;
+		return NULL;
+	}
 	if (text_equal(word, "roam")) {
 		options->roam = true;
 		return NULL;
@@ -134,7 +140,8 @@ bool options_parse(const char *words, struct guest_options *options, char *why, 
 	options->flat = 0;
 	options->mode = STATE_PROTECTED;
 	options->timeout = OPTIONS_DEFAULT_TIMEOUT * 1000000ull;
-	options->expect = GUEST_EXIT;
+	options->is_pc = false;
+	options->expect = UINT32_MAX;
 	options->exact = false;
 	options->decode_doorbells = false;
 	options->vcpus = 1;
@@ -155,6 +162,8 @@ bool options_parse(const char *words, struct guest_options *options, char *why, 
 			return false;
 		}
 	}
+	if (options->expect == UINT32_MAX)
+		options->expect = options->is_pc ? GUEST_POWER_OFF : GUEST_EXIT;
 	if (!options->is_flat && options->mode != STATE_PROTECTED) {
 		text_format(why, size, "mode= is for flat images: give flat=ADDRESS too");
 		return false;

@@ -14,6 +14,8 @@ enum guest_ending {
 	GUEST_SHUTDOWN,
 	GUEST_HALT,
 	GUEST_TIMEOUT,
+	GUEST_RESET, /* of a PC */
+	GUEST_POWER_OFF,
 	/* Below: stopped by the library, in the order of enum tl_stop. */
 	GUEST_STOP_FIRST,
 };
@@ -26,7 +28,8 @@ struct guest_options {
 	unsigned tag_bits, mmio_level; /* tag-bits=, mmio-level= */
 	uint64_t first_generation;     /* generation= */
 	uint64_t timeout;              /* timeout=: ticks of guest time; given in millions, 0 for no limit */
-	unsigned expect;               /* expect=: enum guest_ending */
+	bool is_pc;                    /* pc: the machine is a PC, with its devices */
+	unsigned expect;               /* expect=: enum guest_ending; of a PC it is that it turns itself off */
 	bool exact;                    /* exact: no access is split, fresh + stale must be what the devices counted */
 	unsigned vcpus;                /* vcpus=: how many it has; only the first starts by itself */
 	bool roam;                     /* roam: its vCPUs take turns on all of the host's CPUs, however few they are */

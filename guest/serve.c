@@ -2,6 +2,7 @@
 #include "guest/serve.h"
 #include "guest/calls.h"
 #include "guest/schedule.h"
+#include "guest/stop_text.h"
 #include "guest/traced.h"
 
 /* The first to end the guest may say how. */
@@ -49,17 +50,9 @@ static void end_by_exit(struct platform_vcpu *vcpu, uint64_t code)
 static void end_by_stop(struct platform_vcpu *vcpu, const struct tl_exit_stop *stop)
 {
 	struct guest_end *end = claim_end(vcpu, GUEST_STOP_FIRST + stop->why);
-	char bytes[3 * sizeof(stop->bytes) + 8] = "", *at = bytes;
 
-	for (unsigned i = 0; i < stop->nr_bytes && i < sizeof(stop->bytes); i++, at += 3)
-		text_format(at, 4, "%02x ", stop->bytes[i]);
-	if (at != bytes)
-		at[-1] = '\0';
 	if (end)
-		text_format(end->how, sizeof(end->how), "stopped: %s at rip 0x%lx, address 0x%lx%s%s%s%s",
-			    tl_stop_name(stop->why), stop->rip, stop->gpa, at != bytes ? ", bytes " : "", bytes,
-			    stop->why == TL_STOP_EXIT ? ", exit " : "",
-			    stop->why == TL_STOP_EXIT ? tl_exit_reason_name((unsigned)stop->code) : "");
+		stop_text(stop, end->how, sizeof(end->how));
 	stop_all(vcpu->platform);
 }
 

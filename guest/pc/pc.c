@@ -1,0 +1,320 @@
+/* SPDX-License-Identifier: MIT */
+/* A PC's memory, its map, what is loaded into it, and what came of it. */
+#include "guest/pc/pc.h"
+#include "guest/pc/linux_boot.h"
+#include "guest/text.h"
+#include "guest/traced.h"
+
+enum {
+	PC_PAGE = 4096,
+	PC_LARGE_PAGE = 2 << 20,
+	PC_PAGES = (sizeof(struct pc) + PC_PAGE - 1) / PC_PAGE,
+	PC_GUESSED_HZ = 1000000000, /* where nobody knows */
+	PC_UNIX_TIME = 1700000000,  /* the host has no clock: a guest's time begins on a November day of 2023 */
+};
+
+uint64_t pc_host_ticks(void)
+{
+	uint32_t low, high;
+
+	__asm__ volatile("rdtsc" : "=a"(low), "=d"(high));
+	return (uint64_t)high << 32 | low;
+}
+
+/* ---- Memory ------------------------------------------------------------------------------------------------------ */
+
+static void describe_memory(struct pc *pc)
+{
+	pc->memory = (struct load_memory){
+		.region = {{0, PC_LOW_RAM, pc->ram},
+			   {PC_HIGH_RAM, pc->memory_size - PC_HIGH_RAM, pc->ram + PC_HIGH_RAM}},
+		.nr_regions = 2,
+		.map = pc->map,
+		.nr_map = sizeof(pc->map) / sizeof(pc->map[0]),
+	};
+	pc->map[0] = (struct load_map_entry){0, PC_EBDA, LOAD_MAP_RAM};
+	pc->map[1] = (struct load_map_entry){PC_EBDA, PC_LOW_RAM - PC_EBDA, LOAD_MAP_RESERVED};
+	pc->map[2] = (struct load_map_entry){FIRMWARE_AT, FIRMWARE_SIZE, LOAD_MAP_RESERVED};
+	pc->map[3] = (struct load_map_entry){PC_HIGH_RAM, pc->memory_size - PC_HIGH_RAM, LOAD_MAP_RAM};
+}
+
+/* One block for all of it, aligned alike for guest and host; what is not RAM in it is the screen's and the firmware's.
+ */
+static bool allocate_memory(struct pc *pc, uint64_t size, const struct load_image *disk)
+{
+	const struct guest_services *services = pc->services;
+
+	pc->memory_size = size;
+	pc->block_pages = (size + PC_LARGE_PAGE) / PC_PAGE - 1;
+	pc->block = services->alloc_pages(pc->block_pages);
+	if (!pc->block)
+		return false;
+	pc->ram = (uint8_t *)(((uintptr_t)pc->block + PC_LARGE_PAGE - 1) & ~((uintptr_t)PC_LARGE_PAGE - 1));
+	describe_memory(pc);
+	if (!disk)
+		return true;
+	/* A copy: the module is the same for each guest that has it. */
+	pc->disk_pages = (disk->size + PC_PAGE - 1) / PC_PAGE;
+	pc->disk = services->alloc_pages(pc->disk_pages);
+	if (pc->disk)
+		__builtin_memcpy(pc->disk, disk->data, disk->size);
+	return pc->disk;
+}
+
+static enum tl_status add_memory(struct pc *pc, struct tl_edit *edit)
+{
+	const struct tl_range range[] = {
+		{.kind = TL_RANGE_RAM, .start = 0, .size = PC_LOW_RAM, .host = pc->ram},
+		{.kind = TL_RANGE_ROM, .start = FIRMWARE_AT, .size = FIRMWARE_SIZE, .host = pc->ram + FIRMWARE_AT},
+		{.kind = TL_RANGE_RAM,
+		 .start = PC_HIGH_RAM,
+		 .size = pc->memory_size - PC_HIGH_RAM,
+		 .host = pc->ram + PC_HIGH_RAM},
+	};
+	enum tl_status status = TL_OK;
+
+	for (unsigned i = 0; status == TL_OK && i < sizeof(range) / sizeof(range[0]); i++)
+		status = tl_map_add(edit, &range[i], NULL);
+	return status;
+}
+
+static enum tl_status build_map(struct pc *pc)
+{
+	struct tl_edit *edit = tl_map_edit(pc->vm);
+	enum tl_status status;
+
+	if (!edit)
+		return TL_NO_MEMORY;
+	status = add_memory(pc, edit);
+	if (status == TL_OK)
+		status = machine_add_ranges(&pc->machine, edit);
+	if (status == TL_OK)
+		return tl_map_commit(edit);
+	tl_map_discard(edit);
+	return status;
+}
+
+/* ---- Devices ----------------------------------------------------------------------------------------------------- */
+
+static uint64_t machine_now(void *context)
+{
+	return pc_now(context);
+}
+
+/* The first CPU, which waits for the devices' timers, is to know; the lock is held. */
+static void machine_sooner(void *context, uint64_t at)
+{
+	struct pc *pc = context;
+
+	/* relaxed: the kick and the wake-up order it. */
+	atomic_store_explicit(&pc->due, at, memory_order_relaxed);
+	for (unsigned i = 0; i < pc->nr_vcpus; i += pc->nr_cpus)
+		if (pc->vcpu[i].vcpu)
+			tl_vcpu_kick(pc->vcpu[i].vcpu);
+	pc->services->wake_cpu(0);
+}
+
+static void machine_ends(void *context, enum ending_kind kind, uint32_t code)
+{
+	static const unsigned ending[] = {
+		[ENDING_RESET] = GUEST_RESET, [ENDING_POWER_OFF] = GUEST_POWER_OFF, [ENDING_EXIT] = GUEST_EXIT};
+	char how[40] = "reset";
+
+	if (kind == ENDING_POWER_OFF)
+		text_format(how, sizeof(how), "power-off");
+	else if (kind == ENDING_EXIT)
+		text_format(how, sizeof(how), "exit with code %u", code);
+	pc_end(context, ending[kind], code, how);
+}
+
+static bool init_machine(struct pc *pc, const struct load_image *disk)
+{
+	struct machine_parts parts = {
+		.vm = pc->vm,
+		.memory_below_4g = pc->memory_size,
+		.nr_cpus = pc->nr_vcpus,
+		.unix_time = PC_UNIX_TIME,
+		.disk = pc->disk,
+		.disk_size = disk ? disk->size : 0,
+		.vga_memory = pc->ram + VGA_TEXT_AT,
+		.put = pc_put,
+		.context = pc,
+		.ending = {machine_ends, pc},
+	};
+	struct firmware firmware;
+
+	pc->machine.clock = (struct clock){.now = machine_now, .sooner = machine_sooner, .context = pc, .hz = pc->hz};
+	pc_cpus_init(pc);
+	if (!machine_init(&pc->machine, &parts))
+		return false;
+	/* One clock for APIC timers and TSC: CPUID says its rate. */
+	pc->machine.bus.timer_hz = pc->hz;
+	machine_firmware(&pc->machine, pc->nr_vcpus, &firmware);
+	pc->rsdp = firmware_write(&firmware, pc->ram + FIRMWARE_AT);
+	return true;
+}
+
+/* ---- Creation ---------------------------------------------------------------------------------------------------- */
+
+static void set_up(struct pc *pc, const struct guest_options *options)
+{
+	const struct guest_services *services = pc->services;
+
+	pc->hz = services->tsc_hz ? services->tsc_hz : PC_GUESSED_HZ;
+	pc->tsc_offset = 0 - pc_host_ticks();
+	pc->ends = options->timeout;
+	pc->slice = options->slice;
+	pc->nr_vcpus = options->vcpus;
+	pc->nr_cpus = options->vcpus < services->nr_cpus ? options->vcpus : services->nr_cpus;
+	pc->due = UINT64_MAX;
+	pc->typed = -1;
+}
+
+bool pc_create(struct pc *pc, const struct guest_options *options, const struct load_image *disk, char *why,
+	       size_t size)
+{
+	struct tl_vm_config config = {.first_generation = options->first_generation,
+				      .tag_bits = options->tag_bits,
+				      .mmio_level = options->mmio_level,
+				      .invalidate = pc->services->invalidate,
+				      .decode_doorbells = options->decode_doorbells};
+	enum tl_status status;
+
+	if (options->memory < PC_LEAST_RAM) {
+		text_format(why, size, "a PC has 2 MiB of memory at least: give a larger mem=");
+		return false;
+	}
+	set_up(pc, options);
+	if (!allocate_memory(pc, options->memory, disk)) {
+		text_format(why, size,
+			    "the host has no %lu KiB of contiguous memory for the guest and its disk: lower mem=",
+			    options->memory >> 10);
+		pc_destroy(pc);
+		return false;
+	}
+	config.tsc_offset = pc->tsc_offset;
+	pc->vm = tl_vm_create(&config, &status);
+	if (pc->vm)
+		status = init_machine(pc, disk) ? build_map(pc) : TL_INVALID_ARGUMENT;
+	for (unsigned i = 0; i < pc->nr_vcpus && status == TL_OK; i++)
+		status = pc_cpu_create(pc, i);
+	if (status == TL_OK)
+		return true;
+	text_format(why, size, "%s", tl_status_text(status));
+	pc_destroy(pc);
+	return false;
+}
+
+void pc_destroy(struct pc *pc)
+{
+	for (unsigned i = 0; i < pc->nr_vcpus; i++)
+		if (pc->vcpu[i].vcpu)
+			tl_vcpu_destroy(pc->vcpu[i].vcpu);
+	if (pc->vm)
+		tl_vm_destroy(pc->vm);
+	if (pc->block)
+		pc->services->free_pages(pc->block, pc->block_pages);
+	if (pc->disk)
+		pc->services->free_pages(pc->disk, pc->disk_pages);
+}
+
+/* ---- A run ------------------------------------------------------------------------------------------------------- */
+
+static const struct load_image *find_module(const struct guest_module *module, const char *name)
+{
+	char word[16];
+
+	for (unsigned i = 0; i < module->nr_modules; i++) {
+		const char *line = module->modules[i].line;
+
+		if (text_next_word(&line, word, sizeof(word)) && text_equal(word, name))
+			return &module->modules[i].image;
+	}
+	return NULL;
+}
+
+static bool load(struct pc *pc, const struct guest_module *module, const struct guest_options *options, char *why,
+		 size_t size)
+{
+	struct load_module kernel = {{module->image, module->size}, options->command_line};
+	const struct load_image *initrd = find_module(module, "initrd");
+	struct linux_boot boot = {.memory = &pc->memory,
+				  .kernel = kernel.image,
+				  .initrd = initrd ? *initrd : (struct load_image){NULL, 0},
+				  .line = options->command_line,
+				  .rsdp = pc->rsdp};
+	struct tl_state state;
+	enum tl_status status;
+	bool loaded;
+
+	if (options->is_flat)
+		loaded = load_flat(&kernel.image, &pc->memory, options->flat, options->mode, &state, why, size);
+	else if (linux_is_kernel(&kernel.image))
+		loaded = linux_load(&boot, &state, why, size);
+	else
+		loaded = load_multiboot(&kernel, module->modules, module->nr_modules, &pc->memory, &state, why, size);
+	if (!loaded)
+		return false;
+	status = tl_vcpu_set(pc->vcpu[0].vcpu, &state);
+	if (status != TL_OK)
+		text_format(why, size, "%s", tl_status_text(status));
+	return status == TL_OK;
+}
+
+static void judge(const struct pc *pc, const struct guest_options *options, struct guest_report *report)
+{
+	size_t size = sizeof(report->reason);
+
+	if (pc->ending != options->expect)
+		text_format(report->reason, size, "%s, where \"%s\" was expected", pc->how,
+			    options_ending_name(options->expect));
+	else if (pc->ending == GUEST_EXIT && pc->code != 0)
+		text_format(report->reason, size, "%s", pc->how);
+	else if (report->stats.bugs)
+		text_format(report->reason, size, "%lu EPT entries were misconfigured and not ours",
+			    report->stats.bugs);
+	else
+		report->passed = true;
+	if (report->passed)
+		text_format(report->reason, size, "%s", pc->how);
+}
+
+static void run(struct pc *pc, const struct guest_module *module, const struct guest_options *options,
+		struct guest_report *report)
+{
+	char *why = report->reason;
+	size_t size = sizeof(report->reason);
+
+	if (!pc_create(pc, options, find_module(module, "disk"), why, size))
+		return;
+	if (!load(pc, module, options, why, size)) {
+		pc_destroy(pc);
+		return;
+	}
+	traced_begin(pc->services);
+	report->began = pc_host_ticks();
+	pc_view_init(pc, report->began);
+	pc_run(pc);
+	pc_show(pc);
+	report->ticks = pc_host_ticks() - report->began;
+	traced_end(pc->services, false);
+	tl_stats(pc->vm, &report->stats);
+	report->accesses = report->stats.fresh + report->stats.stale;
+	pc_destroy(pc);
+	judge(pc, options, report);
+}
+
+void pc_run_guest(const struct guest_module *module, const struct guest_services *services,
+		  const struct guest_options *options, struct guest_report *report)
+{
+	struct pc *pc = services->alloc_pages(PC_PAGES);
+
+	if (!pc) {
+		text_format(report->reason, sizeof(report->reason), "the host has no memory for the guest's devices");
+		return;
+	}
+	pc->services = services;
+	pc->name = module->name;
+	run(pc, module, options, report);
+	services->free_pages(pc, PC_PAGES);
+}

@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A guest that has a PC: the devices of machine.h, as many vCPUs as processors with local APICs, and the CPUs of the
+ * host that run them. A vCPU belongs to one of those CPUs for all of its run; that CPU alone touches what is the
+ * vCPU's.
+ */
+#ifndef GUEST_PC_PC_H
+#define GUEST_PC_PC_H
+
+#include "guest/devices/local_apic.h"
+#include "guest/guest.h"
+#include "guest/options.h"
+#include "guest/pc/machine.h"
+#include <stdatomic.h>
+
+/* The first piece of RAM ends where a VGA's memory begins, the second one begins behind the firmware's. */
+enum { PC_LOW_RAM = 0xa0000, PC_HIGH_RAM = 0x100000, PC_LEAST_RAM = 0x200000, PC_EBDA = 0x9fc00, PC_LINE = 128 };
+
+/* What other CPUs ask of a vCPU. */
+enum { PC_EVENT_NMI = 1 << 0, PC_EVENT_INIT = 1 << 1, PC_EVENT_STARTUP = 1 << 2 };
+
+enum pc_activity { PC_RUNS, PC_HALTED, PC_WAITS /* for a SIPI */ };
+
+struct pc_vcpu {
+	struct pc *pc;
+	struct tl_vcpu *vcpu;
+	unsigned index, cpu; /* cpu: the number of the host's CPU that runs it */
+	struct tl_exit exit;
+	struct local_apic apic;
+	enum pc_activity activity;
+	bool interruptible; /* halted with interrupts on */
+	int64_t tsc_adjust; /* that its APIC knows of */
+	uint64_t turn_ends; /* ticks of the host, where vCPUs share its CPU */
+	uint64_t look;      /* guest time: when its CPU has to look after something else */
+	uint64_t apic_at;   /* where its APIC's page has been counted */
+	_Atomic unsigned events;
+	_Atomic bool asleep;      /* its CPU may halt with it */
+	_Atomic uint8_t startup;  /* the vector of PC_EVENT_STARTUP */
+	_Atomic bool taken, held; /* by who looks at the machine from outside (view.h) */
+} __attribute__((aligned(64)));
+
+struct pc_cpu {
+	struct pc *pc;
+	unsigned number;
+};
+
+/* A place of local APICs' registers, and how many of them are there. */
+struct pc_apic_page {
+	uint64_t at;
+	unsigned users;
+	tl_range_id id;
+	bool mapped; /* else memory lies there, and is what is seen */
+};
+
+struct pc {
+	const struct guest_services *services;
+	const char *name;
+	struct tl_vm *vm;
+	unsigned nr_vcpus, nr_cpus;
+	uint64_t tsc_offset, hz;
+	uint64_t ends; /* by its timeout=, in guest time; 0: never */
+	uint64_t slice;
+	void *block, *disk; /* what was allocated */
+	size_t block_pages, disk_pages;
+	uint8_t *ram; /* guest-physical 0 */
+	uint64_t memory_size;
+	struct load_memory memory;
+	struct load_map_entry map[4];
+	uint32_t rsdp; /* the address of ACPI's root pointer */
+	struct machine machine;
+	/* For the pages alone. Held over commits, which wait for nothing in the callbacks that make them. */
+	struct lock apic_pages;
+	struct pc_apic_page apic_page[LOCAL_APICS_MOST];
+	_Atomic uint64_t due; /* in guest time, when the devices' clock has something to do at the latest */
+	/* The end: the first to claim it says how. */
+	atomic_flag end_claimed;
+	_Atomic bool ended;
+	unsigned ending; /* enum guest_ending */
+	uint64_t code;
+	char how[160];
+	/* What the guest writes to its serial port and has not been shown. The machine's lock. */
+	char line[PC_LINE];
+	unsigned line_length;
+	int typed; /* a key that the guest's port had no room for, or -1 */
+	struct guest_view view;
+	struct pc_cpu cpu[TL_MAX_CPUS];
+	struct pc_vcpu vcpu[LOCAL_APICS_MOST];
+};
+
+/* Runs the module as guest_run() does, on a PC. Preconditions: those of guest_run(); the options are the module's. */
+void pc_run_guest(const struct guest_module *module, const struct guest_services *services,
+		  const struct guest_options *options, struct guest_report *report);
+
+/* ---- Its parts --------------------------------------------------------------------------------------------------- */
+
+/* *pc is zeroed memory with its services. False, with nothing left allocated and one sentence in `why`. */
+bool pc_create(struct pc *pc, const struct guest_options *options, const struct load_image *disk, char *why,
+	       size_t size);
+void pc_destroy(struct pc *pc);
+
+/* Runs all vCPUs until the guest has ended. Context: host, the first CPU. */
+void pc_run(struct pc *pc);
+
+/* Has a vCPU that was taken execute one instruction: see view.h. */
+enum tl_status pc_step(struct pc_vcpu *vcpu);
+
+/* The host's TSC, and the guest's time, in ticks of both. */
+uint64_t pc_host_ticks(void);
+static inline uint64_t pc_now(const struct pc *pc)
+{
+	return pc_host_ticks() + pc->tsc_offset;
+}
+
+/* The guest has ended so. Context: any. */
+void pc_end(struct pc *pc, unsigned ending, uint64_t code, const char *how);
+
+/* What the local APICs' bus does to processors, and the processors themselves. pc_cpu.c */
+void pc_cpus_init(struct pc *pc);
+enum tl_status pc_cpu_create(struct pc *pc, unsigned index);
+/* Serves what others asked for. Context: the vCPU's CPU, host. */
+void pc_cpu_take_events(struct pc_vcpu *vcpu);
+/* Shows what the guest has written so far. */
+void pc_show(struct pc *pc);
+void pc_put(void *context, uint8_t byte);
+/* Gives the guest what was typed. Context: host, the first CPU. */
+void pc_type(struct pc *pc);
+
+void pc_view_init(struct pc *pc, uint64_t began);
+
+#endif

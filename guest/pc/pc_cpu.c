@@ -1,0 +1,289 @@
+/* SPDX-License-Identifier: MIT */
+/* The processors of a PC: what they are to the library, and what their local APICs do to one another. */
+#include "guest/pc/pc.h"
+#include "guest/pc/pc_cpuid.h"
+#include "guest/text.h"
+
+enum { CPUID_ADDRESS_SIZES = 0x80000008, LEAST_PHYSICAL_BITS = 36 };
+
+static struct pc_vcpu *of_apic(struct local_apic *apic)
+{
+	return (struct pc_vcpu *)((char *)apic - offsetof(struct pc_vcpu, apic));
+}
+
+static struct pc_vcpu *of_vcpu(const struct tl_vcpu *vcpu)
+{
+	return tl_vcpu_context(vcpu);
+}
+
+/* ---- To the library ---------------------------------------------------------------------------------------------- */
+
+static int acknowledge(struct tl_vcpu *vcpu)
+{
+	return local_apic_acknowledge(&of_vcpu(vcpu)->apic);
+}
+
+static bool pending(struct tl_vcpu *vcpu)
+{
+	return local_apic_pending(&of_vcpu(vcpu)->apic);
+}
+
+static bool is_apic_msr(uint32_t msr)
+{
+	return msr == MSR_APIC_BASE || msr == MSR_TSC_DEADLINE || (msr >= MSR_X2APIC_FIRST && msr <= MSR_X2APIC_LAST);
+}
+
+static bool read_msr(struct tl_vcpu *vcpu, uint32_t msr, uint64_t *value)
+{
+	return is_apic_msr(msr) && local_apic_read_msr(&of_vcpu(vcpu)->apic, msr, value);
+}
+
+static bool write_msr(struct tl_vcpu *vcpu, uint32_t msr, uint64_t value)
+{
+	struct pc_vcpu *to = of_vcpu(vcpu);
+	int64_t adjust = (int64_t)(tl_vcpu_tsc_offset(vcpu) - to->pc->tsc_offset);
+
+	/* The guest may have written its TSC since the deadline before. */
+	if (msr == MSR_TSC_DEADLINE && adjust != to->tsc_adjust) {
+		to->tsc_adjust = adjust;
+		local_apic_adjust_tsc(&to->apic, adjust);
+	}
+	return is_apic_msr(msr) && local_apic_write_msr(&to->apic, msr, value);
+}
+
+static void cpuid(struct tl_vcpu *vcpu, uint32_t leaf, uint32_t subleaf, struct tl_cpuid *out)
+{
+	const struct pc_vcpu *of = of_vcpu(vcpu);
+
+	pc_cpuid(of->index, of->pc->nr_vcpus, local_apic_enabled(&of->apic), of->pc->hz, leaf, subleaf, out);
+}
+
+static uint8_t read_cr8(struct tl_vcpu *vcpu)
+{
+	return local_apic_read_cr8(&of_vcpu(vcpu)->apic);
+}
+
+static void write_cr8(struct tl_vcpu *vcpu, uint8_t value)
+{
+	local_apic_write_cr8(&of_vcpu(vcpu)->apic, value);
+}
+
+static const struct tl_processor processor = {
+	.acknowledge = acknowledge,
+	.pending = pending,
+	.read_msr = read_msr,
+	.write_msr = write_msr,
+	.cpuid = cpuid,
+	.read_cr8 = read_cr8,
+	.write_cr8 = write_cr8,
+};
+
+/* ---- To one another ---------------------------------------------------------------------------------------------- */
+
+static struct local_apic *apic_of(struct tl_vcpu *vcpu)
+{
+	return &of_vcpu(vcpu)->apic;
+}
+
+/* Its CPU may have halted with it. */
+static void wake(struct pc_vcpu *vcpu)
+{
+	vcpu->pc->services->wake_cpu(vcpu->cpu);
+}
+
+static void interrupt(struct local_apic *apic)
+{
+	struct pc_vcpu *to = of_apic(apic);
+
+	tl_vcpu_interrupt(to->vcpu);
+	/* relaxed: the IRR's bit was set before, and the wake-up orders what its CPU looks at then. */
+	if (atomic_load_explicit(&to->asleep, memory_order_seq_cst))
+		wake(to);
+}
+
+static void ask(struct pc_vcpu *vcpu, unsigned event)
+{
+	/* release: the vector of a start-up. */
+	atomic_fetch_or_explicit(&vcpu->events, event, memory_order_seq_cst);
+	tl_vcpu_kick(vcpu->vcpu);
+	wake(vcpu);
+}
+
+static void nmi(struct local_apic *apic)
+{
+	ask(of_apic(apic), PC_EVENT_NMI);
+}
+
+static void init(struct local_apic *apic)
+{
+	ask(of_apic(apic), PC_EVENT_INIT);
+}
+
+static void startup(struct local_apic *apic, uint8_t vector)
+{
+	struct pc_vcpu *to = of_apic(apic);
+
+	/* relaxed: ask() orders it. */
+	atomic_store_explicit(&to->startup, vector, memory_order_relaxed);
+	ask(to, PC_EVENT_STARTUP);
+}
+
+void pc_cpu_take_events(struct pc_vcpu *vcpu)
+{
+	static const struct tl_event nmi_event = {.type = TL_EVENT_NMI, .vector = 2};
+	/* acquire: the vector of a start-up. */
+	unsigned events = atomic_exchange_explicit(&vcpu->events, 0, memory_order_acquire);
+
+	if (events & PC_EVENT_INIT) {
+		/* There is no firmware for the first one to begin in again. */
+		if (vcpu->index == 0) {
+			pc_end(vcpu->pc, GUEST_RESET, 0, "reset: INIT reached the first processor");
+			return;
+		}
+		local_apic_reset(&vcpu->apic);
+		vcpu->activity = PC_WAITS;
+	}
+	if (events & PC_EVENT_STARTUP && vcpu->activity == PC_WAITS) {
+		uint8_t vector = atomic_load_explicit(&vcpu->startup, memory_order_relaxed);
+
+		if (tl_vcpu_start_up(vcpu->vcpu, vector) == TL_OK) {
+			vcpu->exit.reason = TL_EXIT_KICKED;
+			vcpu->activity = PC_RUNS;
+		}
+	}
+	if (events & PC_EVENT_NMI && vcpu->activity != PC_WAITS) {
+		vcpu->activity = PC_RUNS;
+		/* One that is queued already is the same; another event is delivered first. */
+		if (tl_vcpu_inject(vcpu->vcpu, &nmi_event) == TL_AGAIN)
+			atomic_fetch_or_explicit(&vcpu->events, PC_EVENT_NMI, memory_order_relaxed);
+	}
+}
+
+/* ---- Where the APICs' registers are ------------------------------------------------------------------------------ */
+
+static struct pc_apic_page *apic_page(struct pc *pc, uint64_t at, bool fresh)
+{
+	struct pc_apic_page *unused = NULL;
+
+	for (unsigned i = 0; i < LOCAL_APICS_MOST; i++) {
+		if (pc->apic_page[i].users && pc->apic_page[i].at == at)
+			return &pc->apic_page[i];
+		if (!pc->apic_page[i].users && !unused)
+			unused = &pc->apic_page[i];
+	}
+	return fresh ? unused : NULL;
+}
+
+/* One transaction: there is no moment at which neither place answers. */
+static void change_map(struct pc *pc, struct pc_apic_page *from, struct pc_apic_page *to)
+{
+	struct tl_range range = {.kind = TL_RANGE_MMIO,
+				 .start = to ? to->at : 0,
+				 .size = LOCAL_APIC_SIZE,
+				 .access = local_apic_access,
+				 .context = &pc->machine.bus};
+	struct tl_edit *edit = tl_map_edit(pc->vm);
+
+	if (!edit)
+		return;
+	if (from && tl_map_remove(edit, from->id) != TL_OK) {
+		tl_map_discard(edit);
+		return;
+	}
+	if (to)
+		to->mapped = tl_map_add(edit, &range, &to->id) == TL_OK;
+	if (tl_map_commit(edit) < 0 && to)
+		to->mapped = false;
+}
+
+static void enter(struct pc *pc, uint64_t page)
+{
+	struct pc_apic_page *to = apic_page(pc, page, true);
+
+	to->at = page;
+	if (to->users++ == 0)
+		change_map(pc, NULL, to);
+}
+
+/*
+ * Memory stays where it is: registers that are moved over it are reached by nobody. The range of a page goes with the
+ * last APIC that was there.
+ */
+static void moved(struct local_apic *apic)
+{
+	struct pc_vcpu *vcpu = of_apic(apic);
+	struct pc *pc = vcpu->pc;
+	struct pc_apic_page *from;
+	uint64_t at = apic->page;
+
+	lock_acquire(&pc->apic_pages);
+	from = apic_page(pc, vcpu->apic_at, false);
+	if (from && --from->users == 0 && from->mapped) {
+		from->mapped = false;
+		change_map(pc, from, NULL);
+	}
+	vcpu->apic_at = at;
+	if (at != UINT64_MAX)
+		enter(pc, at);
+	lock_release(&pc->apic_pages);
+}
+
+/* ---- Creation ---------------------------------------------------------------------------------------------------- */
+
+static uint64_t apic_now(void *context)
+{
+	return pc_now(((struct pc_vcpu *)context)->pc);
+}
+
+/* In a callback of the vCPU, or before it runs, when the deadline is set anyway. */
+static void apic_sooner(void *context, uint64_t at)
+{
+	struct pc_vcpu *vcpu = context;
+
+	if (vcpu->vcpu)
+		tl_vcpu_set_deadline(vcpu->vcpu, at - vcpu->pc->tsc_offset);
+}
+
+static unsigned physical_bits(void)
+{
+	uint32_t eax, ebx, ecx, edx;
+
+	__asm__ volatile("cpuid" : "=a"(eax), "=b"(ebx), "=c"(ecx), "=d"(edx) : "a"(CPUID_ADDRESS_SIZES), "c"(0));
+	return (eax & 0xff) >= LEAST_PHYSICAL_BITS ? eax & 0xff : LEAST_PHYSICAL_BITS;
+}
+
+void pc_cpus_init(struct pc *pc)
+{
+	struct local_apic_bus *bus = &pc->machine.bus;
+
+	bus->of = apic_of;
+	bus->interrupt = interrupt;
+	bus->nmi = nmi;
+	bus->init = init;
+	bus->startup = startup;
+	bus->moved = moved;
+}
+
+enum tl_status pc_cpu_create(struct pc *pc, unsigned index)
+{
+	struct pc_vcpu *vcpu = &pc->vcpu[index];
+	struct clock clock = {.now = apic_now, .sooner = apic_sooner, .context = vcpu, .hz = pc->hz};
+	enum tl_status status;
+
+	vcpu->pc = pc;
+	vcpu->index = index;
+	vcpu->cpu = index % pc->nr_cpus;
+	vcpu->exit.reason = TL_EXIT_KICKED;
+	vcpu->activity = index ? PC_WAITS : PC_RUNS;
+	local_apic_init(&vcpu->apic, &pc->machine.bus, index, index == 0, &clock, physical_bits());
+	if (index == 0)
+		local_apic_virtual_wire(&vcpu->apic);
+	vcpu->apic_at = vcpu->apic.page;
+	enter(pc, vcpu->apic_at);
+	vcpu->vcpu = tl_vcpu_create(pc->vm, &status);
+	if (!vcpu->vcpu)
+		return status;
+	tl_vcpu_set_context(vcpu->vcpu, vcpu);
+	tl_vcpu_set_processor(vcpu->vcpu, &processor);
+	return TL_OK;
+}

@@ -1,0 +1,294 @@
+/* SPDX-License-Identifier: MIT */
+/* The turns of a PC's vCPUs on the host's CPUs: exits, time, HLT. */
+#include "guest/pc/pc.h"
+#include "guest/stop_text.h"
+#include "guest/text.h"
+#include "guest/traced.h"
+
+enum { RFLAGS_IF = 1 << 9, LOOKS_A_SECOND = 100 };
+
+static bool has_ended(const struct pc *pc)
+{
+	/* relaxed: what the end says is read after the CPUs have been waited for. */
+	return atomic_load_explicit(&pc->ended, memory_order_relaxed);
+}
+
+void pc_end(struct pc *pc, unsigned ending, uint64_t code, const char *how)
+{
+	if (!atomic_flag_test_and_set_explicit(&pc->end_claimed, memory_order_relaxed)) {
+		pc->ending = ending;
+		pc->code = code;
+		text_format(pc->how, sizeof(pc->how), "%s", how);
+	}
+	atomic_store_explicit(&pc->ended, true, memory_order_seq_cst);
+	/* A kick of one that does not run makes it leave at once if it is run after all. */
+	for (unsigned i = 0; i < pc->nr_vcpus; i++)
+		if (pc->vcpu[i].vcpu)
+			tl_vcpu_kick(pc->vcpu[i].vcpu);
+	for (unsigned i = 0; i < pc->nr_cpus; i++)
+		pc->services->wake_cpu(i);
+}
+
+/* ---- Time -------------------------------------------------------------------------------------------------------- */
+
+/* The devices' timers are the first CPU's to expire. */
+static void expire_devices(struct pc *pc)
+{
+	struct machine *machine = &pc->machine;
+	uint64_t now = pc_now(pc);
+
+	if (pc->ends && now >= pc->ends) {
+		pc_end(pc, GUEST_TIMEOUT, 0, "the time of timeout= is spent");
+		return;
+	}
+	lock_acquire(&machine->lock);
+	clock_expire(&machine->clock, now);
+	/* relaxed: the lock orders it with those who set timers. */
+	atomic_store_explicit(&pc->due, clock_next(&machine->clock), memory_order_relaxed);
+	lock_release(&machine->lock);
+	pc_type(pc);
+}
+
+static void expire(struct pc_vcpu *vcpu)
+{
+	struct pc *pc = vcpu->pc;
+
+	if (vcpu->cpu == 0)
+		expire_devices(pc);
+	clock_expire(&vcpu->apic.clock, pc_now(pc));
+	traced_drain(pc->services, vcpu->cpu);
+}
+
+static uint64_t earlier(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+/* When a CPU has to look after something again, whatever its vCPUs do, in guest time. */
+static uint64_t next_look(const struct pc *pc, unsigned cpu)
+{
+	uint64_t at = UINT64_MAX;
+
+	if (cpu != 0)
+		return at;
+	/* relaxed: who makes it sooner wakes or kicks this CPU afterwards. */
+	at = atomic_load_explicit(&pc->due, memory_order_relaxed);
+	at = pc->ends ? earlier(at, pc->ends) : at;
+	return pc->services->read_typed ? earlier(at, pc_now(pc) + pc->hz / LOOKS_A_SECOND) : at;
+}
+
+/* In the host's time. */
+static uint64_t to_host(const struct pc *pc, uint64_t at)
+{
+	return at == UINT64_MAX ? at : at - pc->tsc_offset;
+}
+
+static enum tl_status set_deadline(struct pc_vcpu *vcpu)
+{
+	struct pc *pc = vcpu->pc;
+	uint64_t at = clock_next(&vcpu->apic.clock), host;
+
+	/* The next look is not computed at each exit: a deadline is the same for as long as nothing has changed. */
+	at = earlier(at, vcpu->cpu == 0 ? earlier(vcpu->look, atomic_load_explicit(&pc->due, memory_order_relaxed))
+					: UINT64_MAX);
+	host = earlier(to_host(pc, at), vcpu->turn_ends);
+	return tl_vcpu_set_deadline(vcpu->vcpu, host);
+}
+
+/* ---- Exits ------------------------------------------------------------------------------------------------------- */
+
+static void serve_io(struct pc *pc, struct tl_exit_io *io)
+{
+	if (io->write)
+		ports_write(&pc->machine.ports, io->port, io->size, io->data);
+	else
+		io->data = ports_read(&pc->machine.ports, io->port, io->size);
+}
+
+static bool has_waking_processor(const struct pc *pc)
+{
+	for (unsigned i = 0; i < pc->nr_vcpus; i++)
+		if (pc->vcpu[i].activity == PC_RUNS || (pc->vcpu[i].activity == PC_HALTED && pc->vcpu[i].interruptible))
+			return true;
+	return false;
+}
+
+/* With interrupts off only an NMI wakes it, which nothing but another processor sends. */
+static void serve_halt(struct pc_vcpu *vcpu)
+{
+	struct tl_state state;
+
+	vcpu->activity = PC_HALTED;
+	vcpu->interruptible = tl_vcpu_get(vcpu->vcpu, &state) != TL_OK || state.rflags & RFLAGS_IF;
+	pc_show(vcpu->pc);
+	if (!vcpu->interruptible && vcpu->pc->nr_cpus == 1 && !has_waking_processor(vcpu->pc))
+		pc_end(vcpu->pc, GUEST_HALT, 0, tl_exit_name(TL_EXIT_HLT));
+}
+
+static void serve_stop(struct pc *pc, const struct tl_exit_stop *stop)
+{
+	char how[160];
+
+	stop_text(stop, how, sizeof(how));
+	pc_end(pc, GUEST_STOP_FIRST + stop->why, 0, how);
+}
+
+/* Whether the vCPU's turn goes on. */
+static bool serve_exit(struct pc_vcpu *vcpu)
+{
+	struct tl_exit *exit = &vcpu->exit;
+	struct pc *pc = vcpu->pc;
+
+	switch (exit->reason) {
+	case TL_EXIT_IO:
+		serve_io(pc, &exit->io);
+		return true;
+	case TL_EXIT_DEADLINE:
+	case TL_EXIT_KICKED:
+		return false;
+	case TL_EXIT_HLT:
+		serve_halt(vcpu);
+		break;
+	case TL_EXIT_VMCALL:
+		exit->vmcall.result = UINT64_MAX; /* there is no such call */
+		return true;
+	case TL_EXIT_SHUTDOWN:
+		pc_end(pc, GUEST_SHUTDOWN, 0, tl_exit_name(TL_EXIT_SHUTDOWN));
+		break;
+	case TL_EXIT_STOPPED:
+		serve_stop(pc, &exit->stop);
+		break;
+	case TL_EXIT_NO_MEMORY:
+		pc_end(pc, GUEST_EXIT, 1, "the host ran out of memory for EPT tables: give it more or lower mem=");
+		break;
+	default:
+		pc_end(pc, GUEST_EXIT, 1, tl_exit_name(exit->reason));
+	}
+	return false;
+}
+
+enum tl_status pc_step(struct pc_vcpu *vcpu)
+{
+	enum tl_status status = vcpu->activity == PC_RUNS ? tl_vcpu_set_step(vcpu->vcpu, true) : TL_AGAIN;
+
+	if (status != TL_OK)
+		return status;
+	do {
+		status = tl_vcpu_run(vcpu->vcpu, &vcpu->exit);
+		if (status == TL_OK && vcpu->exit.reason == TL_EXIT_STEP)
+			return TL_OK;
+	} while (status == TL_OK && (serve_exit(vcpu) || vcpu->activity == PC_RUNS) && !has_ended(vcpu->pc));
+	tl_vcpu_set_step(vcpu->vcpu, false);
+	return status == TL_OK ? TL_AGAIN : status;
+}
+
+/* ---- Turns ------------------------------------------------------------------------------------------------------- */
+
+static bool is_ready(struct pc_vcpu *vcpu)
+{
+	/* relaxed: asked again after the CPU has said that it may halt. */
+	if (atomic_load_explicit(&vcpu->held, memory_order_relaxed))
+		return false;
+	if (atomic_load_explicit(&vcpu->events, memory_order_seq_cst))
+		return true;
+	if (vcpu->activity == PC_HALTED)
+		return vcpu->interruptible && local_apic_pending(&vcpu->apic);
+	return vcpu->activity == PC_RUNS;
+}
+
+static bool take(struct pc_vcpu *vcpu)
+{
+	/* acquire: the vCPU as who looked at it has left it. */
+	return !atomic_exchange_explicit(&vcpu->taken, true, memory_order_acquire);
+}
+
+static void run_turn(struct pc_vcpu *vcpu)
+{
+	struct pc *pc = vcpu->pc;
+	enum tl_status status = TL_OK;
+
+	if (atomic_load_explicit(&vcpu->events, memory_order_relaxed))
+		pc_cpu_take_events(vcpu);
+	if (vcpu->activity == PC_WAITS || has_ended(pc))
+		return;
+	vcpu->activity = PC_RUNS;
+	vcpu->look = next_look(pc, vcpu->cpu);
+	vcpu->turn_ends = pc->nr_vcpus > pc->nr_cpus ? pc_host_ticks() + pc->slice : UINT64_MAX;
+	do {
+		status = set_deadline(vcpu);
+		if (status == TL_OK)
+			status = tl_vcpu_run(vcpu->vcpu, &vcpu->exit);
+	} while (status == TL_OK && serve_exit(vcpu));
+	if (status != TL_OK)
+		pc_end(pc, GUEST_EXIT, 1, tl_status_text(status));
+}
+
+static bool run_ready(struct pc *pc, unsigned cpu)
+{
+	bool ran = false;
+
+	for (unsigned i = cpu; i < pc->nr_vcpus; i += pc->nr_cpus) {
+		struct pc_vcpu *vcpu = &pc->vcpu[i];
+
+		expire(vcpu);
+		if (!is_ready(vcpu) || !take(vcpu))
+			continue;
+		run_turn(vcpu);
+		/* release: pairs with take(). */
+		atomic_store_explicit(&vcpu->taken, false, memory_order_release);
+		ran = true;
+	}
+	return ran;
+}
+
+static void set_asleep(struct pc *pc, unsigned cpu, bool asleep)
+{
+	/* seq_cst: before the last look for something to do; pairs with the interrupt that comes after that look. */
+	for (unsigned i = cpu; i < pc->nr_vcpus; i += pc->nr_cpus)
+		atomic_store_explicit(&pc->vcpu[i].asleep, asleep, memory_order_seq_cst);
+}
+
+/* Halts the host's CPU until one of its vCPUs, or a timer, has something for it to do. */
+static void idle(struct pc *pc, unsigned cpu)
+{
+	const struct guest_services *services = pc->services;
+	uint64_t until = next_look(pc, cpu);
+	bool ready = false;
+
+	set_asleep(pc, cpu, true);
+	for (unsigned i = cpu; i < pc->nr_vcpus; i += pc->nr_cpus) {
+		until = earlier(until, clock_next(&pc->vcpu[i].apic.clock));
+		ready |= is_ready(&pc->vcpu[i]);
+	}
+	until = to_host(pc, until);
+	if (services->idle_ticks)
+		until = earlier(until, pc_host_ticks() + services->idle_ticks);
+	if (!ready && !has_ended(pc))
+		services->idle_cpu(until);
+	set_asleep(pc, cpu, false);
+	tl_cpu_poll();
+}
+
+static void run_on(void *context)
+{
+	struct pc_cpu *cpu = context;
+	struct pc *pc = cpu->pc;
+
+	while (!has_ended(pc)) {
+		if (pc->services->attend)
+			pc->services->attend(&pc->view);
+		if (!run_ready(pc, cpu->number))
+			idle(pc, cpu->number);
+	}
+}
+
+void pc_run(struct pc *pc)
+{
+	for (unsigned i = 0; i < pc->nr_cpus; i++)
+		pc->cpu[i] = (struct pc_cpu){pc, i};
+	for (unsigned i = 1; i < pc->nr_cpus; i++)
+		pc->services->start_cpu(i, run_on, &pc->cpu[i]);
+	run_on(&pc->cpu[0]);
+	for (unsigned i = 1; i < pc->nr_cpus; i++)
+		pc->services->wait_cpu(i);
+}

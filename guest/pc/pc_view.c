@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: MIT */
+/* A PC's console, and the PC as who looks at it from outside sees it. */
+#include "guest/pc/pc.h"
+
+/* A vCPU that was kicked so often and still runs is stuck in a device. */
+enum { TAKE_LOOKS = 10000000, LOOKS_PER_KICK = 100000 };
+
+/* ---- The console ------------------------------------------------------------------------------------------------- */
+
+static void show_line(struct pc *pc)
+{
+	pc->line[pc->line_length] = '\0';
+	if (pc->line_length && !pc->services->quiet)
+		pc->services->print("%s", pc->line);
+	pc->line_length = 0;
+}
+
+/* Whole lines as far as that goes: the host's console is dear. The machine's lock is held. */
+void pc_put(void *context, uint8_t byte)
+{
+	struct pc *pc = context;
+
+	if (byte == '\r' || byte == '\0')
+		return;
+	pc->line[pc->line_length++] = (char)byte;
+	if (byte == '\n' || pc->line_length == PC_LINE - 1)
+		show_line(pc);
+}
+
+void pc_show(struct pc *pc)
+{
+	lock_acquire(&pc->machine.lock);
+	show_line(pc);
+	lock_release(&pc->machine.lock);
+}
+
+void pc_type(struct pc *pc)
+{
+	if (!pc->services->read_typed)
+		return;
+	for (;;) {
+		if (pc->typed < 0)
+			pc->typed = pc->services->read_typed();
+		if (pc->typed < 0 || !serial_input(&pc->machine.serial, (uint8_t)pc->typed))
+			return;
+		pc->typed = -1;
+	}
+}
+
+/* ---- The view ---------------------------------------------------------------------------------------------------- */
+
+static struct pc *machine(const struct guest_view *view)
+{
+	return view->machine;
+}
+
+static struct tl_vcpu *view_vcpu(const struct guest_view *view, unsigned index)
+{
+	return machine(view)->vcpu[index].vcpu;
+}
+
+static struct tl_vcpu *view_take(const struct guest_view *view, unsigned index)
+{
+	struct pc_vcpu *vcpu = &machine(view)->vcpu[index];
+
+	for (unsigned looks = 0; looks < TAKE_LOOKS; looks++) {
+		/* acquire: the vCPU as its CPU has left it. */
+		if (!atomic_exchange_explicit(&vcpu->taken, true, memory_order_acquire))
+			return vcpu->vcpu;
+		if (looks % LOOKS_PER_KICK == 0)
+			tl_vcpu_kick(vcpu->vcpu);
+		tl_cpu_poll();
+		__builtin_ia32_pause();
+	}
+	return NULL;
+}
+
+static void view_put(const struct guest_view *view, unsigned index)
+{
+	struct pc_vcpu *vcpu = &machine(view)->vcpu[index];
+
+	/* release: pairs with the exchange of who takes it. */
+	atomic_store_explicit(&vcpu->taken, false, memory_order_release);
+	vcpu->pc->services->wake_cpu(vcpu->cpu);
+}
+
+static void view_hold(const struct guest_view *view, unsigned index, bool held)
+{
+	struct pc_vcpu *vcpu = &machine(view)->vcpu[index];
+
+	/* seq_cst: before its CPU is woken or the vCPU kicked. */
+	atomic_store_explicit(&vcpu->held, held, memory_order_seq_cst);
+	if (held)
+		tl_vcpu_kick(vcpu->vcpu);
+	else
+		vcpu->pc->services->wake_cpu(vcpu->cpu);
+}
+
+static bool view_is_held(const struct guest_view *view, unsigned index)
+{
+	return atomic_load_explicit(&machine(view)->vcpu[index].held, memory_order_relaxed);
+}
+
+static void view_end(const struct guest_view *view, const char *how)
+{
+	pc_end(machine(view), GUEST_EXIT, 1, how);
+}
+
+static const char *view_range_name(const struct guest_view *view, uint64_t start)
+{
+	static const struct {
+		uint64_t start;
+		const char *name;
+	} named[] = {{LOCAL_APIC_AT, "local APIC"},
+		     {IO_APIC_AT, "I/O APIC"},
+		     {HPET_AT, "HPET"},
+		     {MACHINE_DISK_AT, "virtio disk"},
+		     {MACHINE_ENTROPY_AT, "virtio entropy"},
+		     {VGA_TEXT_AT, "VGA text"},
+		     {FIRMWARE_AT, "firmware"}};
+
+	(void)view;
+	for (unsigned i = 0; i < sizeof(named) / sizeof(named[0]); i++)
+		if (named[i].start == start)
+			return named[i].name;
+	return "";
+}
+
+static enum tl_status view_step(const struct guest_view *view, unsigned index)
+{
+	return pc_step(&machine(view)->vcpu[index]);
+}
+
+/* The devices of a PC do not count. */
+static bool view_traffic(const struct guest_view *view, unsigned index, const char **name, uint64_t *reads,
+			 uint64_t *writes)
+{
+	(void)view;
+	(void)index;
+	(void)name;
+	(void)reads;
+	(void)writes;
+	return false;
+}
+
+void pc_view_init(struct pc *pc, uint64_t began)
+{
+	pc->view = (struct guest_view){
+		.name = pc->name,
+		.vm = pc->vm,
+		.nr_vcpus = pc->nr_vcpus,
+		.machine = pc,
+		.began = began,
+		.vcpu = view_vcpu,
+		.take = view_take,
+		.put = view_put,
+		.hold = view_hold,
+		.is_held = view_is_held,
+		.step = view_step,
+		.end = view_end,
+		.range_name = view_range_name,
+		.traffic = view_traffic,
+	};
+}
