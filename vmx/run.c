@@ -43,7 +43,8 @@ static void follow_flushes(struct tl_vcpu *vcpu)
 	vcpu_trace_switch(vcpu);
 }
 
-enum vcpu_action vcpu_attention(struct tl_vcpu *vcpu)
+/* All of it but events. */
+static COLD enum vcpu_action settle(struct tl_vcpu *vcpu)
 {
 	struct grace_reader *reader = &vcpu->reader;
 	bool complete;
@@ -61,7 +62,14 @@ enum vcpu_action vcpu_attention(struct tl_vcpu *vcpu)
 		return exit_leave(vcpu, TL_EXIT_KICKED);
 	if (!complete)
 		reader->entry_round = GRACE_ATTENTION;
-	return vcpu->events ? event_attend(vcpu) : VCPU_RESUME;
+	return VCPU_RESUME;
+}
+
+enum vcpu_action vcpu_attention(struct tl_vcpu *vcpu)
+{
+	enum vcpu_action action = settle(vcpu);
+
+	return action == VCPU_RESUME && vcpu->events ? event_attend(vcpu) : action;
 }
 
 /* A plain access that the embedder has completed. */
@@ -136,9 +144,22 @@ static enum vcpu_action enter(struct tl_vcpu *vcpu)
 static bool wants_attention(const struct tl_vcpu *vcpu)
 {
 	/* kicked: seq_cst, against the kicker's store of it and load of in_run. */
-	return vcpu->reader.entry_round == GRACE_ATTENTION || vcpu->events ||
+	return vcpu->reader.entry_round == GRACE_ATTENTION ||
 	       atomic_load_explicit(&vcpu->reader.kicked, memory_order_seq_cst) ||
 	       vcpu->slots_flushed != slots_number(vcpu);
+}
+
+/*
+ * Events come last: what the embedder has completed may still end in an exception, or shadow the next instruction, and
+ * either would be at odds with an interrupt that the entry injects already.
+ */
+ALWAYS_INLINE enum vcpu_action begin(struct tl_vcpu *vcpu)
+{
+	if (unlikely(wants_attention(vcpu)) && settle(vcpu) != VCPU_RESUME)
+		return VCPU_LEAVE;
+	if (complete_exit(vcpu) != VCPU_RESUME)
+		return VCPU_LEAVE;
+	return unlikely(vcpu->events) ? event_attend(vcpu) : VCPU_RESUME;
 }
 
 HOT enum tl_status tl_vcpu_run(struct tl_vcpu *vcpu, struct tl_exit *exit)
@@ -156,8 +177,7 @@ HOT enum tl_status tl_vcpu_run(struct tl_vcpu *vcpu, struct tl_exit *exit)
 	}
 	vcpu->exit = exit;
 	grace_enter(&vcpu->reader, index);
-	if ((likely(!wants_attention(vcpu)) || vcpu_attention(vcpu) == VCPU_RESUME) &&
-	    complete_exit(vcpu) == VCPU_RESUME && enter(vcpu) == VCPU_FAILED)
+	if (likely(begin(vcpu) == VCPU_RESUME) && enter(vcpu) == VCPU_FAILED)
 		entry_failed();
 	pml_drain(vcpu);
 	grace_leave(&vcpu->reader, index);

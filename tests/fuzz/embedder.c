@@ -72,7 +72,10 @@ static int acknowledge(struct tl_vcpu *vcpu)
 	fuzz_require(vmcs_read(VMCS_GUEST_RFLAGS) & RFLAGS_IF);
 	fuzz_require(!(vmcs_read(VMCS_GUEST_INTERRUPTIBILITY) & INTERRUPTIBILITY_SHADOW));
 	fuzz_require(!(vmcs_read(VMCS_ENTRY_INTERRUPTION_INFORMATION) & EVENT_INFO_VALID));
-	return how < 16 ? -1 : how;
+	if (how < 16)
+		return -1;
+	fuzz_embedder.vector = how;
+	return how;
 }
 
 static bool read_msr(struct tl_vcpu *vcpu, uint32_t msr, uint64_t *value)

@@ -21,6 +21,7 @@ extern struct fuzz_embedder {
 	struct tl_vcpu *vcpu;
 	tl_range_id moved; /* a range that may be moved */
 	unsigned nr_callbacks;
+	unsigned vector; /* acknowledged, and to be injected by the next entry; 0: none */
 } fuzz_embedder;
 
 /* A callback may change the map, kick, inject an event, set a deadline; or fail. */

@@ -195,6 +195,9 @@ static void check_entry(void)
 	uint64_t rflags = vmcs_read(VMCS_GUEST_RFLAGS);
 
 	fuzz_require(!(information & EVENT_INFO_VALID) || is_event(information & 0x7fffffff));
+	/* What was acknowledged is not requested any more: it must not be lost. */
+	fuzz_require(!fuzz_embedder.vector || information == (EVENT_INFO_VALID | fuzz_embedder.vector));
+	fuzz_embedder.vector = 0;
 	fuzz_require(fuzzed->mode.efer & EFER_LMA || rip >> 32 == 0);
 	fuzz_require(rip >> 48 == 0 || rip >> 48 == 0xffff);
 	fuzz_require(rflags & 2 && !(rflags & ~0x3f7fd7ull));
