@@ -76,8 +76,8 @@ int local_apic_acknowledge(struct local_apic *apic)
 
 	if (vector < 0)
 		return local_apic_external(apic) ? apic->bus->acknowledge(apic->bus->context) : -1;
-	/* relaxed: see requests(). */
-	atomic_fetch_and_explicit(&apic->irr[vector / WORD_BITS], ~bit_of((uint8_t)vector), memory_order_relaxed);
+	/* acquire: what was stored before the request is there for who handles it. */
+	atomic_fetch_and_explicit(&apic->irr[vector / WORD_BITS], ~bit_of((uint8_t)vector), memory_order_acquire);
 	apic->isr[vector / WORD_BITS] |= bit_of((uint8_t)vector);
 	return vector;
 }
