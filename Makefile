@@ -268,7 +268,7 @@ fuzz: $(libfuzzer) $(B)/unit/test_decode_zydis
 test-fuzz: $(replayers)
 	@tools/fuzz test
 
-test: $(unit_tests) $(tsan_tests) $(replayers) $(coverage_programs) all $(guests) $(other_images)
+test: $(unit_tests) $(tsan_tests) $(replayers) $(coverage_programs) all $(guests) $(other_images) $(B)/linux/ticks
 	@tools/test docs msrs tools unit tsan fuzz coverage model system
 test-unit: $(unit_tests)
 	@tools/test unit
@@ -276,7 +276,7 @@ test-tsan: $(tsan_tests)
 	@tools/test tsan
 test-model: | tools
 	@tools/test model
-test-system: all $(guests) $(other_images)
+test-system: all $(guests) $(other_images) $(B)/linux/ticks
 	@tools/test system
 test-tools: | tools
 	@tools/test tools

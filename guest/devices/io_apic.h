@@ -18,9 +18,9 @@ enum { IO_APIC_SIZE = 0x1000, IO_APIC_PINS = 24 };
 struct io_apic {
 	struct lock *lock; /* the machine's */
 	struct local_apic_bus *bus;
-	uint8_t select, id;
-	uint32_t level; /* of the pins: asserted, whatever polarity the guest gives them */
 	uint64_t entry[IO_APIC_PINS];
+	uint32_t level; /* of the pins: asserted, whatever polarity the guest gives them */
+	uint8_t select, id;
 };
 
 /* As after reset: all pins masked. Context: host, before vCPUs run. */

@@ -14,6 +14,14 @@ PAGE = 4096
 READ_PAGES = 64
 WRITE_PAGES = 64
 
+# Linux believes what it is told of the clock, since it would measure it against the same instructions; what is left out
+# needs no disk to run at boot (tools/nested/linux.py), and is two thirds of the boot.
+KERNEL_WORDS = f"""
+console=ttyS0,115200 quiet nokaslr mitigations=off no_timer_check panic=-1 cryptomgr.notests
+initcall_blacklist=ftrace_check_for_weak_functions,ftrace_check_sync,trace_eval_init,init_kprobe_trace,\
+crypto_algapi_init,load_system_certificate_list,blacklist_init,integrity_audit_init
+"""
+
 
 def disk_bytes():
     """The disk: pages that no two of are alike, whose sum the guest is told, and room to write."""
@@ -59,3 +67,13 @@ def prepare(build, debs):
         write(build + "/vmlinuz", file.read())
     write(build + "/initrd", initrd)
     write(build + "/disk.img", disk)
+
+
+def modules(folder, job, vcpus, memory):
+    """The boot modules of a run: the kernel, the guest's name and words, and what belongs to it."""
+    kernel = [*KERNEL_WORDS.split(), f"job={job}"]
+    return [
+        (folder + "/vmlinuz", ["linux", "pc", f"mem={memory}M", f"vcpus={vcpus}", "--", *kernel]),
+        (folder + "/initrd", ["+initrd"]),
+        (folder + "/disk.img", ["+disk"]),
+    ]
