@@ -115,6 +115,10 @@ static const char *options_word(const char *word, struct guest_options *options)
 		options->is_pc = true;
 		return NULL;
 	}
+	if (text_equal(word, "testdev")) {
+		options->has_test_devices = true;
+		return NULL;
+	}
 	if (text_equal(word, "roam")) {
 		options->roam = true;
 		return NULL;
@@ -140,7 +144,7 @@ bool options_parse(const char *words, struct guest_options *options, char *why, 
 	options->flat = 0;
 	options->mode = STATE_PROTECTED;
 	options->timeout = OPTIONS_DEFAULT_TIMEOUT * 1000000ull;
-	options->is_pc = false;
+	options->is_pc = options->has_test_devices = false;
 	options->expect = UINT32_MAX;
 	options->exact = false;
 	options->decode_doorbells = false;

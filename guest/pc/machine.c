@@ -2,7 +2,7 @@
 #include "guest/pc/machine.h"
 #include "guest/devices/local_apic.h"
 
-enum { COM1 = 0x3F8, DEBUG_BOCHS = 0xE9, DEBUG_FIRMWARE = 0x402, IO_APIC_ID = 0 };
+enum { COM1 = 0x3F8, DEBUG_BOCHS = 0xE9, DEBUG_FIRMWARE = 0x402, IO_APIC_ID = 0, PCI_TEST_SLOT = 3 };
 
 /* Lines of the ISA bus. */
 enum { IRQ_TIMER = 0, IRQ_KEYBOARD = 1, IRQ_SERIAL = 4, IRQ_CLOCK = 8, ISA_IRQS = 16 };
@@ -101,7 +101,7 @@ static void machine_init_timers(struct machine *machine, const struct machine_pa
 	acpi_pm_init(&machine->pm, &machine->lock, &machine->clock, machine_line(machine, ACPI_PM_SCI), parts->ending);
 }
 
-static void machine_init_pci(struct machine *machine)
+static void machine_init_pci(struct machine *machine, const struct machine_parts *parts)
 {
 	pci_host_bridge_init(&machine->host_bridge);
 	pci_isa_bridge_init(&machine->isa_bridge);
@@ -109,6 +109,11 @@ static void machine_init_pci(struct machine *machine)
 	machine->pci.reset = &machine->reset;
 	machine->pci.function[0] = &machine->host_bridge;
 	machine->pci.function[1 * 8] = &machine->isa_bridge;
+	machine->has_test_devices = parts->has_test_devices;
+	if (!machine->has_test_devices)
+		return;
+	pci_test_device_init(&machine->pci_test, &machine->lock, parts->vm);
+	machine->pci.function[PCI_TEST_SLOT * 8] = &machine->pci_test.function;
 }
 
 static void machine_init_others(struct machine *machine, const struct machine_parts *parts)
@@ -122,6 +127,9 @@ static void machine_init_others(struct machine *machine, const struct machine_pa
 	reset_port_init(&machine->reset, lock, parts->ending, a20);
 	machine->console = (struct debug_console){lock, parts->put, parts->context};
 	machine->exit_port = (struct exit_port){.lock = lock, .ending = parts->ending};
+	machine->test = (struct test_device){lock, machine_line(machine, 0), machine->test_registers, 0};
+	fw_cfg_init(&machine->fw_cfg, lock, parts->vm, parts->memory_below_4g + parts->memory_above_4g,
+		    (uint16_t)parts->nr_cpus);
 	vga_text_init(&machine->vga, lock, parts->vga_memory);
 	virtio_entropy_init(&machine->entropy,
 			    (struct virtio_place){parts->vm, lock, machine_io_apic_line(machine, MACHINE_ENTROPY_PIN)},
@@ -148,19 +156,22 @@ static bool machine_add_ports(struct machine *machine)
 		i8042_data_port(&machine->i8042),
 		i8042_command_port(&machine->i8042),
 		reset_port_control_a(&machine->reset),
-		debug_console_port(&machine->console, DEBUG_BOCHS),
+		machine->has_test_devices ? test_device_ports(&machine->test)
+					  : debug_console_port(&machine->console, DEBUG_BOCHS),
 		debug_console_port(&machine->console, DEBUG_FIRMWARE),
 		exit_port_debug(&machine->exit_port),
 		exit_port_shutdown(&machine->exit_port),
 		pci_config_ports(&machine->pci),
 		pci_io_ports(&machine->pci),
 		vga_text_ports(&machine->vga),
+		fw_cfg_ports(&machine->fw_cfg),
+		fw_cfg_dma_ports(&machine->fw_cfg),
 	};
 
 	for (unsigned i = 0; i < sizeof(range) / sizeof(range[0]); i++)
 		if (!ports_add(&machine->ports, range[i]))
 			return false;
-	return true;
+	return !machine->has_test_devices || ports_add(&machine->ports, test_device_irq_ports(&machine->test));
 }
 
 /* As firmware leaves them: real mode's vectors, and everything masked, since nobody is there to serve it. */
@@ -184,7 +195,7 @@ bool machine_init(struct machine *machine, const struct machine_parts *parts)
 {
 	machine_init_interrupts(machine);
 	machine_init_timers(machine, parts);
-	machine_init_pci(machine);
+	machine_init_pci(machine, parts);
 	machine_init_others(machine, parts);
 	if (!machine_add_ports(machine))
 		return false;
@@ -208,11 +219,13 @@ enum tl_status machine_add_ranges(struct machine *machine, struct tl_edit *edit)
 		vga_text_range(&machine->vga),
 		virtio_mmio_range(&machine->entropy.virtio, MACHINE_ENTROPY_AT),
 	};
-	struct tl_range disk;
+	struct tl_range disk, test = test_device_range(&machine->test);
 	enum tl_status status = TL_OK;
 
 	for (unsigned i = 0; status == TL_OK && i < sizeof(range) / sizeof(range[0]); i++)
 		status = tl_map_add(edit, &range[i], NULL);
+	if (status == TL_OK && machine->has_test_devices)
+		status = tl_map_add(edit, &test, NULL);
 	if (status != TL_OK || !machine->has_disk)
 		return status;
 	disk = virtio_mmio_range(&machine->disk.virtio, MACHINE_DISK_AT);

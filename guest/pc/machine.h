@@ -9,16 +9,19 @@
 #include "guest/devices/acpi_pm.h"
 #include "guest/devices/debug_console.h"
 #include "guest/devices/exit_port.h"
+#include "guest/devices/fw_cfg.h"
 #include "guest/devices/hpet.h"
 #include "guest/devices/i8042.h"
 #include "guest/devices/io_apic.h"
 #include "guest/devices/local_apic_bus.h"
 #include "guest/devices/pci_config.h"
+#include "guest/devices/pci_test_device.h"
 #include "guest/devices/pic.h"
 #include "guest/devices/pit.h"
 #include "guest/devices/reset_port.h"
 #include "guest/devices/rtc.h"
 #include "guest/devices/serial.h"
+#include "guest/devices/test_device.h"
 #include "guest/devices/vga_text.h"
 #include "guest/devices/virtio_block.h"
 #include "guest/devices/virtio_entropy.h"
@@ -32,8 +35,9 @@ struct machine_parts {
 	unsigned nr_cpus;
 	uint64_t unix_time; /* now, for the RTC */
 	void *disk;
-	uint64_t disk_size; /* bytes; 0: there is none */
-	void *vga_memory;   /* VGA_TEXT_SIZE bytes, page-aligned */
+	uint64_t disk_size;    /* bytes; 0: there is none */
+	void *vga_memory;      /* VGA_TEXT_SIZE bytes, page-aligned */
+	bool has_test_devices; /* QEMU's pc-testdev, in the place of the debug console at E9h, and its pci-testdev */
 	/* What the serial port and the debug consoles print. Called with the lock held. */
 	void (*put)(void *context, uint8_t byte);
 	void *context;
@@ -61,7 +65,11 @@ struct machine {
 	struct vga_text vga;
 	struct virtio_block disk; /* if parts say that there is one */
 	struct virtio_entropy entropy;
-	bool has_disk;
+	struct fw_cfg fw_cfg;
+	bool has_disk, has_test_devices;
+	struct test_device test;
+	struct pci_test_device pci_test;
+	uint8_t test_registers[TEST_DEVICE_SIZE];
 	uint64_t entropy_state;
 };
 

@@ -127,7 +127,7 @@ static void machine_ends(void *context, enum ending_kind kind, uint32_t code)
 	pc_end(context, ending[kind], code, how);
 }
 
-static bool init_machine(struct pc *pc, const struct load_image *disk)
+static bool init_machine(struct pc *pc, const struct guest_options *options, const struct load_image *disk)
 {
 	struct machine_parts parts = {
 		.vm = pc->vm,
@@ -137,6 +137,7 @@ static bool init_machine(struct pc *pc, const struct load_image *disk)
 		.disk = pc->disk,
 		.disk_size = disk ? disk->size : 0,
 		.vga_memory = pc->ram + VGA_TEXT_AT,
+		.has_test_devices = options->has_test_devices,
 		.put = pc_put,
 		.context = pc,
 		.ending = {machine_ends, pc},
@@ -195,7 +196,7 @@ bool pc_create(struct pc *pc, const struct guest_options *options, const struct 
 	config.tsc_offset = pc->tsc_offset;
 	pc->vm = tl_vm_create(&config, &status);
 	if (pc->vm)
-		status = init_machine(pc, disk) ? build_map(pc) : TL_INVALID_ARGUMENT;
+		status = init_machine(pc, options, disk) ? build_map(pc) : TL_INVALID_ARGUMENT;
 	for (unsigned i = 0; i < pc->nr_vcpus && status == TL_OK; i++)
 		status = pc_cpu_create(pc, i);
 	if (status == TL_OK)
@@ -296,6 +297,7 @@ static void run(struct pc *pc, const struct guest_module *module, const struct g
 	pc_view_init(pc, report->began);
 	pc_run(pc);
 	pc_show(pc);
+	pc_show_screen(pc);
 	report->ticks = pc_host_ticks() - report->began;
 	traced_end(pc->services, false);
 	tl_stats(pc->vm, &report->stats);

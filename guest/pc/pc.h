@@ -81,7 +81,8 @@ struct pc {
 	/* What the guest writes to its serial port and has not been shown. The machine's lock. */
 	char line[PC_LINE];
 	unsigned line_length;
-	int typed; /* a key that the guest's port had no room for, or -1 */
+	uint64_t screen_shown; /* when, in guest time */
+	int typed;             /* a key that the guest's port had no room for, or -1 */
 	struct guest_view view;
 	struct pc_cpu cpu[TL_MAX_CPUS];
 	struct pc_vcpu vcpu[LOCAL_APICS_MOST];
@@ -121,6 +122,8 @@ enum tl_status pc_cpu_create(struct pc *pc, unsigned index);
 void pc_cpu_take_events(struct pc_vcpu *vcpu);
 /* Shows what the guest has written so far. */
 void pc_show(struct pc *pc);
+/* Shows the rows of its screen that are new. Context: host, the first CPU. */
+void pc_show_screen(struct pc *pc);
 void pc_put(void *context, uint8_t byte);
 /* Gives the guest what was typed. Context: host, the first CPU. */
 void pc_type(struct pc *pc);

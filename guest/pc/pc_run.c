@@ -47,6 +47,9 @@ static void expire_devices(struct pc *pc)
 	atomic_store_explicit(&pc->due, clock_next(&machine->clock), memory_order_relaxed);
 	lock_release(&machine->lock);
 	pc_type(pc);
+	/* What scrolls by faster is not read; and looking costs. */
+	if (now - pc->screen_shown >= pc->hz)
+		pc_show_screen(pc);
 }
 
 static void expire(struct pc_vcpu *vcpu)

@@ -34,6 +34,20 @@ void pc_show(struct pc *pc)
 	lock_release(&pc->machine.lock);
 }
 
+static void show_row(void *context, const char *text)
+{
+	const struct pc *pc = context;
+
+	if (!pc->services->quiet)
+		pc->services->print("%s\n", text);
+}
+
+void pc_show_screen(struct pc *pc)
+{
+	pc->screen_shown = pc_now(pc);
+	vga_text_show(&pc->machine.vga, show_row, pc);
+}
+
 void pc_type(struct pc *pc)
 {
 	if (!pc->services->read_typed)

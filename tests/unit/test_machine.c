@@ -97,7 +97,7 @@ static void program_pics(void)
 	}
 }
 
-static int setup(void **context)
+static void build(bool has_test_devices)
 {
 	const struct clock clock = {.now = now, .hz = HERTZ};
 	const struct machine_parts parts = {.vm = vm,
@@ -107,11 +107,11 @@ static int setup(void **context)
 					    .disk = disk,
 					    .disk_size = sizeof(disk),
 					    .vga_memory = vga_memory,
+					    .has_test_devices = has_test_devices,
 					    .put = put,
 					    .context = printed,
 					    .ending = {end, NULL}};
 
-	(void)context;
 	machine = calloc(1, sizeof(*machine));
 	assert_non_null(machine);
 	board_time = HERTZ;
@@ -124,6 +124,19 @@ static int setup(void **context)
 		local_apic_init(&apics[i], &machine->bus, i, !i, &clock, 36);
 		local_apic_virtual_wire(&apics[i]);
 	}
+}
+
+static int setup(void **context)
+{
+	(void)context;
+	build(false);
+	return 0;
+}
+
+static int setup_with_test_devices(void **context)
+{
+	(void)context;
+	build(true);
 	return 0;
 }
 
@@ -295,6 +308,43 @@ static void random_bytes_differ(void **context)
 	assert_int_equal(bytes[1][63], 0);
 }
 
+static void fw_cfg_knows_the_machine(void **context)
+{
+	(void)context;
+	out(0x510, 2, FW_CFG_CPUS);
+	assert_int_equal(in(0x511, 1), CPUS);
+	out(0x510, 2, FW_CFG_RAM_SIZE);
+	for (unsigned i = 0; i < 8; i++)
+		assert_int_equal(in(0x511, 1), i == 3 ? 4 : 0);
+	assert_int_equal(in(0x514, 4), 'Q' | 'E' << 8 | 'M' << 16 | 'U' << 24);
+}
+
+static uint32_t pci_identity(unsigned device)
+{
+	out(0xCF8, 4, 0x80000000 | device << 11);
+	return in(0xCFC, 4);
+}
+
+static void test_devices_are_asked_for(void **context)
+{
+	(void)context;
+	assert_int_equal(in(0xE0, 4), UINT32_MAX);
+	assert_int_equal(in(0xE9, 1), 0xE9);
+	assert_int_equal(in(0x2000, 1) & 0xFF, 0xFF);
+	assert_int_equal(pci_identity(3), UINT32_MAX);
+}
+
+static void test_devices_are_wired(void **context)
+{
+	(void)context;
+	out(0xE0, 4, 0x12345678);
+	assert_int_equal(in(0xE9, 1), 0x56);
+	assert_int_equal(pci_identity(3), 0x00051b36);
+	program_pics();
+	out(0x2000 + 5, 1, 1);
+	expect_vector(PIC_BASE + 5);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -308,6 +358,9 @@ int main(void)
 		TEST(there_are_several_ends),
 		TEST(ranges_and_firmware_agree),
 		TEST(random_bytes_differ),
+		TEST(fw_cfg_knows_the_machine),
+		TEST(test_devices_are_asked_for),
+		cmocka_unit_test_setup_teardown(test_devices_are_wired, setup_with_test_devices, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, vm_setup, vm_teardown);

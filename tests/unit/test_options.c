@@ -36,7 +36,11 @@ static void reads_options(void **context)
 	assert_string_equal(options.command_line, "a=1 --  b");
 	assert_int_equal(options.vcpus, 1);
 	assert_false(options.roam);
+	assert_false(options.has_test_devices);
+	assert_true(options_parse("pc testdev", &options, why, sizeof(why)));
+	assert_true(options.is_pc && options.has_test_devices);
 	assert_true(options_parse("vcpus=64 roam slice=500", &options, why, sizeof(why)));
+	assert_false(options.is_pc || options.has_test_devices);
 	assert_int_equal(options.vcpus, 64);
 	assert_true(options.roam);
 	assert_int_equal(options.slice, 500);
