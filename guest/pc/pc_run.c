@@ -147,6 +147,7 @@ static bool serve_exit(struct pc_vcpu *vcpu)
 		serve_io(pc, &exit->io);
 		return true;
 	case TL_EXIT_DEADLINE:
+	case TL_EXIT_BUDGET:
 	case TL_EXIT_KICKED:
 		return false;
 	case TL_EXIT_HLT:
@@ -205,6 +206,22 @@ static bool take(struct pc_vcpu *vcpu)
 	return !atomic_exchange_explicit(&vcpu->taken, true, memory_order_acquire);
 }
 
+/*
+ * The turn ends by the host's timer, and by the preemption timer where there is one: a guest that waits for another
+ * vCPU with its interrupts off must give it the CPU, and Bochs 2.7 lets no interrupt of the host's through then
+ * (boot/smp.c).
+ */
+static void begin_turn(struct pc_vcpu *vcpu)
+{
+	struct pc *pc = vcpu->pc;
+
+	vcpu->turn_ends = UINT64_MAX;
+	if (pc->nr_vcpus <= pc->nr_cpus)
+		return;
+	vcpu->turn_ends = pc_host_ticks() + pc->slice;
+	(void)tl_vcpu_set_budget(vcpu->vcpu, pc->slice);
+}
+
 static void run_turn(struct pc_vcpu *vcpu)
 {
 	struct pc *pc = vcpu->pc;
@@ -216,7 +233,7 @@ static void run_turn(struct pc_vcpu *vcpu)
 		return;
 	vcpu->activity = PC_RUNS;
 	vcpu->look = next_look(pc, vcpu->cpu);
-	vcpu->turn_ends = pc->nr_vcpus > pc->nr_cpus ? pc_host_ticks() + pc->slice : UINT64_MAX;
+	begin_turn(vcpu);
 	do {
 		status = set_deadline(vcpu);
 		if (status == TL_OK)
