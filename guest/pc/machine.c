@@ -203,33 +203,36 @@ bool machine_init(struct machine *machine, const struct machine_parts *parts)
 	return true;
 }
 
+static void machine_list_ranges(struct machine *machine)
+{
+	struct tl_range *range = machine->range;
+
+	range[machine->nr_ranges++] = (struct tl_range){.kind = TL_RANGE_MMIO,
+							.start = IO_APIC_AT,
+							.size = IO_APIC_SIZE,
+							.access = io_apic_access,
+							.context = &machine->io_apic};
+	range[machine->nr_ranges++] = (struct tl_range){.kind = TL_RANGE_MMIO,
+							.start = HPET_AT,
+							.size = HPET_SIZE,
+							.access = hpet_access,
+							.context = &machine->hpet};
+	range[machine->nr_ranges++] = vga_text_range(&machine->vga);
+	range[machine->nr_ranges++] = virtio_mmio_range(&machine->entropy.virtio, MACHINE_ENTROPY_AT);
+	if (machine->has_test_devices)
+		range[machine->nr_ranges++] = test_device_range(&machine->test);
+	if (machine->has_disk)
+		range[machine->nr_ranges++] = virtio_mmio_range(&machine->disk.virtio, MACHINE_DISK_AT);
+}
+
 enum tl_status machine_add_ranges(struct machine *machine, struct tl_edit *edit)
 {
-	const struct tl_range range[] = {
-		{.kind = TL_RANGE_MMIO,
-		 .start = IO_APIC_AT,
-		 .size = IO_APIC_SIZE,
-		 .access = io_apic_access,
-		 .context = &machine->io_apic},
-		{.kind = TL_RANGE_MMIO,
-		 .start = HPET_AT,
-		 .size = HPET_SIZE,
-		 .access = hpet_access,
-		 .context = &machine->hpet},
-		vga_text_range(&machine->vga),
-		virtio_mmio_range(&machine->entropy.virtio, MACHINE_ENTROPY_AT),
-	};
-	struct tl_range disk, test = test_device_range(&machine->test);
 	enum tl_status status = TL_OK;
 
-	for (unsigned i = 0; status == TL_OK && i < sizeof(range) / sizeof(range[0]); i++)
-		status = tl_map_add(edit, &range[i], NULL);
-	if (status == TL_OK && machine->has_test_devices)
-		status = tl_map_add(edit, &test, NULL);
-	if (status != TL_OK || !machine->has_disk)
-		return status;
-	disk = virtio_mmio_range(&machine->disk.virtio, MACHINE_DISK_AT);
-	return tl_map_add(edit, &disk, NULL);
+	machine_list_ranges(machine);
+	for (unsigned i = 0; status == TL_OK && i < machine->nr_ranges; i++)
+		status = tl_map_add(edit, &machine->range[i], &machine->id[i]);
+	return status;
 }
 
 void machine_firmware(const struct machine *machine, unsigned nr_cpus, struct firmware *firmware)

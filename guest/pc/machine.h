@@ -29,6 +29,9 @@
 
 enum { MACHINE_DISK_AT = 0xFEB00000, MACHINE_ENTROPY_AT = 0xFEB01000, MACHINE_DISK_PIN = 16, MACHINE_ENTROPY_PIN = 17 };
 
+/* The ranges of its board: I/O APIC, HPET, screen, entropy, test device, disk. */
+enum { MACHINE_RANGES = 6 };
+
 struct machine_parts {
 	struct tl_vm *vm;
 	uint64_t memory_below_4g, memory_above_4g; /* bytes of RAM */
@@ -71,6 +74,9 @@ struct machine {
 	struct pci_test_device pci_test;
 	uint8_t test_registers[TEST_DEVICE_SIZE];
 	uint64_t entropy_state;
+	unsigned nr_ranges; /* in the map; and as they were added */
+	struct tl_range range[MACHINE_RANGES];
+	tl_range_id id[MACHINE_RANGES];
 };
 
 /*

@@ -165,6 +165,7 @@ static void set_up(struct pc *pc, const struct guest_options *options)
 	pc->tsc_offset = 0 - pc_host_ticks();
 	pc->ends = options->timeout;
 	pc->slice = options->slice;
+	pc->shake = options->shake;
 	pc->nr_vcpus = options->vcpus;
 	pc->nr_cpus = options->vcpus < services->nr_cpus ? options->vcpus : services->nr_cpus;
 	pc->due = UINT64_MAX;

@@ -71,6 +71,10 @@ struct pc {
 	/* For the pages alone. Held over commits, which wait for nothing in the callbacks that make them. */
 	struct lock apic_pages;
 	struct pc_apic_page apic_page[LOCAL_APICS_MOST];
+	/* The word shake: how often it was done, and a range that is there every other time (pc_shake.c). */
+	bool shake, shake_added;
+	unsigned shakes;
+	tl_range_id shake_id;
 	_Atomic uint64_t due; /* in guest time, when the devices' clock has something to do at the latest */
 	/* The end: the first to claim it says how. */
 	atomic_flag end_claimed;

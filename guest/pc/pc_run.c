@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The turns of a PC's vCPUs on the host's CPUs: exits, time, HLT. */
-#include "guest/pc/pc.h"
+#include "guest/pc/pc_shake.h"
 #include "guest/stop_text.h"
 #include "guest/text.h"
 #include "guest/traced.h"
@@ -77,6 +77,8 @@ static uint64_t next_look(const struct pc *pc, unsigned cpu)
 	/* relaxed: who makes it sooner wakes or kicks this CPU afterwards. */
 	at = atomic_load_explicit(&pc->due, memory_order_relaxed);
 	at = pc->ends ? earlier(at, pc->ends) : at;
+	if (pc->shake)
+		at = earlier(at, pc_now(pc) + pc->hz / SHAKES_A_SECOND);
 	return pc->services->read_typed ? earlier(at, pc_now(pc) + pc->hz / LOOKS_A_SECOND) : at;
 }
 
@@ -297,6 +299,8 @@ static void run_on(void *context)
 	while (!has_ended(pc)) {
 		if (pc->services->attend)
 			pc->services->attend(&pc->view);
+		if (pc->shake && cpu->number == 0)
+			pc_shake(pc);
 		if (!run_ready(pc, cpu->number))
 			idle(pc, cpu->number);
 	}

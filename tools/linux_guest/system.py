@@ -69,11 +69,13 @@ def prepare(build, debs):
     write(build + "/disk.img", disk)
 
 
-def modules(folder, job, vcpus, memory):
+def modules(folder, job, vcpus, memory, words=""):
     """The boot modules of a run: the kernel, the guest's name and words, and what belongs to it."""
     kernel = [*KERNEL_WORDS.split(), f"job={job}"]
+    # A shell has all the time that its user takes.
+    machine = [*(["timeout=0"] if job == "shell" else []), *words.split()]
     return [
-        (folder + "/vmlinuz", ["linux", "pc", f"mem={memory}M", f"vcpus={vcpus}", "--", *kernel]),
+        (folder + "/vmlinuz", ["linux", "pc", f"mem={memory}M", f"vcpus={vcpus}", *machine, "--", *kernel]),
         (folder + "/initrd", ["+initrd"]),
         (folder + "/disk.img", ["+disk"]),
     ]
