@@ -14,6 +14,8 @@ enum {
 	ELF_I386 = 3,
 	ELF_X86_64 = 62,
 	ELF_LOAD = 1,
+	ELF_NOTE = 4,
+	ELF_NOTE_ALIGN = 4,
 };
 
 struct elf32_header {
@@ -181,4 +183,68 @@ bool elf_read(const void *image, size_t size, struct elf_program *program, char 
 	if (wrong)
 		text_format(why, why_size, "%s", wrong);
 	return !wrong;
+}
+
+/* ---- Notes ------------------------------------------------------------------------------------------------------- */
+
+struct elf_note {
+	uint32_t owner_size, size, type;
+};
+
+static uint64_t elf_note_align(uint64_t size)
+{
+	return (size + ELF_NOTE_ALIGN - 1) & ~(uint64_t)(ELF_NOTE_ALIGN - 1);
+}
+
+static bool elf_note_is_of(const uint8_t *at, uint32_t size, const char *owner)
+{
+	for (uint32_t i = 0; i < size; i++)
+		if (at[i] != (uint8_t)owner[i])
+			return false;
+		else if (!owner[i])
+			return i + 1 == size;
+	return false;
+}
+
+/* In one segment of notes, which lies in the image. */
+static bool elf_find_in(const uint8_t *at, uint64_t left, const char *owner, uint32_t type, uint64_t *value)
+{
+	struct elf_note note;
+
+	while (left >= sizeof(note)) {
+		uint64_t owner_size, size;
+
+		__builtin_memcpy(&note, at, sizeof(note));
+		owner_size = elf_note_align(note.owner_size);
+		size = elf_note_align(note.size);
+		left -= sizeof(note);
+		at += sizeof(note);
+		if (owner_size > left || size > left - owner_size)
+			return false;
+		if (note.type == type && (note.size == 4 || note.size == 8) &&
+		    elf_note_is_of(at, note.owner_size, owner)) {
+			*value = 0;
+			__builtin_memcpy(value, at + owner_size, note.size);
+			return true;
+		}
+		at += owner_size + size;
+		left -= owner_size + size;
+	}
+	return false;
+}
+
+bool elf_find_note(const void *image, size_t size, const char *owner, uint32_t type, uint64_t *value)
+{
+	struct elf_layout layout;
+
+	if (elf_check_layout(image, size, &layout))
+		return false;
+	for (unsigned i = 0; i < layout.phnum; i++) {
+		struct elf64_program_header header = elf_program_header(image, &layout, i);
+
+		if (header.type == ELF_NOTE && elf_within(header.offset, header.filesz, size) &&
+		    elf_find_in((const uint8_t *)image + header.offset, header.filesz, owner, type, value))
+			return true;
+	}
+	return false;
 }

@@ -26,4 +26,10 @@ struct elf_program {
 /* Reads an ELF32 (i386) or ELF64 (x86-64) executable. False, and one sentence in `why`, if a header is broken. */
 bool elf_read(const void *image, size_t size, struct elf_program *program, char *why, size_t why_size);
 
+/*
+ * Finds a note by its owner's name and its type (ELF, "Note Section"), and reads the number that it says, of 4 or 8
+ * bytes, into *value. False: the image is no ELF file as above, or has no such note.
+ */
+bool elf_find_note(const void *image, size_t size, const char *owner, uint32_t type, uint64_t *value);
+
 #endif

@@ -2,6 +2,7 @@
 /* A PC's memory, its map, what is loaded into it, and what came of it. */
 #include "guest/pc/pc.h"
 #include "guest/pc/linux_boot.h"
+#include "guest/pc/pvh.h"
 #include "guest/text.h"
 #include "guest/traced.h"
 
@@ -253,6 +254,8 @@ static bool load(struct pc *pc, const struct guest_module *module, const struct 
 		loaded = load_flat(&kernel.image, &pc->memory, options->flat, options->mode, &state, why, size);
 	else if (linux_is_kernel(&kernel.image))
 		loaded = linux_load(&boot, &state, why, size);
+	else if (pvh_is_kernel(&kernel.image))
+		loaded = pvh_load(&boot, &state, why, size);
 	else
 		loaded = load_multiboot(&kernel, module->modules, module->nr_modules, &pc->memory, &state, why, size);
 	if (!loaded)
