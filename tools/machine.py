@@ -341,8 +341,9 @@ def run(boot, settings, folder, show=None):
 
 
 def look_at_screen(folder, pattern):
-    """Waits until a row of Bochs' screen matches, and leaves the rows in the folder."""
-    rows = rfb.wait_for(folder + "/bochs.log", pattern)[1]
+    """Waits until a row of Bochs' screen matches, and leaves the picture and its rows in the folder."""
+    picture, rows = rfb.wait_for(folder + "/bochs.log", pattern)
+    rfb.write_png(folder + "/screen.png", picture)
     with open(folder + "/screen.txt", "w", encoding="utf-8") as file:
         file.write("\n".join(rows) + "\n")
 

@@ -10,7 +10,7 @@ import zlib
 import screen
 
 LISTENS = re.compile(r"listening for connections on port (\d+)")
-SECONDS = 20.0
+SECONDS = 60.0
 NO_AUTHENTICATION, UPDATE, RAW = 1, 0, 0
 # Messages of ours: encodings, of which raw is the only one, and the whole screen whatever was sent before.
 SET_ENCODINGS = struct.pack(">BxHi", 2, 1, RAW)
