@@ -174,7 +174,7 @@ static uint64_t traffic_of(const struct dashboard_device *device)
 }
 
 /* The busiest that is not in `shown` yet; devices without an access are none. */
-static const struct dashboard_device *busiest(const struct dashboard *now, uint32_t *shown)
+static const struct dashboard_device *busiest(const struct dashboard *now, uint64_t *shown)
 {
 	const struct dashboard_device *found = NULL;
 
@@ -183,17 +183,17 @@ static const struct dashboard_device *busiest(const struct dashboard *now, uint3
 		    (!found || traffic_of(&now->device[i]) > traffic_of(found)))
 			found = &now->device[i];
 	if (found)
-		*shown |= 1u << (found - now->device);
+		*shown |= 1ull << (found - now->device);
 	return found;
 }
 
-_Static_assert(DASHBOARD_DEVICES <= 32, "a bit for each");
+_Static_assert(DASHBOARD_DEVICES <= 64, "a bit for each");
 
 static void draw_devices(const struct dashboard *now, const struct dashboard *before, struct dashboard_page *page)
 {
 	const struct dashboard_device *device;
 	uint64_t most = 0;
-	uint32_t shown = 0;
+	uint64_t shown = 0;
 
 	put(page, ROW_DEVICES, 1, "device             reads      writes    now");
 	for (unsigned row = 0; row < DEVICES_SHOWN && (device = busiest(now, &shown)); row++) {

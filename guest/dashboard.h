@@ -10,7 +10,7 @@
 
 #include "guest/view.h"
 
-enum { DASHBOARD_COLUMNS = 80, DASHBOARD_ROWS = 25, DASHBOARD_VCPUS = 8, DASHBOARD_DEVICES = 32 };
+enum { DASHBOARD_COLUMNS = 80, DASHBOARD_ROWS = 25, DASHBOARD_VCPUS = 8, DASHBOARD_DEVICES = 64 };
 
 struct dashboard_device {
 	const char *name;

@@ -38,26 +38,26 @@ static void take_trace(unsigned cpu, const struct tl_trace_record *records, size
 }
 
 /* vmx/ is not here: what a vCPU has counted is any numbers, and there is none to be taken. */
-void tl_vcpu_exits(const struct tl_vcpu *of, struct tl_vcpu_exits *exits)
+void tl_vcpu_exits(const struct tl_vcpu *vcpu, struct tl_vcpu_exits *exits)
 {
-	fuzz_require(!of);
+	fuzz_require(!vcpu);
 	memset(exits, 0xff, sizeof(*exits));
 }
 
-enum tl_status tl_vcpu_get(struct tl_vcpu *of, struct tl_state *state)
+enum tl_status tl_vcpu_get(struct tl_vcpu *vcpu, struct tl_state *state)
 {
 	(void)state;
-	fuzz_require(of);
+	fuzz_require(vcpu);
 	return TL_INVALID_ARGUMENT;
 }
 
-enum tl_status tl_vcpu_dump(struct tl_vcpu *of)
+enum tl_status tl_vcpu_dump(struct tl_vcpu *vcpu)
 {
-	fuzz_require(of);
+	fuzz_require(vcpu);
 	return TL_INVALID_ARGUMENT;
 }
 
-static struct tl_vcpu *vcpu(const struct guest_view *view, unsigned index)
+static struct tl_vcpu *view_vcpu(const struct guest_view *view, unsigned index)
 {
 	(void)view;
 	fuzz_require(index < VCPUS);
@@ -148,7 +148,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	enum tl_status status;
 	struct guest_view view = {.name = "guest",
 				  .nr_vcpus = VCPUS,
-				  .vcpu = vcpu,
+				  .vcpu = view_vcpu,
 				  .take = take,
 				  .hold = hold,
 				  .is_held = is_held,

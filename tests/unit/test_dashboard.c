@@ -151,6 +151,11 @@ static void lists_the_busiest_devices(void **context)
 	for (unsigned i = 0; i < 10; i++)
 		assert_int_equal(page.cell[14 + i][1], names[(11 - i) * 7 % 12][0]);
 	assert_int_equal(page.cell[24][1], 'C');
+	now.nr_devices = DASHBOARD_DEVICES;
+	now.device[DASHBOARD_DEVICES - 1] = (struct dashboard_device){"last", 1000, 0};
+	dashboard_draw(&now, &before, &page);
+	assert_memory_equal(&page.cell[14][1], "last", 4);
+	assert_int_equal(page.cell[15][1], names[11 * 7 % 12][0]);
 }
 
 /* Whatever is counted, it stays in its place: no row runs into the next column. */
