@@ -6,6 +6,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+enum { CLOCK_LEAST_TICKS = 10000 };
+
 struct timer {
 	void (*expire)(struct timer *timer, uint64_t now); /* may set it again; the clock is its lock's, as always */
 	void *context;                                     /* the device */
@@ -58,12 +60,15 @@ uint64_t clock_scale(uint64_t value, uint64_t from, uint64_t to);
 uint64_t clock_scale_up(uint64_t value, uint64_t from, uint64_t to);
 
 /*
- * The shortest period that a device repeats an interrupt in, in ticks: 20 microseconds. A guest that asks for less
- * would have the host do nothing but expire its timers; it gets this period, as QEMU's and KVM's timers have one.
+ * The shortest period that a device repeats an interrupt in, in ticks: 20 microseconds, and as long as serving one
+ * takes several times, however slow the CPU is. A guest that asks for less would have the host do nothing but expire
+ * its timers, and itself nothing but take them; it gets this period, as QEMU's and KVM's timers have one.
  */
 static inline uint64_t clock_shortest(const struct clock *clock)
 {
-	return clock->hz / 50000 + 1;
+	const uint64_t ticks = clock->hz / 50000 + 1;
+
+	return ticks < CLOCK_LEAST_TICKS ? CLOCK_LEAST_TICKS : ticks;
 }
 
 /*

@@ -109,6 +109,9 @@ void pc_run(struct pc *pc);
 /* Has a vCPU that was taken execute one instruction: see view.h. */
 enum tl_status pc_step(struct pc_vcpu *vcpu);
 
+/* Has the vCPU leave its guest when the first of its timers, or of the devices', is due. Context: its own CPU. */
+enum tl_status pc_set_deadline(struct pc_vcpu *vcpu);
+
 /* The host's TSC, and the guest's time, in ticks of both. */
 uint64_t pc_host_ticks(void);
 static inline uint64_t pc_now(const struct pc *pc)

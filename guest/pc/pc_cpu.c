@@ -236,12 +236,14 @@ static uint64_t apic_now(void *context)
 }
 
 /* In a callback of the vCPU, or before it runs, when the deadline is set anyway. */
+/* In a callback of the vCPU, which may have more to be back for than its APIC's timer. */
 static void apic_sooner(void *context, uint64_t at)
 {
 	struct pc_vcpu *vcpu = context;
 
+	(void)at;
 	if (vcpu->vcpu)
-		tl_vcpu_set_deadline(vcpu->vcpu, at - vcpu->pc->tsc_offset);
+		pc_set_deadline(vcpu);
 }
 
 static unsigned physical_bits(void)

@@ -88,7 +88,7 @@ static uint64_t to_host(const struct pc *pc, uint64_t at)
 	return at == UINT64_MAX ? at : at - pc->tsc_offset;
 }
 
-static enum tl_status set_deadline(struct pc_vcpu *vcpu)
+enum tl_status pc_set_deadline(struct pc_vcpu *vcpu)
 {
 	struct pc *pc = vcpu->pc;
 	uint64_t at = clock_next(&vcpu->apic.clock), host;
@@ -237,7 +237,7 @@ static void run_turn(struct pc_vcpu *vcpu)
 	vcpu->look = next_look(pc, vcpu->cpu);
 	begin_turn(vcpu);
 	do {
-		status = set_deadline(vcpu);
+		status = pc_set_deadline(vcpu);
 		if (status == TL_OK)
 			status = tl_vcpu_run(vcpu->vcpu, &vcpu->exit);
 	} while (status == TL_OK && serve_exit(vcpu));

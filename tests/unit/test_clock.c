@@ -195,6 +195,8 @@ static void a_beat_is_the_next_multiple(void **context)
 			}
 	clock.hz = 3000000000;
 	assert_int_equal(clock_shortest(&clock), 60001);
+	clock.hz = 20000000;
+	assert_int_equal(clock_shortest(&clock), CLOCK_LEAST_TICKS);
 }
 
 int main(void)
