@@ -249,6 +249,7 @@ static void virtio_write_register(struct virtio_mmio *virtio, uint64_t offset, u
 		virtio_mmio_serve(virtio);
 		break;
 	case QUEUE_NOTIFY:
+		/* Which queue is meant is not asked: those without new chains are soon looked through. */
 		virtio_mmio_serve(virtio);
 		break;
 	case STATUS:
@@ -289,29 +290,13 @@ static enum tl_status virtio_mmio_access(struct tl_mmio *access)
 	return TL_OK;
 }
 
-static void virtio_mmio_notify(void *context, uint64_t offset, struct tl_vcpu *vcpu)
-{
-	struct virtio_mmio *virtio = context;
-
-	(void)offset, (void)vcpu;
-	lock_acquire(virtio->place.lock);
-	virtio_mmio_serve(virtio);
-	lock_release(virtio->place.lock);
-}
-
-/* Which queue is meant is not asked: those without new chains are soon looked through. */
-static const struct tl_doorbell_match notified = {.offset = QUEUE_NOTIFY, .size = 4};
-static const struct tl_doorbell doorbell = {
-	.signal = TL_SIGNAL_CALL, .call = virtio_mmio_notify, .matches = &notified, .nr_matches = 1};
-
 struct tl_range virtio_mmio_range(struct virtio_mmio *virtio, uint64_t gpa)
 {
 	return (struct tl_range){
-		.kind = TL_RANGE_DOORBELL,
+		.kind = TL_RANGE_MMIO,
 		.start = gpa,
 		.size = VIRTIO_MMIO_SIZE,
 		.access = virtio_mmio_access,
-		.doorbell = &doorbell,
 		.context = virtio,
 	};
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The MMIO transport of virtio 1.2 (4.2), version 2: the registers of one device, on a page of its own. A driver's
- * notifications are a doorbell's; every other access is a callback. A device is a model with its state: virtio_block.h,
+ * The MMIO transport of virtio 1.2 (4.2), version 2: the registers of one device, on a page of its own. A notification
+ * is a register like the others, on their page, so it is served by the callback: a doorbell would have to be decoded,
+ * too, which costs more than a fresh access to a device. A device is a model with its state: virtio_block.h,
  * virtio_console.h, virtio_entropy.h.
  */
 #ifndef GUEST_DEVICES_VIRTIO_MMIO_H

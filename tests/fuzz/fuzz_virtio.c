@@ -160,10 +160,7 @@ static uint64_t do_access(uint64_t offset, unsigned size, bool write, uint64_t d
 	unsigned long put_before = nr_put, filled_before = nr_filled;
 
 	hostile_resume();
-	if (write && offset == REG_NOTIFY && size == 4)
-		registers.doorbell->call(registers.context, offset, NULL);
-	else
-		fuzz_require(registers.access(&access) == TL_OK);
+	fuzz_require(registers.access(&access) == TL_OK);
 	hostile_disarm();
 	fuzz_require(!atomic_load(&lock.held));
 	/* So much at once, and nothing when it is broken. */

@@ -49,6 +49,14 @@ static uint8_t serial_in(unsigned reg)
 	return (uint8_t)serial_port.read(serial_port.context, (uint16_t)reg, 1);
 }
 
+static void write_register(uint64_t offset, uint32_t value)
+{
+	struct tl_range range = virtio_mmio_range(&console.virtio, 0xd0000000);
+	struct tl_mmio access = {.offset = offset, .size = 4, .write = true, .data = value, .context = range.context};
+
+	assert_int_equal(range.access(&access), TL_OK);
+}
+
 /* The next of what was typed, if there is any. */
 static void read_typed(void)
 {
@@ -60,7 +68,6 @@ static void read_typed(void)
 static void *vcpu(void *context)
 {
 	unsigned number = *(unsigned *)context;
-	struct tl_range range = virtio_mmio_range(&console.virtio, 0xd0000000);
 
 	for (unsigned i = 0; i < EACH; i++) {
 		serial_port.write(serial_port.context, 0, 1, 'a' + number);
@@ -68,7 +75,7 @@ static void *vcpu(void *context)
 			read_typed();
 		config_port.write(config_port.context, CONFIG_DATA, 4, i);
 		(void)config_port.read(config_port.context, CONFIG_DATA, 4);
-		range.doorbell->call(range.context, 0x50, NULL);
+		write_register(0x50, 1);
 	}
 	return NULL;
 }
@@ -79,14 +86,6 @@ static void *host(void *context)
 	while (!done)
 		typed += serial_input(&serial, (uint8_t)typed);
 	return NULL;
-}
-
-static void write_register(uint64_t offset, uint32_t value)
-{
-	struct tl_range range = virtio_mmio_range(&console.virtio, 0xd0000000);
-	struct tl_mmio access = {.offset = offset, .size = 4, .write = true, .data = value, .context = range.context};
-
-	assert_int_equal(range.access(&access), TL_OK);
 }
 
 /* A driver that has given its whole transmit queue, 128 buffers of 10 bytes, before it tells the device. */
