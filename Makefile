@@ -351,6 +351,7 @@ help:
 #:   TRACE=events run: records them, see docs/tracing.md
 #:   PROFILE=1    run: what each guest did to its devices
 #:   TIMEOUT=     run: seconds of wall time      LOG=1          run: Bochs logs every VM exit that is an error to it
+#:   JOB=         linux: shell, boot, disk, load   VCPUS= WORDS= linux: its processors; more words of the guest's module
 #:   V=1          show the commands              CC=clang       build with another compiler
 #:   FUZZ_SECONDS= fuzz: in all, 3600 by default
 #:   B=folder     build there instead of build/
