@@ -230,7 +230,7 @@ $(B)/guests/%.bin: guest/stubs/%.asm $(rebuild)
 
 # ---- Running and testing ---------------------------------------------------------------------------------------------
 
-export FUZZ_SECONDS B BACKEND MACHINE FIRMWARE BOOT MODEL MEM CPUS TIMEOUT LOG TRACE PROFILE GUEST CMDLINE KVM NESTED CONSOLE
+export FUZZ_SECONDS B BACKEND MACHINE FIRMWARE BOOT MODEL MEM CPUS TIMEOUT LOG TRACE PROFILE GUEST CMDLINE KVM NESTED LINUX CONSOLE
 
 # A failed recipe makes GNU make end with 2, whatever the recipe's status was. `make run` has to tell 1 (a guest failed)
 # from 2 (it could not run), so it asks make a question (-q): then make ends with 1, and prints nothing, if a line is left
@@ -300,7 +300,7 @@ $(B)/kvm_bench/guest.bin: tools/kvm_bench/guest.c tools/kvm_bench/guest.ld tools
 
 kvm_bench := $(if $(filter-out 0,$(KVM)),$(B)/kvm_bench/measure $(B)/kvm_bench/guest.bin)
 nested_bench := $(if $(filter 0,$(NESTED)),,$(B)/bench-image/trapline32.elf $(B)/guests/nested.elf)
-bench: $(B)/trapline.iso $(B)/scaling $(kvm_bench) $(nested_bench)
+bench: $(B)/trapline.iso $(B)/scaling $(kvm_bench) $(nested_bench) $(if $(filter 0,$(LINUX)),,$(B)/linux/ticks)
 	@tools/bench
 
 # Over all that is on the device; see tools/usb for what it refuses.
@@ -333,7 +333,7 @@ help:
 #:   test-fuzz    the fuzz targets on the corpus in tests/fuzz/corpus/ and on a fixed number of mutants of it
 #:   test-system  the system tests alone (the image in Bochs and in QEMU)
 #:   bench        measures exits in Bochs: a table, a chart, $(B)/bench.json; with KVM=1 also those of a real KVM there,
-#:                with NESTED=0 none as a guest of that KVM; CONSOLE=FILE: of what a machine with VMX printed
+#:                with NESTED=0 none as a guest of that KVM; with LINUX=0 without Linux as a guest; CONSOLE=FILE: of what a machine with VMX printed
 #:   coverage     lines and branches that the unit tests and the fuzz corpus reach: a table, $(B)/coverage.txt, .json
 #:   fuzz         libFuzzer on each target, FUZZ_SECONDS in all (3600); tools/fuzz keeps the corpus
 #:   test-tools   the tests of the scripts alone

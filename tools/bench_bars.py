@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The bars of `make bench`: how far each figure must reach."""
 
+import linux_bench
 import nested_bench
 
 
@@ -80,4 +81,4 @@ BARS = {
     "policy_range_read_all_ticks": [times_less_than(1, "policy_all_read_all_ticks")],
     "policy_all_move_ticks": [times_less_than(5, "policy_zap_move_ticks")],
     "policy_range_stall_ticks": [times_less_than(4, "policy_zap_stall_ticks")],
-} | nested_bench.bars()
+} | nested_bench.bars() | linux_bench.bars()

@@ -6,6 +6,7 @@ import statistics
 import subprocess
 
 import machine
+import linux_bench
 import nested_bench
 from bench_bars import BARS
 
@@ -91,7 +92,7 @@ def aligned(rows, numbers=NUMBER_COLUMNS):
 
 def table(figures, kvm):
     rows = [["figure", "Trapline", "bar", "", "KVM 6.1", "ratio"]]
-    for name in (*MEASURED, *COUNTED, *BOOTED, *HOSTED, *POLICY_FIGURES, *(name for name in nested_bench.FIGURES if name in figures)):
+    for name in (*MEASURED, *COUNTED, *BOOTED, *HOSTED, *POLICY_FIGURES, *(name for name in (*nested_bench.FIGURES, *linux_bench.FIGURES) if name in figures)):
         bars = BARS.get(name, [])
         met = "" if not bars else "met" if all(test(figures[name], figures) for _, test in bars) else "MISSED"
         bar = ", ".join(text for text, _ in bars)

@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: MIT
+"""What Debian's Linux takes as a guest, beside what it takes without a hypervisor, in the same emulator.
+
+Both boots are of the same kernel and initramfs, with the same words, and are measured by the TSC from the kernel's first
+instruction to the first line of its first program; a guest's TSC counts the host's work, too. The guest tests its disk after
+that. A PC has a local APIC, an I/O APIC, and a virtio disk: all that is MMIO, and all ranges of the map.
+"""
+
+import os
+import re
+import shutil
+
+import iso
+import machine
+from linux_guest import native, system
+
+FIGURES = (
+    "local_apic_eoi_ticks", "io_apic_read_ticks", "linux_native_ticks", "linux_guest_ticks", "linux_overhead_ratio",
+    "linux_mmio_exits", "linux_fresh_ratio", "virtio_blk_4k_read_ticks",
+)  # fmt: skip
+MEMORY = 128  # MiB, the guest's; natively the BIOS takes some of as much
+# The guest is told the rate of the TSC by CPUID. Natively Linux would measure it for 180 million ticks.
+NATIVE_WORDS = "tsc=reliable tsc_early_khz=20000"
+READ = re.compile(r"linux: (\d+) pages were read in (\d+) ticks")
+APIC = re.compile(r"apic: an end of interrupt takes (\d+) ticks, a read of the I/O APIC (\d+)")
+APIC_MODULES = (("apic.elf", "apic pc mem=64M expect=power-off".split()),)
+ROW = re.compile(r"^linux +\d+ +(\d+) +(\d+) .* pass$", re.MULTILINE)
+
+
+class LinuxBenchError(Exception):
+    """There are no figures; the text says why."""
+
+
+def run_guest(build, folder, timeout, modules):
+    """The console of a run of the one guest in `modules`."""
+    shutil.rmtree(folder, ignore_errors=True)
+    os.makedirs(folder)
+    iso.make_iso(folder + "/trapline.iso", build, "", modules)
+    result = machine.run(folder + "/trapline.iso", machine.Settings(timeout=timeout), folder)
+    if result.status != machine.PASSED:
+        name = modules[0][1][0]
+        raise LinuxBenchError(f"the guest {name} did not pass (logs in {folder}): {result.reason}; LINUX=0 leaves it out.")
+    return result.console
+
+
+def apic_figures(console):
+    match = APIC.search(console)
+    if not match:
+        raise LinuxBenchError("the guest apic passed, but says nothing of ticks.")
+    return {"local_apic_eoi_ticks": int(match[1]), "io_apic_read_ticks": int(match[2])}
+
+
+def guest_figures(console):
+    reached, read, row = native.USERSPACE.search(console), READ.search(console), ROW.search(console)
+    if not reached or not read or not row:
+        raise LinuxBenchError("Linux passed as a guest, but its console lacks a figure.")
+    fresh, stale = int(row[1]), int(row[2])
+    return {
+        "linux_guest_ticks": int(reached[1]),
+        "linux_mmio_exits": fresh + stale,
+        "linux_fresh_ratio": round(fresh / (fresh + stale), 4),
+        "virtio_blk_4k_read_ticks": int(read[2]) // int(read[1]),
+    }
+
+
+def measure(build, folder, timeout):
+    """The figures. Raises LinuxBenchError, machine.CannotRun, packages.NestedError."""
+    system.prepare(build + "/linux", build + "/nested")
+    words = " ".join(system.KERNEL_WORDS.split()) + " job=boot " + NATIVE_WORDS
+    ticks, _ = native.run(build + "/linux", folder + "/native", words, MEMORY, machine.DEFAULT_MODEL, timeout)
+    linux = system.modules(build + "/linux", "disk", 1, MEMORY)
+    figures = guest_figures(run_guest(build, folder + "/guest", timeout, linux))
+    figures |= apic_figures(run_guest(build, folder + "/apic", timeout, APIC_MODULES))
+    ratio = round(figures["linux_guest_ticks"] / ticks, 3)
+    return {"linux_native_ticks": ticks, "linux_overhead_ratio": ratio} | figures
+
+
+def bars():
+    """By figure: how far it must reach."""
+    bounds = {"linux_overhead_ratio": 1.5, "local_apic_eoi_ticks": 400, "io_apic_read_ticks": 450}
+    return {name: [(f"<= {bound}", lambda value, figures, bound=bound: value <= bound)] for name, bound in bounds.items()}
