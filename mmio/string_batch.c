@@ -12,7 +12,7 @@
 /* One side of the instruction: memory or a device. */
 struct side {
 	const struct map_range *range;
-	gpa_t gpa; /* of the next element */
+	uint64_t offset; /* of the next element, in the range */
 	bool is_memory;
 };
 
@@ -57,17 +57,19 @@ static bool look_at(struct side *side, const struct mmio_span *span, unsigned re
 	unsigned size = insn->memory_size;
 	bool down = cpu->rflags & RFLAGS_DF;
 	uint64_t left;
+	gpa_t gpa;
 
 	/* Accesses that are traced are done one by one. */
 	if (span->first != span->size || trace_is_on(TL_TRACE_MMIO))
 		return false;
-	side->gpa = down ? span->gpa[0] - size : span->gpa[0] + size;
-	if ((side->gpa ^ span->gpa[0]) >> PAGE_SHIFT)
+	gpa = down ? span->gpa[0] - size : span->gpa[0] + size;
+	if ((gpa ^ span->gpa[0]) >> PAGE_SHIFT)
 		return false;
-	side->range = map_find(map, side->gpa);
+	side->range = map_find(map, gpa);
 	/* Writes that are logged are done one by one. */
 	side->is_memory = side->range->kind == MAP_RAM && !side->range->log;
-	left = room_in_range(side->range, side->gpa, size, down);
+	side->offset = gpa - side->range->start;
+	left = room_in_range(side->range, gpa, size, down);
 	*most = left < *most ? left : *most;
 	left = room_in_segment(cpu, span->segment, reg, insn, down);
 	*most = left < *most ? left : *most;
@@ -78,17 +80,15 @@ static bool look_at(struct side *side, const struct mmio_span *span, unsigned re
 ALWAYS_INLINE bool access_side(const struct side *side, struct tl_mmio *access, unsigned size, bool write,
 			       uint64_t *value)
 {
-	uint64_t offset = side->gpa - side->range->start;
-
 	if (side->is_memory) {
 		if (write)
-			memory_store(side->range->host + offset, *value, size);
+			memory_store(side->range->host + side->offset, *value, size);
 		else
-			*value = memory_load(side->range->host + offset, size);
+			*value = memory_load(side->range->host + side->offset, size);
 		return true;
 	}
-	access->gpa = side->gpa;
-	access->offset = offset;
+	access->gpa = side->range->start + side->offset;
+	access->offset = side->offset;
 	access->data = write ? *value & (~0ull >> (64 - 8 * size)) : 0;
 	access->size = size;
 	access->write = write;
@@ -124,8 +124,8 @@ ALWAYS_INLINE enum mmio_progress run_sized(unsigned size, struct batch *b)
 			progress = MMIO_DEVICE_ERROR;
 			break;
 		}
-		source.gpa += b->step;
-		destination.gpa += b->step;
+		source.offset += b->step;
+		destination.offset += b->step;
 		done++;
 		/* acquire: as before an entry. A callback that commits ends it, too, or one that has an event for us.
 		 */
