@@ -16,7 +16,7 @@ from linux_guest import native, system
 
 FIGURES = (
     "local_apic_eoi_ticks", "io_apic_read_ticks", "linux_native_ticks", "linux_guest_ticks", "linux_overhead_ratio",
-    "linux_mmio_exits", "linux_fresh_ratio", "virtio_blk_4k_read_ticks",
+    "linux_mmio_exits", "linux_fresh_ratio", "linux_disk_4k_read_ticks",
 )  # fmt: skip
 MEMORY = 128  # MiB, the guest's; natively the BIOS takes some of as much
 # The guest is told the rate of the TSC by CPUID. Natively Linux would measure it for 180 million ticks.
@@ -59,7 +59,7 @@ def guest_figures(console):
         "linux_guest_ticks": int(reached[1]),
         "linux_mmio_exits": fresh + stale,
         "linux_fresh_ratio": round(fresh / (fresh + stale), 4),
-        "virtio_blk_4k_read_ticks": int(read[2]) // int(read[1]),
+        "linux_disk_4k_read_ticks": int(read[2]) // int(read[1]),
     }
 
 
