@@ -58,7 +58,8 @@ static uint64_t msr_read(uint32_t msr)
 	return (uint64_t)high << 32 | low;
 }
 
-static void msr_write(uint32_t msr, uint64_t value)
+/* Handlers call it, too. */
+__attribute__((no_caller_saved_registers)) static void msr_write(uint32_t msr, uint64_t value)
 {
 	__asm__ volatile("wrmsr" : : "c"(msr), "a"((uint32_t)value), "d"((uint32_t)(value >> 32)) : "memory");
 }

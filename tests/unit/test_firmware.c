@@ -154,7 +154,7 @@ static void mp_table_lists_the_same(void **context)
 	memcpy(&address, pointer + 4, 4);
 	table = at(address, 44);
 	assert_memory_equal(table, "PCMP", 4);
-	assert_int_equal(sum(table, table[4] | table[5] << 8), 0);
+	assert_int_equal(sum(table, (size_t)(table[4] | table[5] << 8)), 0);
 	count = table[34];
 	entry = table + 44;
 	for (unsigned i = 0; i < count; i++) {

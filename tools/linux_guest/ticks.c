@@ -15,7 +15,10 @@ static long call(long number, long first, long second, long third)
 	return result;
 }
 
-__attribute__((noreturn, used)) void _start(void)
+/* Where the kernel enters. */
+_Noreturn void _start(void);
+
+_Noreturn void _start(void)
 {
 	char text[24], *at = text + sizeof(text);
 	uint32_t low, high;
