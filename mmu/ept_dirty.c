@@ -20,20 +20,37 @@ static void harvest_page(ept_slot_t *slot, ept_entry_t entry, const struct ept_h
 		}
 }
 
+/* The pages from index `i` on of a table that begins at `base`: most of them have nothing to take. */
+static void harvest_pages(ept_slot_t *table, unsigned i, gpa_t base, const struct ept_harvest *h, bool counts)
+{
+	uint64_t left = (h->last - base) >> PAGE_SHIFT;
+	unsigned last = left < EPT_NR_ENTRIES ? (unsigned)left : EPT_NR_ENTRIES - 1;
+
+	for (; i <= last; i++) {
+		/* relaxed: a value, compared as a whole. */
+		ept_entry_t entry = atomic_load_explicit(&table[i], memory_order_relaxed);
+
+		if (unlikely(entry & EPT_WRITE && entry & ~h->keep))
+			harvest_page(&table[i], entry, h, counts);
+	}
+}
+
 /* `counts`: there is a log, and all pointers on the way to the table are open. */
 static void harvest_below(ept_slot_t *table, unsigned level, gpa_t base, const struct ept_harvest *h, bool counts)
 {
 	unsigned i = h->first > base ? (unsigned)((h->first - base) / EPT_SPAN(level)) : 0;
 
+	if (level == 1) {
+		harvest_pages(table, i, base, h, counts);
+		return;
+	}
 	for (; i < EPT_NR_ENTRIES && base + i * EPT_SPAN(level) <= h->last; i++) {
 		/* acquire: as in ept_walk(). */
 		ept_entry_t entry = atomic_load_explicit(&table[i], memory_order_acquire);
 		bool open = entry & EPT_WRITE;
 
-		if (level == 1)
-			harvest_page(&table[i], entry, h, counts);
 		/* Below a closed one there is nothing to take, but what goes goes. */
-		else if (ept_leads_down(entry, ept_reserved_address()) && (open || !h->keep))
+		if (ept_leads_down(entry, ept_reserved_address()) && (open || !h->keep))
 			harvest_below(ept_table_at(entry), level - 1, base + i * EPT_SPAN(level), h, counts && open);
 	}
 }

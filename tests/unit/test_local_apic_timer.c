@@ -60,7 +60,7 @@ static void a_period_is_kept_and_what_was_missed_is_one_interrupt(void **context
 	(void)context;
 	began = apic_time;
 	apic_put(0, TIMER, PERIODIC);
-	apic_put(0, INITIAL, count);
+	apic_put(0, INITIAL, (uint32_t)count);
 	for (unsigned i = 1; i <= 5; i++) {
 		/* Late by a little, the next one is not. */
 		apic_pass(0, began + i * period + 77 - apic_time);
