@@ -40,9 +40,10 @@ void ept_walk(const struct tl_vm *vm, gpa_t gpa, struct ept_walk *walk)
 
 /*
  * Fills a table with the leaves that cover together what the leaf `entry` at `level` covers, to put `page` among them.
- * Of pages whose writes the CPU notes every one may be written, once one may.
+ * Of pages whose writes the CPU notes every one may be written, once one may. Not COLD: the compiler would make it
+ * small and not fast.
  */
-static COLD void split(ept_slot_t *table, ept_entry_t entry, unsigned level, ept_entry_t page)
+static __attribute__((noinline)) void split(ept_slot_t *table, ept_entry_t entry, unsigned level, ept_entry_t page)
 {
 	const uint64_t span = EPT_SPAN(level - 1);
 
