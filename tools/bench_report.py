@@ -38,6 +38,7 @@ POLICY_ROWS = ("move_ticks", "read_all_ticks", "stale", "stall_ticks")
 POLICY_FIGURES = tuple(f"policy_{policy}_{row}" for policy in POLICIES for row in POLICY_ROWS)
 # By threads in a process, beside a writer.
 HOSTED = ("hosted_scaling_2",)
+DEVICES = ("virtio_blk_4k_read_ticks",)
 # Once, on a machine of 4 GiB.
 BOOTED = ("boot_ticks",)
 # By the kind of access; of the paths of each kind the largest.
@@ -92,7 +93,7 @@ def aligned(rows, numbers=NUMBER_COLUMNS):
 
 def table(figures, kvm):
     rows = [["figure", "Trapline", "bar", "", "KVM 6.1", "ratio"]]
-    for name in (*MEASURED, *COUNTED, *BOOTED, *HOSTED, *POLICY_FIGURES, *(name for name in (*nested_bench.FIGURES, *linux_bench.FIGURES) if name in figures)):
+    for name in (*MEASURED, *COUNTED, *BOOTED, *HOSTED, *DEVICES, *POLICY_FIGURES, *(name for name in (*nested_bench.FIGURES, *linux_bench.FIGURES) if name in figures)):
         bars = BARS.get(name, [])
         met = "" if not bars else "met" if all(test(figures[name], figures) for _, test in bars) else "MISSED"
         bar = ", ".join(text for text, _ in bars)

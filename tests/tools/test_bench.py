@@ -30,7 +30,7 @@ bench = load_tool()
 def complete():
     names = (
         "map_ranges", *bench_report.MEASURED, *bench_report.POLICY_FIGURES, *bench_report.COUNTED, *bench_report.BOOTED,
-        *bench_report.HOSTED,
+        *bench_report.HOSTED, *bench_report.DEVICES,
     )  # fmt: skip
     return dict.fromkeys(names, 5)
 
