@@ -15,7 +15,7 @@ import machine
 from linux_guest import native, system
 
 FIGURES = (
-    "local_apic_eoi_ticks", "io_apic_read_ticks", "linux_native_ticks", "linux_guest_ticks", "linux_overhead_ratio",
+    "lapic_eoi_ticks", "io_apic_read_ticks", "linux_native_ticks", "linux_guest_ticks", "linux_overhead_ratio",
     "linux_mmio_exits", "linux_fresh_ratio", "linux_disk_4k_read_ticks",
 )  # fmt: skip
 MEMORY = 128  # MiB, the guest's; natively the BIOS takes some of as much
@@ -47,7 +47,7 @@ def apic_figures(console):
     match = APIC.search(console)
     if not match:
         raise LinuxBenchError("the guest apic passed, but says nothing of ticks.")
-    return {"local_apic_eoi_ticks": int(match[1]), "io_apic_read_ticks": int(match[2])}
+    return {"lapic_eoi_ticks": int(match[1]), "io_apic_read_ticks": int(match[2])}
 
 
 def guest_figures(console):
@@ -77,5 +77,5 @@ def measure(build, folder, timeout):
 
 def bars():
     """By figure: how far it must reach."""
-    bounds = {"linux_overhead_ratio": 1.5, "local_apic_eoi_ticks": 400, "io_apic_read_ticks": 450}
+    bounds = {"linux_overhead_ratio": 1.5, "lapic_eoi_ticks": 400, "io_apic_read_ticks": 450}
     return {name: [(f"<= {bound}", lambda value, figures, bound=bound: value <= bound)] for name, bound in bounds.items()}
