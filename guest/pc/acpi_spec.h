@@ -5,6 +5,24 @@
 
 #include <stdint.h>
 
+/* Root System Description Pointer, 5.2.5.3. The first form ends behind `rsdt`. */
+struct acpi_rsdp {
+	char signature[8]; /* "RSD PTR " */
+	uint8_t checksum;  /* makes the sum of the first 20 bytes 0 */
+	char oem[6];
+	uint8_t revision; /* 0: the first form */
+	uint32_t rsdt;
+	uint32_t length;
+	uint64_t xsdt;
+	uint8_t extended_checksum; /* makes the sum of all 36 bytes 0 */
+	uint8_t reserved[3];
+} __attribute__((packed));
+
+enum { ACPI_RSDP_SIZE = 20, ACPI_RSDP_EXTENDED_SIZE = 36 };
+
+_Static_assert(sizeof(struct acpi_rsdp) == ACPI_RSDP_EXTENDED_SIZE, "the RSDP as ACPI has it");
+
+/* What every other table begins with, 5.2.6. `length` counts all of it, and the checksum makes the sum of it 0. */
 struct acpi_header {
 	char signature[4];
 	uint32_t length;
@@ -15,18 +33,7 @@ struct acpi_header {
 	uint32_t creator_revision;
 } __attribute__((packed));
 
-/* Both checksums are of what was there when they were defined: 20 bytes, and all. */
-struct acpi_root_pointer {
-	char signature[8];
-	uint8_t checksum;
-	char oem[6];
-	uint8_t revision;
-	uint32_t rsdt, length;
-	uint64_t xsdt;
-	uint8_t extended_checksum, reserved[3];
-} __attribute__((packed));
-
-enum { ACPI_ROOT_POINTER_FIRST = 20 };
+_Static_assert(sizeof(struct acpi_header) == 36, "the header as ACPI has it");
 
 struct acpi_address {
 	uint8_t space, width, offset, access;
@@ -79,6 +86,7 @@ struct acpi_facs {
 	uint8_t version, reserved[31];
 } __attribute__((packed));
 
+/* Multiple APIC Description Table, 5.2.12: the header, these, and entries. */
 struct acpi_madt {
 	struct acpi_header header;
 	uint32_t local_apic, flags;
@@ -86,11 +94,26 @@ struct acpi_madt {
 
 enum { MADT_HAS_PICS = 1 << 0 };
 
-enum { MADT_LOCAL_APIC = 0, MADT_IO_APIC = 1, MADT_OVERRIDE = 2, MADT_LOCAL_NMI = 4 };
+enum {
+	MADT_LOCAL_APIC = 0,
+	MADT_IO_APIC = 1,
+	MADT_OVERRIDE = 2,
+	MADT_LOCAL_NMI = 4,
+	MADT_LOCAL_X2APIC = 9,
+};
+enum { MADT_ENABLED = 1 << 0 };
 
+/* 5.2.12.2 */
 struct madt_local_apic {
-	uint8_t type, length, processor, id;
+	uint8_t type, length, uid, id;
 	uint32_t flags;
+} __attribute__((packed));
+
+/* 5.2.12.12 */
+struct madt_local_x2apic {
+	uint8_t type, length;
+	uint16_t reserved;
+	uint32_t id, flags, uid;
 } __attribute__((packed));
 
 struct madt_io_apic {
@@ -122,7 +145,6 @@ struct acpi_hpet {
 	uint8_t protection;
 } __attribute__((packed));
 
-_Static_assert(sizeof(struct acpi_header) == 36 && sizeof(struct acpi_root_pointer) == 36, "");
 _Static_assert(sizeof(struct acpi_fadt) == 268 && sizeof(struct acpi_facs) == 64, "");
 _Static_assert(sizeof(struct acpi_hpet) == 56, "");
 

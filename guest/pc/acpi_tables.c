@@ -129,7 +129,7 @@ static void write_madt(struct tables *tables, const struct firmware *firmware)
 
 	*madt = (struct acpi_madt){.local_apic = firmware->local_apic, .flags = MADT_HAS_PICS};
 	for (unsigned i = 0; i < firmware->nr_cpus; i++) {
-		struct madt_local_apic apic = {MADT_LOCAL_APIC, sizeof(apic), (uint8_t)i, (uint8_t)i, 1};
+		struct madt_local_apic apic = {MADT_LOCAL_APIC, sizeof(apic), (uint8_t)i, (uint8_t)i, MADT_ENABLED};
 
 		append(tables, &length, &apic, sizeof(apic));
 	}
@@ -164,7 +164,7 @@ static uint32_t write_root(struct tables *tables, const char *signature, unsigne
 
 size_t firmware_write_acpi(const struct firmware *firmware, uint8_t *rom, size_t at)
 {
-	struct acpi_root_pointer *root = (struct acpi_root_pointer *)(rom + at);
+	struct acpi_rsdp *root = (struct acpi_rsdp *)(rom + at);
 	struct tables tables = {.rom = rom, .at = at + sizeof(*root)};
 	uint32_t facs = write_facs(&tables);
 	uint32_t dsdt = write_dsdt(&tables, firmware);
@@ -172,12 +172,12 @@ size_t firmware_write_acpi(const struct firmware *firmware, uint8_t *rom, size_t
 	write_fadt(&tables, firmware, facs, dsdt);
 	write_madt(&tables, firmware);
 	write_hpet(&tables, firmware);
-	*root = (struct acpi_root_pointer){.revision = 2, .length = sizeof(*root)};
+	*root = (struct acpi_rsdp){.revision = 2, .length = sizeof(*root)};
 	__builtin_memcpy(root->signature, "RSD PTR ", 8);
 	__builtin_memcpy(root->oem, "TRAPLN", 6);
 	root->rsdt = write_root(&tables, "RSDT", 4);
 	root->xsdt = write_root(&tables, "XSDT", 8);
-	root->checksum = firmware_checksum(root, ACPI_ROOT_POINTER_FIRST);
+	root->checksum = firmware_checksum(root, ACPI_RSDP_SIZE);
 	root->extended_checksum = firmware_checksum(root, sizeof(*root));
 	return tables.at - at;
 }

@@ -110,14 +110,14 @@ static void put_entry(const void *entry, size_t size)
 
 static void put_cpu(uint8_t id, uint32_t flags)
 {
-	struct madt_local_apic entry = {{MADT_LOCAL_APIC, sizeof(entry)}, 7, id, flags};
+	struct madt_local_apic entry = {MADT_LOCAL_APIC, sizeof(entry), 7, id, flags};
 
 	put_entry(&entry, sizeof(entry));
 }
 
 static void put_x2apic(uint32_t id, uint32_t flags)
 {
-	struct madt_local_x2apic entry = {{MADT_LOCAL_X2APIC, sizeof(entry)}, 0, id, flags, 7};
+	struct madt_local_x2apic entry = {MADT_LOCAL_X2APIC, sizeof(entry), 0, id, flags, 7};
 
 	put_entry(&entry, sizeof(entry));
 }

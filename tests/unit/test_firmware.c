@@ -46,11 +46,11 @@ static const void *at(uint64_t address, size_t size)
 	return rom + (address - FIRMWARE_AT);
 }
 
-static const struct acpi_root_pointer *find_root(void)
+static const struct acpi_rsdp *find_root(void)
 {
 	for (size_t i = 0; i < sizeof(rom); i += 16)
 		if (!memcmp(rom + i, "RSD PTR ", 8) && !sum(rom + i, 20))
-			return (const struct acpi_root_pointer *)(rom + i);
+			return (const struct acpi_rsdp *)(rom + i);
 	fail_msg("there is no root pointer");
 	return NULL;
 }
@@ -66,7 +66,7 @@ static const struct acpi_header *table_at(uint64_t address)
 /* By the XSDT, which must list what the RSDT lists; NULL: it does not. */
 static const void *find_table(const char *signature)
 {
-	const struct acpi_root_pointer *root = find_root();
+	const struct acpi_rsdp *root = find_root();
 	const struct acpi_header *xsdt = table_at(root->xsdt), *rsdt = table_at(root->rsdt);
 	unsigned count = (xsdt->length - 36) / 8;
 
@@ -191,7 +191,7 @@ static void dsdt_is_understood(void **context)
 				     "iasl dsdt.dsl >>log 2>&1 && grep -q ' 0 Errors, 0 Warnings' log";
 	const struct acpi_fadt *fadt;
 	const struct acpi_header *dsdt;
-	char folder[] = "/tmp/test_firmware.XXXXXX", path[64], command[256];
+	char folder[] = P_tmpdir "/test_firmware.XXXXXX", path[64], command[256];
 	FILE *file;
 
 	(void)context;
