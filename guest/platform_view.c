@@ -3,9 +3,6 @@
 #include "guest/schedule.h"
 #include "guest/serve.h"
 
-/* A vCPU that was kicked so often and still runs is stuck in a device. */
-enum { TAKE_LOOKS = 10000000, LOOKS_PER_KICK = 100000 };
-
 static struct platform *machine(const struct guest_view *view)
 {
 	return view->machine;
@@ -17,26 +14,26 @@ static struct tl_vcpu *view_vcpu(const struct guest_view *view, unsigned index)
 }
 
 /* The same exchange as a CPU's that runs it: who takes it to RUNNING owns all of it. */
+static enum view_look look_at(void *context)
+{
+	struct platform_vcpu *vcpu = context;
+	enum platform_vcpu_state state = atomic_load_explicit(&vcpu->state, memory_order_relaxed);
+
+	if (state == PLATFORM_VCPU_OFF)
+		return VIEW_OFF;
+	if (state == PLATFORM_VCPU_RUNNING)
+		return VIEW_BUSY;
+	return atomic_compare_exchange_strong_explicit(&vcpu->state, &state, PLATFORM_VCPU_RUNNING,
+						       memory_order_acquire, memory_order_relaxed)
+		       ? VIEW_TAKEN
+		       : VIEW_BUSY;
+}
+
 static struct tl_vcpu *view_take(const struct guest_view *view, unsigned index)
 {
 	struct platform_vcpu *vcpu = &machine(view)->vcpu[index];
 
-	for (unsigned looks = 0; looks < TAKE_LOOKS; looks++) {
-		enum platform_vcpu_state state = atomic_load_explicit(&vcpu->state, memory_order_relaxed);
-
-		if (state == PLATFORM_VCPU_OFF)
-			return NULL;
-		if (state != PLATFORM_VCPU_RUNNING &&
-		    atomic_compare_exchange_strong_explicit(&vcpu->state, &state, PLATFORM_VCPU_RUNNING,
-							    memory_order_acquire, memory_order_relaxed))
-			return vcpu->vcpu;
-		if (looks % LOOKS_PER_KICK == 0)
-			tl_vcpu_kick(vcpu->vcpu);
-		/* Its CPU may be waiting for what this one holds of another vCPU. */
-		tl_cpu_poll();
-		__builtin_ia32_pause();
-	}
-	return NULL;
+	return view_take_by(vcpu->vcpu, look_at, vcpu);
 }
 
 static void view_put(const struct guest_view *view, unsigned index)

@@ -47,4 +47,13 @@ struct guest_view {
 			uint64_t *writes);
 };
 
+/* For a machine's take(): what one look at the vCPU came to. */
+enum view_look { VIEW_TAKEN, VIEW_BUSY, VIEW_OFF };
+
+/*
+ * Looks until it is taken, and kicks it out of its guest meanwhile. NULL: it is off, or was kicked so often and still
+ * runs, so that it is stuck in a device. Context: as for take().
+ */
+struct tl_vcpu *view_take_by(struct tl_vcpu *vcpu, enum view_look (*look)(void *context), void *context);
+
 #endif

@@ -2,9 +2,6 @@
 /* A PC's console, and the PC as who looks at it from outside sees it. */
 #include "guest/pc/pc.h"
 
-/* A vCPU that was kicked so often and still runs is stuck in a device. */
-enum { TAKE_LOOKS = 10000000, LOOKS_PER_KICK = 100000 };
-
 /* ---- The console ------------------------------------------------------------------------------------------------- */
 
 static void show_line(struct pc *pc)
@@ -73,20 +70,19 @@ static struct tl_vcpu *view_vcpu(const struct guest_view *view, unsigned index)
 	return machine(view)->vcpu[index].vcpu;
 }
 
+static enum view_look look_at(void *context)
+{
+	struct pc_vcpu *vcpu = context;
+
+	/* acquire: the vCPU as its CPU has left it. */
+	return atomic_exchange_explicit(&vcpu->taken, true, memory_order_acquire) ? VIEW_BUSY : VIEW_TAKEN;
+}
+
 static struct tl_vcpu *view_take(const struct guest_view *view, unsigned index)
 {
 	struct pc_vcpu *vcpu = &machine(view)->vcpu[index];
 
-	for (unsigned looks = 0; looks < TAKE_LOOKS; looks++) {
-		/* acquire: the vCPU as its CPU has left it. */
-		if (!atomic_exchange_explicit(&vcpu->taken, true, memory_order_acquire))
-			return vcpu->vcpu;
-		if (looks % LOOKS_PER_KICK == 0)
-			tl_vcpu_kick(vcpu->vcpu);
-		tl_cpu_poll();
-		__builtin_ia32_pause();
-	}
-	return NULL;
+	return view_take_by(vcpu->vcpu, look_at, vcpu);
 }
 
 static void view_put(const struct guest_view *view, unsigned index)
