@@ -5,6 +5,7 @@
  * a second; and what an end of interrupt and a read of the I/O APIC take. It prints on port E9h and ends by port F4h or
  * S5.
  */
+#include "guest/stubs/cpu.h"
 #include "guest/stubs/lib.h"
 #include "guest/stubs/ticks.h"
 
@@ -50,28 +51,6 @@ static void out16(uint16_t port, uint16_t word)
 	__asm__ volatile("outw %0, %1" : : "a"(word), "Nd"(port));
 }
 
-static uint64_t msr_read(uint32_t msr)
-{
-	uint32_t low, high;
-
-	__asm__ volatile("rdmsr" : "=a"(low), "=d"(high) : "c"(msr));
-	return (uint64_t)high << 32 | low;
-}
-
-/* Handlers call it, too. */
-__attribute__((no_caller_saved_registers)) static void msr_write(uint32_t msr, uint64_t value)
-{
-	__asm__ volatile("wrmsr" : : "c"(msr), "a"((uint32_t)value), "d"((uint32_t)(value >> 32)) : "memory");
-}
-
-static uint64_t rdtsc(void)
-{
-	uint32_t low, high;
-
-	__asm__ volatile("rdtsc" : "=a"(low), "=d"(high));
-	return (uint64_t)high << 32 | low;
-}
-
 static void say(const char *text)
 {
 	while (*text)
@@ -114,7 +93,7 @@ __attribute__((interrupt)) static void handler(struct frame *frame)
 	(void)frame;
 	taken++;
 	if (x2apic) {
-		msr_write(0x800 + APIC_EOI / 16, 0);
+		wrmsr(0x800 + APIC_EOI / 16, 0);
 		return;
 	}
 	/* WRITE is to 10h behind the address. */
@@ -232,10 +211,10 @@ static void local_timer(void)
 	require(taken == before + 6, "the local APIC's timer interrupts as often as it was told");
 	apic_write(APIC_TIMER, DEADLINE | VECTOR);
 	at = rdtsc() + 200000;
-	msr_write(MSR_DEADLINE, at);
+	wrmsr(MSR_DEADLINE, at);
 	halt_for(1);
 	require(rdtsc() >= at, "a deadline does not come before its time");
-	require(msr_read(MSR_DEADLINE) == 0, "a deadline that has come is none any more");
+	require(rdmsr(MSR_DEADLINE) == 0, "a deadline that has come is none any more");
 	apic_write(APIC_TIMER, MASKED);
 }
 
@@ -286,7 +265,7 @@ static void send_to_self(const char *what)
 
 	interrupts_on();
 	if (x2apic)
-		msr_write(MSR_SELF_IPI, VECTOR);
+		wrmsr(MSR_SELF_IPI, VECTOR);
 	else
 		apic_write(APIC_COMMAND, SELF_IPI);
 	for (uint64_t began = rdtsc(); taken == before && rdtsc() - began < 10000000;)
@@ -297,24 +276,24 @@ static void send_to_self(const char *what)
 
 static void move(uint64_t to)
 {
-	msr_write(MSR_APIC_BASE, (msr_read(MSR_APIC_BASE) & 0xfff) | to);
+	wrmsr(MSR_APIC_BASE, (rdmsr(MSR_APIC_BASE) & 0xfff) | to);
 	apic_at = to;
 }
 
 static void modes(void)
 {
-	uint64_t base = msr_read(MSR_APIC_BASE);
+	uint64_t base = rdmsr(MSR_APIC_BASE);
 
 	move(ELSEWHERE);
 	send_to_self("an APIC that moved sends and ends interrupts where it is");
 	move(LOCAL_APIC);
 	send_to_self("and back");
-	msr_write(MSR_APIC_BASE, base | 1 << 10);
+	wrmsr(MSR_APIC_BASE, base | 1 << 10);
 	x2apic = true;
 	send_to_self("x2APIC sends and ends interrupts");
 	/* From there a way leads back through disabled alone; it has forgotten everything then. */
-	msr_write(MSR_APIC_BASE, base & ~(uint64_t)(1 << 11));
-	msr_write(MSR_APIC_BASE, base);
+	wrmsr(MSR_APIC_BASE, base & ~(uint64_t)(1 << 11));
+	wrmsr(MSR_APIC_BASE, base);
 	x2apic = false;
 	apic_write(APIC_SVR, 0x100 | SPURIOUS);
 	send_to_self("an APIC that was off is on again");

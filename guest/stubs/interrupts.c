@@ -4,6 +4,7 @@
  * be interrupted, the highest first, also where a page of the stack is missing; HLT waits for them; from another vCPU
  * none is lost, whether it comes while the vCPU runs, halts or enters.
  */
+#include "guest/stubs/cpu.h"
 #include "guest/stubs/libsmp.h"
 
 #define FRESH_STACK 0x600000ull
@@ -45,14 +46,6 @@ enum { HANDLER_SIZE = 64 };
 
 static struct gate idt[VECTORS_AT + NR_NUMBERS];
 static uint64_t rounds;
-
-static uint64_t rdtsc(void)
-{
-	uint32_t low, high;
-
-	__asm__ volatile("rdtsc" : "=a"(low), "=d"(high));
-	return (uint64_t)high << 32 | low;
-}
 
 static void load_idt(void)
 {

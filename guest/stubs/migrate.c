@@ -4,6 +4,7 @@
  * looks after each move whether all of it came along and none of another vCPU's. The old CPU writes the vCPU back by
  * itself at every other move, and is asked for it by the new one at the others.
  */
+#include "guest/stubs/cpu.h"
 #include "guest/stubs/libsmp.h"
 
 enum { DEFAULT_MOVES = 40, NR_XMM = 16, XCR0_SSE = 3, XCR0_AVX = 7 };
@@ -45,19 +46,6 @@ static uint32_t cpuid(uint32_t leaf, bool want_ecx)
 
 	__asm__ volatile("cpuid" : "+a"(eax), "=b"(ebx), "+c"(ecx), "=d"(edx));
 	return want_ecx ? ecx : edx;
-}
-
-static uint64_t rdmsr(uint32_t msr)
-{
-	uint32_t low, high;
-
-	__asm__ volatile("rdmsr" : "=a"(low), "=d"(high) : "c"(msr));
-	return (uint64_t)high << 32 | low;
-}
-
-static void wrmsr(uint32_t msr, uint64_t value)
-{
-	__asm__ volatile("wrmsr" : : "a"((uint32_t)value), "d"((uint32_t)(value >> 32)), "c"(msr));
 }
 
 static void xsetbv(uint64_t value)

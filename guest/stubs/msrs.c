@@ -3,6 +3,7 @@
  * MSRs as a kernel uses them: the time-stamp counter moves with what is written to it, and RDTSC, which does not exit,
  * with it; what is kept reads back; the memory type ranges are as firmware leaves them; and another MSR of each kind.
  */
+#include "guest/stubs/cpu.h"
 #include "guest/stubs/lib.h"
 
 enum {
@@ -18,27 +19,6 @@ enum {
 #define MSR_LSTAR          0xc0000082u
 #define MSR_KERNEL_GS_BASE 0xc0000102u
 #define FAR_AHEAD          0x123456789abcdull
-
-static uint64_t rdmsr(uint32_t msr)
-{
-	uint32_t low, high;
-
-	__asm__ volatile("rdmsr" : "=a"(low), "=d"(high) : "c"(msr));
-	return (uint64_t)high << 32 | low;
-}
-
-static void wrmsr(uint32_t msr, uint64_t value)
-{
-	__asm__ volatile("wrmsr" : : "a"((uint32_t)value), "d"((uint32_t)(value >> 32)), "c"(msr));
-}
-
-static uint64_t rdtsc(void)
-{
-	uint32_t low, high;
-
-	__asm__ volatile("rdtsc" : "=a"(low), "=d"(high));
-	return (uint64_t)high << 32 | low;
-}
 
 static void check_time(void)
 {
