@@ -81,6 +81,7 @@ enum abi_yield {
 	YIELD_TURN,         /* another vCPU's turn */
 	YIELD_LEAVE,        /* the same, and to go on on another CPU; the old one writes the vCPU back at once */
 	YIELD_LEAVE_LOADED, /* the same, but it does so only when the new one asks for it */
+	YIELD_REBORN,       /* YIELD_LEAVE, and to go on as a new vCPU that has its state (guest/rebirth.h): once */
 };
 
 /*

@@ -95,6 +95,22 @@ static void platform_spread(struct platform *platform, const struct guest_option
 	platform->slice = platform->shares ? options->slice : platform->services->attend_ticks;
 }
 
+struct tl_vcpu *platform_new_vcpu(struct platform_vcpu *vcpu, enum tl_status *status)
+{
+	struct tl_vcpu *new = tl_vcpu_create(vcpu->platform->vm, status);
+
+	if (!new)
+		return NULL;
+	tl_vcpu_set_context(new, vcpu);
+	if (!vcpu->limited)
+		return new;
+	*status = tl_vcpu_set_budget(new, vcpu->left);
+	/* Without a preemption timer a guest that hangs is not ended; all else works. */
+	if (*status == TL_UNSUPPORTED)
+		*status = TL_OK;
+	return new;
+}
+
 static enum tl_status platform_create_vcpu(struct platform *platform, unsigned index,
 					   const struct guest_options *options)
 {
@@ -106,15 +122,8 @@ static enum tl_status platform_create_vcpu(struct platform *platform, unsigned i
 	vcpu->exit.reason = TL_EXIT_KICKED;
 	vcpu->left = options->timeout;
 	vcpu->limited = options->timeout;
-	vcpu->vcpu = tl_vcpu_create(platform->vm, &status);
-	if (!vcpu->vcpu)
-		return status;
-	tl_vcpu_set_context(vcpu->vcpu, vcpu);
-	if (!options->timeout)
-		return TL_OK;
-	status = tl_vcpu_set_budget(vcpu->vcpu, options->timeout);
-	/* Without a preemption timer a guest that hangs is not ended; all else works. */
-	return status == TL_UNSUPPORTED ? TL_OK : status;
+	vcpu->vcpu = platform_new_vcpu(vcpu, &status);
+	return status;
 }
 
 bool platform_create(struct platform *platform, const struct guest_services *services,
@@ -150,9 +159,12 @@ bool platform_create(struct platform *platform, const struct guest_services *ser
 
 void platform_destroy(struct platform *platform)
 {
-	for (unsigned i = 0; i < platform->nr_vcpus; i++)
+	for (unsigned i = 0; i < platform->nr_vcpus; i++) {
 		if (platform->vcpu[i].vcpu)
 			tl_vcpu_destroy(platform->vcpu[i].vcpu);
+		if (platform->vcpu[i].former)
+			tl_vcpu_destroy(platform->vcpu[i].former);
+	}
 	if (platform->vm)
 		tl_vm_destroy(platform->vm);
 	if (platform->block)

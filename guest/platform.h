@@ -40,7 +40,8 @@ enum platform_vcpu_state { PLATFORM_VCPU_OFF, PLATFORM_VCPU_HALTED, PLATFORM_VCP
 /* A vCPU and what belongs to it alone: only the CPU that runs it writes here. */
 struct platform_vcpu {
 	struct platform *platform;
-	struct tl_vcpu *vcpu;
+	struct tl_vcpu *_Atomic vcpu; /* changes when it is reborn (guest/rebirth.h) */
+	struct tl_vcpu *former;       /* then: who was it before, since somebody may still be about to kick that */
 	unsigned index;
 	struct tl_exit exit;
 	_Atomic enum platform_vcpu_state state; /* who takes it from READY to RUNNING owns all that is here */
@@ -104,6 +105,9 @@ bool platform_create(struct platform *platform, const struct guest_services *ser
 
 /* Frees everything but *platform itself, and checks that every device was released. Context: host. */
 void platform_destroy(struct platform *platform);
+
+/* One for `vcpu`, with the time that it has left; not put into it. NULL or an error in *status. Context: host. */
+struct tl_vcpu *platform_new_vcpu(struct platform_vcpu *vcpu, enum tl_status *status);
 
 /* The accesses that the devices counted. */
 uint64_t platform_accesses(const struct platform *platform);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "guest/schedule.h"
 #include "guest/platform_view.h"
+#include "guest/rebirth.h"
 #include "guest/serve.h"
 
 static bool has_ended(const struct platform *platform)
@@ -184,6 +185,20 @@ static void run_slice(struct platform_vcpu *vcpu)
 	serve_end(vcpu, GUEST_EXIT, "not run");
 }
 
+static void end_slice(struct platform_vcpu *vcpu)
+{
+	enum tl_status status = vcpu->yield == YIELD_REBORN ? rebirth(vcpu) : TL_OK;
+
+	if (status != TL_OK) {
+		platform_fault(vcpu->platform, "vCPU %u is not reborn: %s", vcpu->index, tl_status_text(status));
+		serve_end(vcpu, GUEST_EXIT, "not reborn");
+	}
+	/* Where CPUs are shared the next to run it is rarely this one. */
+	if (vcpu->yield == YIELD_LEAVE || (vcpu->platform->shares && vcpu->yield != YIELD_LEAVE_LOADED))
+		tl_vcpu_unload(vcpu->vcpu);
+	vcpu->yield = YIELD_TURN;
+}
+
 /* One CPU's part of schedule_run(). */
 static void schedule_on(void *context)
 {
@@ -202,10 +217,7 @@ static void schedule_on(void *context)
 		wake_for_the_rest(platform);
 		vcpu->ran_on = cpu->number;
 		run_slice(vcpu);
-		/* Where CPUs are shared the next to run it is rarely this one. */
-		if (vcpu->yield == YIELD_LEAVE || (platform->shares && vcpu->yield != YIELD_LEAVE_LOADED))
-			tl_vcpu_unload(vcpu->vcpu);
-		vcpu->yield = YIELD_TURN;
+		end_slice(vcpu);
 		schedule_put(vcpu);
 	}
 }
@@ -256,7 +268,7 @@ uint64_t schedule_start(struct platform_vcpu *caller, uint64_t index, uint64_t r
 
 uint64_t schedule_yield(struct platform_vcpu *vcpu, uint64_t how)
 {
-	if (how > YIELD_LEAVE_LOADED)
+	if (how > YIELD_REBORN)
 		return HC_FAILED;
 	vcpu->yields = true;
 	vcpu->yield = (enum abi_yield)how;

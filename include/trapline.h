@@ -289,49 +289,6 @@ const char *tl_stop_name(enum tl_stop why);
 /* The SDM's name of a basic exit reason (SDM vol. 3, appendix C). Context: any. Never NULL. */
 const char *tl_exit_reason_name(unsigned basic_reason);
 
-/* In the hardware's numbering. */
-enum tl_gpr {
-	TL_RAX,
-	TL_RCX,
-	TL_RDX,
-	TL_RBX,
-	TL_RSP,
-	TL_RBP,
-	TL_RSI,
-	TL_RDI,
-	TL_R8,
-	TL_R9,
-	TL_R10,
-	TL_R11,
-	TL_R12,
-	TL_R13,
-	TL_R14,
-	TL_R15,
-	TL_NR_GPRS
-};
-
-enum tl_segment_name { TL_ES, TL_CS, TL_SS, TL_DS, TL_FS, TL_GS, TL_LDTR, TL_TR, TL_NR_SEGMENTS };
-
-struct tl_segment {
-	uint16_t selector;
-	uint32_t limit;
-	uint32_t access; /* the VMCS' access-rights format. SDM vol. 3, 25.4.1 */
-	uint64_t base;
-};
-
-struct tl_table {
-	uint64_t base;
-	uint16_t limit;
-};
-
-struct tl_state {
-	uint64_t gpr[TL_NR_GPRS];
-	uint64_t rip, rflags;
-	struct tl_segment segment[TL_NR_SEGMENTS];
-	struct tl_table gdtr, idtr;
-	uint64_t cr0, cr2, cr3, cr4, efer, dr7;
-};
-
 /* A vCPU in the state of a processor after RESET (SDM vol. 3, 10.1.1). NULL and *status on error. Context: host. */
 struct tl_vcpu *tl_vcpu_create(struct tl_vm *vm, enum tl_status *status);
 /* Precondition: it is not running. Context: host. */
@@ -379,19 +336,12 @@ struct tl_event {
  * of tl_processor.acknowledge(). Context: host or callback, by the vCPU's own CPU. */
 enum tl_status tl_vcpu_inject(struct tl_vcpu *vcpu, const struct tl_event *event);
 
-/*
- * The whole architectural state. Preconditions: not running, interrupts off.
- * tl_vcpu_set() takes it as it is: what VM entry refuses stops the guest with TL_STOP_ENTRY. It abandons the
- * instruction that the vCPU stood at: what was to be completed, an exception on its way, the shadow of STI and MOV SS.
- * Events queued by tl_vcpu_inject() stay. Context: host.
- */
-enum tl_status tl_vcpu_get(struct tl_vcpu *vcpu, struct tl_state *state);
-enum tl_status tl_vcpu_set(struct tl_vcpu *vcpu, const struct tl_state *state);
-
-/* A processor of the embedder's; counts; what only the CPU itself shows; the trace; looking at it from outside. */
+/* A vCPU's state; a processor of the embedder's; counts; what only the CPU itself shows; the trace; looking at it from
+ * outside. */
 #include <trapline_inspect.h>
 #include <trapline_processor.h>
 #include <trapline_selftest.h>
+#include <trapline_state.h>
 #include <trapline_stats.h>
 #include <trapline_trace.h>
 

@@ -10,23 +10,11 @@
 #define DR6_BD BIT(13)
 #define DR7_GD BIT(13)
 
-/* The rules of XSETBV for what the guest may have (SDM vol. 1, 13.3). */
-static bool is_xcr0(uint64_t value)
-{
-	const uint64_t sse = BIT(1), avx = BIT(2), avx512 = BITS(7, 5);
-
-	if (value & ~extended_state_components() || !(value & 1))
-		return false;
-	if (value & avx && !(value & sse))
-		return false;
-	return !(value & avx512) || ((value & avx512) == avx512 && value & avx);
-}
-
 enum vcpu_action exit_xsetbv(struct tl_vcpu *vcpu)
 {
 	uint64_t value = vcpu->gpr[TL_RDX] << 32 | (uint32_t)vcpu->gpr[TL_RAX];
 
-	if ((uint32_t)vcpu->gpr[TL_RCX] != 0 || !is_xcr0(value))
+	if ((uint32_t)vcpu->gpr[TL_RCX] != 0 || !extended_state_is_xcr0(value))
 		return exit_raise_error(vcpu, VECTOR_GP, 0);
 	vcpu->xcr0 = value;
 	xsetbv(0, value);

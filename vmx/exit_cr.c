@@ -119,20 +119,19 @@ static bool is_pae(uint64_t cr0, uint64_t cr4, uint64_t efer)
 	return cr0 & CR0_PG && cr4 & CR4_PAE && !(efer & EFER_LMA);
 }
 
-/* MOV to CR0 or CR4 loads the PDPTEs; here in place of the CPU. False: they are not what PAE allows (#GP). */
-static bool load_pdptes(struct tl_vcpu *vcpu)
+/* MOV to CR0, CR3 or CR4 loads the PDPTEs; here in place of the CPU. False: they are not what PAE allows (#GP). */
+static bool load_pdptes(struct tl_vcpu *vcpu, uint64_t cr3)
 {
-	const vmcs_field_t field[] = {VMCS_GUEST_PDPTE0, VMCS_GUEST_PDPTE1, VMCS_GUEST_PDPTE2, VMCS_GUEST_PDPTE3};
 	uint64_t reserved = 0x1e6 | ~(BIT(vmx_capability.physical_bits) - 1);
 	uint64_t pdpte[4];
 
-	if (!tl_mem_read(vcpu->vm, cr_read_cr3(vcpu) & 0xffffffe0, pdpte, sizeof(pdpte)))
+	if (!tl_mem_read(vcpu->vm, cr3 & 0xffffffe0, pdpte, sizeof(pdpte)))
 		return false;
 	for (unsigned i = 0; i < 4; i++)
 		if (pdpte[i] & 1 && pdpte[i] & reserved)
 			return false;
 	for (unsigned i = 0; i < 4; i++)
-		vmcs_write(field[i], pdpte[i]);
+		vmcs_write(VMCS_GUEST_PDPTE(i), pdpte[i]);
 	return true;
 }
 
@@ -174,7 +173,8 @@ bool cr_write_cr0(struct tl_vcpu *vcpu, uint64_t value)
 		return false;
 	if (!(value & CR0_PG) && vcpu->mode.cr4 & CR4_PCIDE)
 		return false;
-	if (changed & (CR0_PG | CR0_CD | CR0_NW) && is_pae(value, vcpu->mode.cr4, efer) && !load_pdptes(vcpu))
+	if (changed & (CR0_PG | CR0_CD | CR0_NW) && is_pae(value, vcpu->mode.cr4, efer) &&
+	    !load_pdptes(vcpu, cr_read_cr3(vcpu)))
 		return false;
 	if (efer != vcpu->mode.efer)
 		put_efer(vcpu, efer);
@@ -196,7 +196,7 @@ bool cr_write_cr4(struct tl_vcpu *vcpu, uint64_t value)
 	if (changed & value & CR4_PCIDE && (!long_mode || cr_read_cr3(vcpu) & 0xfff))
 		return false;
 	if (changed & (CR4_PAE | CR4_PGE | CR4_PSE | CR4_SMEP) && is_pae(vcpu->mode.cr0, value, vcpu->mode.efer) &&
-	    !load_pdptes(vcpu))
+	    !load_pdptes(vcpu, cr_read_cr3(vcpu)))
 		return false;
 	put_cr4(vcpu, value);
 	if (changed & ~(uint64_t)CR4_GUEST_OWNED)
@@ -253,9 +253,9 @@ static enum vcpu_action move_to_cr(struct tl_vcpu *vcpu, unsigned cr, uint64_t v
 			return stop_without_unrestricted(vcpu);
 		return exit_skip_instruction(vcpu);
 	case 3:
-		cr_put_cr3(vcpu, value & ~BIT(63));
-		if (is_pae(vcpu->mode.cr0, vcpu->mode.cr4, vcpu->mode.efer) && !load_pdptes(vcpu))
+		if (is_pae(vcpu->mode.cr0, vcpu->mode.cr4, vcpu->mode.efer) && !load_pdptes(vcpu, value))
 			return exit_raise_error(vcpu, VECTOR_GP, 0);
+		cr_put_cr3(vcpu, value & ~BIT(63));
 		vcpu_flush_guest_tlb(vcpu);
 		return exit_skip_instruction(vcpu);
 	case 4:

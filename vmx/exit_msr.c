@@ -282,9 +282,13 @@ static bool msr_write_tsc_aux(struct tl_vcpu *vcpu, uint32_t msr, uint64_t value
 
 /* ---- The table --------------------------------------------------------------------------------------------------- */
 
+/* Time goes on: what the guest has made of its TSC is in IA32_TSC_ADJUST. */
+#define IS_STATE(msr, reads, writes) \
+	((reads) <= MSR_EMULATED && (writes) <= MSR_EMULATED && (msr) != MSR_IA32_TIME_STAMP_COUNTER)
+
 const struct guest_msr guest_msrs[NR_GUEST_MSRS] = {
 #define X(first, last, name, reads, writes, reader, writer, note) \
-	{first, last, MSR_##reads == MSR_PASSED, reader, writer},
+	{first, last, MSR_##reads == MSR_PASSED, IS_STATE(first, MSR_##reads, MSR_##writes), reader, writer},
 	GUEST_MSRS(X)
 #undef X
 };
@@ -308,13 +312,25 @@ static const struct guest_msr *find(uint32_t msr)
 	return &other;
 }
 
+static bool read_guest_msr(struct tl_vcpu *vcpu, uint32_t number, uint64_t *value)
+{
+	const struct guest_msr *msr = find(number);
+
+	return msr->read && msr->read(vcpu, number, value);
+}
+
+static bool write_guest_msr(struct tl_vcpu *vcpu, uint32_t number, uint64_t value)
+{
+	const struct guest_msr *msr = find(number);
+
+	return msr->write && msr->write(vcpu, number, value);
+}
+
 enum vcpu_action exit_rdmsr(struct tl_vcpu *vcpu)
 {
-	uint32_t number = (uint32_t)vcpu->gpr[TL_RCX];
-	const struct guest_msr *msr = find(number);
 	uint64_t value;
 
-	if (!msr->read || !msr->read(vcpu, number, &value))
+	if (!read_guest_msr(vcpu, (uint32_t)vcpu->gpr[TL_RCX], &value))
 		return exit_raise_error(vcpu, VECTOR_GP, 0);
 	vcpu->gpr[TL_RAX] = (uint32_t)value;
 	vcpu->gpr[TL_RDX] = value >> 32;
@@ -324,10 +340,39 @@ enum vcpu_action exit_rdmsr(struct tl_vcpu *vcpu)
 enum vcpu_action exit_wrmsr(struct tl_vcpu *vcpu)
 {
 	uint64_t value = vcpu->gpr[TL_RDX] << 32 | (uint32_t)vcpu->gpr[TL_RAX];
-	uint32_t number = (uint32_t)vcpu->gpr[TL_RCX];
-	const struct guest_msr *msr = find(number);
 
-	if (!msr->write || !msr->write(vcpu, number, value))
+	if (!write_guest_msr(vcpu, (uint32_t)vcpu->gpr[TL_RCX], value))
 		return exit_raise_error(vcpu, VECTOR_GP, 0);
 	return exit_skip_instruction(vcpu);
+}
+
+enum tl_status tl_vcpu_get_msr(struct tl_vcpu *vcpu, uint32_t msr, uint64_t *value)
+{
+	enum tl_status status = vcpu_load(vcpu);
+
+	if (status != TL_OK)
+		return status;
+	return read_guest_msr(vcpu, msr, value) ? TL_OK : TL_INVALID_ARGUMENT;
+}
+
+enum tl_status tl_vcpu_set_msr(struct tl_vcpu *vcpu, uint32_t msr, uint64_t value)
+{
+	enum tl_status status = vcpu_load(vcpu);
+
+	if (status != TL_OK)
+		return status;
+	return write_guest_msr(vcpu, msr, value) ? TL_OK : TL_INVALID_ARGUMENT;
+}
+
+bool tl_msr_next(uint32_t *msr)
+{
+	for (unsigned i = 0; i < NR_GUEST_MSRS; i++) {
+		const struct guest_msr *row = &guest_msrs[i];
+
+		if (!row->is_state || *msr >= row->last)
+			continue;
+		*msr = *msr < row->first ? row->first : *msr + 1;
+		return true;
+	}
+	return false;
 }

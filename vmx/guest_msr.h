@@ -65,6 +65,7 @@ enum msr_access { MSR_PASSED, MSR_EMULATED, MSR_CONSTANT, MSR_IGNORED, MSR_EMBED
 struct guest_msr {
 	uint32_t first, last;
 	bool passed;
+	bool is_state; /* a snapshot of the vCPU has it */
 	/* False: #GP(0), as if it is NULL. */
 	bool (*read)(struct tl_vcpu *vcpu, uint32_t msr, uint64_t *value);
 	bool (*write)(struct tl_vcpu *vcpu, uint32_t msr, uint64_t value);

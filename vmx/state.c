@@ -8,7 +8,8 @@
 
 void state_after_reset(struct tl_state *state)
 {
-	*state = (struct tl_state){.rip = 0xfff0, .rflags = 2, .cr0 = CR0_ET | CR0_NW | CR0_CD, .dr7 = 0x400};
+	*state = (struct tl_state){
+		.rip = 0xfff0, .rflags = 2, .cr0 = CR0_ET | CR0_NW | CR0_CD, .dr6 = DR6_AFTER_RESET, .dr7 = 0x400};
 	state->gpr[TL_RDX] = 0x600;
 	for (unsigned i = 0; i <= TL_GS; i++)
 		state->segment[i] = (struct tl_segment){.limit = 0xffff, .access = 0x93};
@@ -17,6 +18,35 @@ void state_after_reset(struct tl_state *state)
 	state->segment[TL_LDTR] = (struct tl_segment){.limit = 0xffff, .access = 0x82};
 	state->segment[TL_TR] = (struct tl_segment){.limit = 0xffff, .access = 0x8b};
 	state->gdtr.limit = state->idtr.limit = 0xffff;
+}
+
+static void get_debug(const struct tl_vcpu *vcpu, struct tl_state *state)
+{
+	for (unsigned i = 0; i < 4; i++)
+		state->dr[i] = vcpu->dr[i];
+	state->dr6 = read_dr6();
+	state->dr7 = vmcs_read(VMCS_GUEST_DR7);
+}
+
+/* Of an event that has been delivered the valid bit is gone, and the rest is not. */
+static struct tl_delivery get_delivery(void)
+{
+	uint64_t information = vmcs_read(VMCS_ENTRY_INTERRUPTION_INFORMATION);
+
+	if (!(information & EVENT_INFO_VALID))
+		return (struct tl_delivery){0};
+	return (struct tl_delivery){
+		.information = (uint32_t)information,
+		.error_code = (uint32_t)vmcs_read(VMCS_ENTRY_EXCEPTION_ERROR_CODE),
+		.instruction_length = (uint32_t)vmcs_read(VMCS_ENTRY_INSTRUCTION_LENGTH),
+	};
+}
+
+static void get_events(struct tl_state *state)
+{
+	state->interruptibility = (uint32_t)vmcs_read(VMCS_GUEST_INTERRUPTIBILITY);
+	state->pending_debug = vmcs_read(VMCS_GUEST_PENDING_DEBUG_EXCEPTIONS);
+	state->delivery = get_delivery();
 }
 
 enum tl_status tl_vcpu_get(struct tl_vcpu *vcpu, struct tl_state *state)
@@ -43,18 +73,30 @@ enum tl_status tl_vcpu_get(struct tl_vcpu *vcpu, struct tl_state *state)
 	state->cr2 = read_cr2();
 	state->cr3 = cr_read_cr3(vcpu);
 	state->cr4 = cr_read_cr4();
+	for (unsigned i = 0; i < 4; i++)
+		state->pdpte[i] = vmcs_read(VMCS_GUEST_PDPTE(i));
 	state->efer = vcpu->mode.efer;
-	state->dr7 = vmcs_read(VMCS_GUEST_DR7);
+	get_debug(vcpu, state);
+	get_events(state);
 	return TL_OK;
 }
 
-/* What belongs to the instruction that the vCPU stood at: it stands elsewhere now. NMIs stay blocked until an IRET. */
-static void abandon_instruction(struct tl_vcpu *vcpu)
+static void set_events(struct tl_vcpu *vcpu, const struct tl_state *state)
 {
 	vcpu->pending = PENDING_NONE;
-	vmcs_write(VMCS_ENTRY_INTERRUPTION_INFORMATION, 0);
-	vmcs_write(VMCS_GUEST_PENDING_DEBUG_EXCEPTIONS, 0);
-	vmcs_write(VMCS_GUEST_INTERRUPTIBILITY, vmcs_read(VMCS_GUEST_INTERRUPTIBILITY) & INTERRUPTIBILITY_NMI);
+	vmcs_write(VMCS_GUEST_INTERRUPTIBILITY, state->interruptibility);
+	vmcs_write(VMCS_GUEST_PENDING_DEBUG_EXCEPTIONS, state->pending_debug);
+	vmcs_write(VMCS_ENTRY_INTERRUPTION_INFORMATION, state->delivery.information);
+	vmcs_write(VMCS_ENTRY_EXCEPTION_ERROR_CODE, state->delivery.error_code);
+	vmcs_write(VMCS_ENTRY_INSTRUCTION_LENGTH, state->delivery.instruction_length);
+}
+
+static void set_debug(struct tl_vcpu *vcpu, const struct tl_state *state)
+{
+	for (unsigned i = 0; i < 4; i++)
+		dr_write(vcpu, i, state->dr[i]);
+	dr_write(vcpu, 6, state->dr6 | DR6_AFTER_RESET);
+	dr_write_dr7(vcpu, state->dr7);
 }
 
 enum tl_status tl_vcpu_set(struct tl_vcpu *vcpu, const struct tl_state *state)
@@ -63,7 +105,7 @@ enum tl_status tl_vcpu_set(struct tl_vcpu *vcpu, const struct tl_state *state)
 
 	if (status != TL_OK)
 		return status;
-	abandon_instruction(vcpu);
+	set_events(vcpu, state);
 	__builtin_memcpy(vcpu->gpr, state->gpr, sizeof(state->gpr));
 	vmcs_write(VMCS_GUEST_RSP, state->gpr[TL_RSP]);
 	vmcs_write(VMCS_GUEST_RIP, state->rip);
@@ -82,17 +124,11 @@ enum tl_status tl_vcpu_set(struct tl_vcpu *vcpu, const struct tl_state *state)
 	write_cr2(state->cr2);
 	cr_put_cr3(vcpu, state->cr3);
 	cr_set_mode(vcpu, state->cr0, state->cr4, state->efer);
-	dr_write_dr7(vcpu, state->dr7);
+	for (unsigned i = 0; i < 4; i++)
+		vmcs_write(VMCS_GUEST_PDPTE(i), state->pdpte[i]);
+	set_debug(vcpu, state);
 	vcpu_flush_guest_tlb(vcpu);
 	return TL_OK;
-}
-
-static void debug_registers_after_init(struct tl_vcpu *vcpu)
-{
-	for (unsigned i = 0; i < 4; i++)
-		dr_write(vcpu, i, 0);
-	dr_write(vcpu, 6, DR6_AFTER_RESET);
-	vmcs_write(VMCS_GUEST_DEBUGCTL, 0);
 }
 
 enum tl_status tl_vcpu_start_up(struct tl_vcpu *vcpu, uint8_t vector)
@@ -109,10 +145,9 @@ enum tl_status tl_vcpu_start_up(struct tl_vcpu *vcpu, uint8_t vector)
 	state.segment[TL_CS].selector = (uint16_t)(vector << 8);
 	state.segment[TL_CS].base = (uint64_t)vector << 12;
 	status = tl_vcpu_set(vcpu, &state);
-	vmcs_write(VMCS_GUEST_INTERRUPTIBILITY, 0);
+	vmcs_write(VMCS_GUEST_DEBUGCTL, 0);
 	vmcs_write(VMCS_PROC_CONTROLS, vmcs_read(VMCS_PROC_CONTROLS) & ~windows);
 	vcpu->events &= (uint8_t) ~(EVENT_QUEUED | EVENT_WAITS);
 	vcpu->cr8 = 0;
-	debug_registers_after_init(vcpu);
 	return status;
 }

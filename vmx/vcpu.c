@@ -87,10 +87,8 @@ void vcpu_paging(const struct tl_vcpu *vcpu, struct guest_paging *paging)
 	if (vcpu->mode.cr4 & CR4_PKE)
 		paging->pkru = guest_pkru();
 	if (vcpu->mode.cr0 & CR0_PG && vcpu->mode.cr4 & CR4_PAE && !(vcpu->mode.efer & EFER_LMA)) {
-		paging->pdpte[0] = vmcs_read(VMCS_GUEST_PDPTE0);
-		paging->pdpte[1] = vmcs_read(VMCS_GUEST_PDPTE1);
-		paging->pdpte[2] = vmcs_read(VMCS_GUEST_PDPTE2);
-		paging->pdpte[3] = vmcs_read(VMCS_GUEST_PDPTE3);
+		for (unsigned i = 0; i < 4; i++)
+			paging->pdpte[i] = vmcs_read(VMCS_GUEST_PDPTE(i));
 	}
 }
 

@@ -219,6 +219,7 @@ VMCS_FIELDS(X)
 
 /* The fields of segment register i (enum tl_segment_name) follow each other in ES, CS, SS, DS, FS, GS, LDTR, TR. */
 #define VMCS_GUEST_SELECTOR(i)      ((vmcs_field_t){0x0800 + 2 * (uint32_t)(i)})
+#define VMCS_GUEST_PDPTE(i)         ((vmcs_field_t){0x280a + 2 * (uint32_t)(i)})
 #define VMCS_GUEST_LIMIT(i)         ((vmcs_field_t){0x4800 + 2 * (uint32_t)(i)})
 #define VMCS_GUEST_ACCESS_RIGHTS(i) ((vmcs_field_t){0x4814 + 2 * (uint32_t)(i)})
 #define VMCS_GUEST_BASE(i)          ((vmcs_field_t){0x6806 + 2 * (uint32_t)(i)})

@@ -2,7 +2,7 @@
 /*
  * vCPUs that go from CPU to CPU: each has state of its own in every place that VMX does not switch by itself, and
  * looks after each move whether all of it came along and none of another vCPU's. The old CPU writes the vCPU back by
- * itself at every other move, and is asked for it by the new one at the others.
+ * itself at every other move, and is asked for it by the new one at the others. Halfway it goes on as another vCPU.
  */
 #include "guest/stubs/cpu.h"
 #include "guest/stubs/libsmp.h"
@@ -192,7 +192,8 @@ static void wander(unsigned index)
 	choose(index, &wanted[index]);
 	load(&wanted[index]);
 	for (uint64_t i = 0; i < moves; i++) {
-		uint64_t cpu = vmcall(HC_YIELD, i & 1 ? YIELD_LEAVE : YIELD_LEAVE_LOADED, 0, 0, 0);
+		enum abi_yield how = i & 1 ? YIELD_LEAVE : YIELD_LEAVE_LOADED;
+		uint64_t cpu = vmcall(HC_YIELD, i == moves / 2 ? YIELD_REBORN : how, 0, 0, 0);
 
 		CHECK(alone || cpu != last);
 		last = cpu;

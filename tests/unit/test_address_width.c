@@ -144,6 +144,7 @@ static bool turns_pae_paging_on(uint64_t pdpte)
 	s.cr4 = CR4_PAE;
 	s.efer = 0;
 	s.segment[TL_CS].access = 0xc09b;
+	s.delivery = (struct tl_delivery){0};
 	assert_int_equal(tl_vcpu_set(guest_vcpu, &s), TL_OK);
 	guest_vcpu->gpr[TL_RBX] = s.cr0 | CR0_PG;
 	set_field(VMCS_EXIT_REASON, EXIT_REASON_CR_ACCESS);

@@ -10,6 +10,7 @@
 #include "tests/unit/hosted.h"
 #include "tests/unit/vm_fixture.h"
 #include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -27,7 +28,7 @@ static struct port_range serial_port, config_port;
 static unsigned long sent[256], sent_virtio, edges;
 static bool level, in_order = true;
 static unsigned typed, got; /* of the host, and of the vCPU that reads */
-static _Atomic bool done;
+static _Atomic bool typing, done;
 
 static void put(void *context, uint8_t byte)
 {
@@ -83,8 +84,10 @@ static void *vcpu(void *context)
 static void *host(void *context)
 {
 	(void)context;
-	while (!done)
+	while (!done) {
 		typed += serial_input(&serial, (uint8_t)typed);
+		typing = true;
+	}
 	return NULL;
 }
 
@@ -140,6 +143,9 @@ static void all_of_them_at_once(void **context)
 
 	(void)context;
 	assert_int_equal(pthread_create(&typist, NULL, host, NULL), 0);
+	/* On a busy machine the others might be done before it begins. */
+	while (!typing)
+		sched_yield();
 	for (unsigned i = 0; i < VCPUS; i++) {
 		numbers[i] = i;
 		assert_int_equal(pthread_create(&threads[i], NULL, vcpu, &numbers[i]), 0);

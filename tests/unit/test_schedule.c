@@ -158,7 +158,7 @@ static void who_leaves_a_cpu_goes_on_on_another(void **context)
 			platform_stop();
 		}
 	platform_start(&(struct guest_options){.vcpus = 1}, 1);
-	assert_int_equal(schedule_yield(&platform->vcpu[0], YIELD_LEAVE_LOADED + 1), HC_FAILED);
+	assert_int_equal(schedule_yield(&platform->vcpu[0], YIELD_REBORN + 1), HC_FAILED);
 	platform_stop();
 }
 
