@@ -150,8 +150,10 @@ $(B)/libtrapline.a: $(lib_obj) $(rebuild)
 link = $(LD) $(ld_flags) -T linker.ld -o $@ $(filter %.o,$^) --start-group $(filter %.a,$^) --end-group
 image_parts := $(host_obj) $(B)/obj/font.o $(B)/libtrapline.a linker.ld $(rebuild)
 
-# The font of the distribution, as an array.
-$(B)/font.c: tools/font.py /usr/share/grub/unicode.pf2 | tools
+# The font of the distribution, as an array. On a fresh machine it comes with GRUB, by tools/setup.
+font := /usr/share/grub/unicode.pf2
+$(font): | tools ;
+$(B)/font.c: tools/font.py $(font) | tools
 	$(call say,FONT,$@)
 	@mkdir -p $(@D)
 	$(Q)tools/font.py > $@
