@@ -175,11 +175,12 @@ endif
 $(B)/obj/trapline.elf: $(image_parts) $(symbols)
 	$(Q)$(link)
 
-# Without what only a debugger reads, which is in the one above. It has to stay small: loaders copy all of it.
+# Without what only a debugger reads, which is in the one above; so are the symbols, of which the image has a table of its
+# own. It has to stay small: loaders copy all of it.
 image_most := 524288
 $(B)/trapline.elf: $(B)/obj/trapline.elf
 	$(call say,LD,$@)
-	$(Q)$(OBJCOPY) --strip-debug $< $@
+	$(Q)$(OBJCOPY) --strip-all $< $@
 	@[ $$(stat -c %s $@) -le $(image_most) ] || \
 		{ echo "$@ has $$(stat -c %s $@) bytes; $(image_most) is the most: see what has grown"; exit 1; }
 
