@@ -90,6 +90,7 @@ std_vmx := -std=gnu11
 std_tests := -std=c11
 std_boot := -std=gnu11 -fno-omit-frame-pointer
 std_guest := -std=gnu11 -fno-omit-frame-pointer
+std_example := -std=gnu11
 folder = $(firstword $(subst /, ,$(patsubst $(B)/obj/%,%,$@)))
 cflags = $(std_$(folder)) $(common) $(freestanding) $(EXTRA_CFLAGS)
 sanitizers := -fsanitize=address,undefined -fno-sanitize-recover=all
@@ -107,13 +108,13 @@ ld_flags := -m elf_x86_64 -nostdlib -static -z noexecstack -z max-page-size=4096
 
 # ---- Images ----------------------------------------------------------------------------------------------------------
 
-.PHONY: all run linux usb bench test test-unit test-tsan test-model test-fuzz test-system test-tools test-fresh coverage fuzz docs lint \
+.PHONY: all run example linux usb bench test test-unit test-tsan test-model test-fuzz test-system test-tools test-fresh coverage fuzz docs lint \
 	format clean help run-image run-console tools FORCE
-all: $(B)/libtrapline.a $(if $(host_src),$(B)/trapline.elf $(B)/trapline32.elf $(B)/trapline.iso)
+all: $(B)/libtrapline.a $(B)/trapline.elf $(B)/trapline32.elf $(B)/trapline.iso $(B)/example.elf
 
 # Programs that are missing are installed before the first compilation. Order-only: it makes nothing out of date.
 tools:
-	$(Q)CC='$(CC)' tools/setup build $(if $(filter run run-image linux bench,$(MAKECMDGOALS)),run) \
+	$(Q)CC='$(CC)' tools/setup build $(if $(filter run run-image example linux bench,$(MAKECMDGOALS)),run) \
 		$(if $(filter test test-unit test-tsan test-model test-fuzz test-system coverage,$(MAKECMDGOALS)),test) \
 		$(if $(filter linux test test-system,$(MAKECMDGOALS))$(if $(filter bench,$(MAKECMDGOALS)),$(kvm_bench)$(nested_bench)),nested) \
 		$(if $(filter bench,$(MAKECMDGOALS)),bench) \
@@ -208,6 +209,11 @@ $(B)/trapline.iso: $(B)/trapline.elf $(guests) $(wildcard guest/stubs/modules) t
 	$(call say,ISO,$@)
 	$(Q)tools/iso.py --build $(B) --output $@
 
+# The smallest embedder: the library, its public headers, and nothing else.
+$(B)/example.elf: $(call obj,$(wildcard example/*.c example/*.asm)) $(B)/libtrapline.a example/example.ld $(rebuild)
+	$(call say,LD,$@)
+	$(Q)$(LD) $(ld_flags) -T example/example.ld --strip-debug -o $@ $(filter %.o %.a,$^)
+
 # ---- Guests ----------------------------------------------------------------------------------------------------------
 
 stub_link = $(LD) $(ld_flags) -T guest/stubs/stub.ld -o $@ $(filter %.o,$^)
@@ -258,6 +264,9 @@ $(B)/linux/ticks: tools/linux_guest/ticks.c $(rebuild)
 	@mkdir -p $(@D)
 	$(call say,HOSTLD,$@)
 	$(Q)$(CC) -O2 -std=gnu11 -Wall -Wextra -Werror -ffreestanding -fno-stack-protector -static -nostdlib -o $@ $<
+
+example: $(B)/example.elf
+	@IMAGE=example.elf tools/run
 
 linux: all $(B)/linux/ticks
 	@tools/linux
@@ -325,8 +334,9 @@ help:
 	@sed -n 's/^#: \{0,1\}//p' $(firstword $(MAKEFILE_LIST))
 
 #: Targets
-#:   all          the library, the image (64-bit ELF, its 32-bit twin) and the bootable ISO; the default
+#:   all          the library, the image (64-bit ELF, its 32-bit twin), the bootable ISO and the example; the default
 #:   run          boots the ISO and shows its console; exit status 0 passed, 1 a guest failed, 2 could not run
+#:   example      boots the smallest kernel that embeds the library (example/)
 #:   linux        Debian's own Linux as a guest, to its shell: no other end than "exit" or Ctrl-A x; JOB=boot, disk, load instead
 #:   usb          DEV=/dev/sdX: writes the ISO with a menu to a USB stick, over all that is on it, and reads it back
 #:   test         unit tests, fuzz corpus, coverage, the model, system tests; ends with `N passed, N failed`
