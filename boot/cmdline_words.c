@@ -41,6 +41,11 @@ static const char *const feature_choices[] = {
 	[TL_FEATURE_IO_BITMAPS] = "io-bitmaps",
 	[TL_FEATURE_MSR_BITMAPS] = "msr-bitmaps",
 	[TL_FEATURE_XSAVE] = "xsave",
+	[TL_FEATURE_TPR_SHADOW] = "tpr-shadow",
+	[TL_FEATURE_APIC_ACCESSES] = "apic-accesses",
+	[TL_FEATURE_X2APIC_MODE] = "x2apic-mode",
+	[TL_FEATURE_VIRTUAL_INTERRUPTS] = "virtual-interrupts",
+	[TL_FEATURE_APIC_REGISTERS] = "apic-registers",
 	[BOOT_FEATURE_X2APIC] = "x2apic",
 	[BOOT_FEATURE_X2APIC + 1] = NULL,
 };

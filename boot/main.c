@@ -78,7 +78,7 @@ static void read_loader(uint32_t magic, uint32_t address)
 
 static void read_command_line(void)
 {
-	char usage[128], help[256];
+	char usage[128], help[384];
 	bool proper = cmdline_parse(boot_info.line, &boot_options, refusal, sizeof(refusal));
 
 	if (proper && !boot_options.help)

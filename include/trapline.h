@@ -106,6 +106,12 @@ enum tl_feature {
 	TL_FEATURE_IO_BITMAPS,
 	TL_FEATURE_MSR_BITMAPS,
 	TL_FEATURE_XSAVE, /* and with it all vector state beyond SSE, for the guests as well */
+	/* Of a local APIC: trapline_apic.h. The first one's absence is that of all of them. */
+	TL_FEATURE_TPR_SHADOW,
+	TL_FEATURE_APIC_ACCESSES,
+	TL_FEATURE_X2APIC_MODE,
+	TL_FEATURE_VIRTUAL_INTERRUPTS,
+	TL_FEATURE_APIC_REGISTERS, /* of use only beside virtual interrupts, and used only so */
 	TL_NR_FEATURES
 };
 
@@ -340,6 +346,8 @@ enum tl_status tl_vcpu_inject(struct tl_vcpu *vcpu, const struct tl_event *event
  * outside. */
 #include <trapline_inspect.h>
 #include <trapline_processor.h>
+/* A local APIC that the CPU serves in part. */
+#include <trapline_apic.h>
 #include <trapline_selftest.h>
 #include <trapline_state.h>
 #include <trapline_stats.h>

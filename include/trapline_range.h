@@ -55,6 +55,12 @@ enum tl_range_kind {
 	 * words, each once; tl_mem_read() and tl_mem_write() refuse it.
 	 */
 	TL_RANGE_PASSTHROUGH,
+	/*
+	 * The registers of a local APIC in xAPIC mode, one page: `host` is tl_apic.access_page. What the CPU does not
+	 * serve goes to the callback, as in an MMIO range. TL_UNSUPPORTED without TL_APIC_ACCESSES. trapline_apic.h
+	 * says when it may be there.
+	 */
+	TL_RANGE_APIC,
 };
 
 /* ---- How a device takes its accesses ----------------------------------------------------------------------------- */

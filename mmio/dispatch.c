@@ -147,6 +147,7 @@ static enum mmio_progress dispatch(const struct mmio_environment *env, const str
 			stats_add(&env->stats->rom_writes, 1);
 		return MMIO_DONE;
 	case MAP_EXECUTE_ONLY:
+	case MAP_APIC:
 	case MAP_MMIO:
 	case MAP_EMBEDDER:
 		return ask_device(env, range, gpa, count, write, data);

@@ -16,6 +16,8 @@ static enum tl_range_kind public_kind(const struct map_range *range)
 		return TL_RANGE_EXECUTE_ONLY;
 	case MAP_PASSTHROUGH:
 		return TL_RANGE_PASSTHROUGH;
+	case MAP_APIC:
+		return TL_RANGE_APIC;
 	case MAP_DOORBELL:
 	case MAP_DOORBELL_COUNT:
 	case MAP_DOORBELL_DECODED:

@@ -27,6 +27,7 @@ enum map_kind {
 	MAP_ROM, /* with a callback: writes go to it */
 	MAP_EXECUTE_ONLY,
 	MAP_PASSTHROUGH, /* a device's memory: nothing of the guest's is looked for there */
+	MAP_APIC,        /* the APIC-access page, of which the CPU serves what it can, and the callback the rest */
 };
 
 /* Flags of a range. */
@@ -78,6 +79,7 @@ ALWAYS_INLINE ept_entry_t map_rights(enum map_kind kind)
 	case MAP_ROM:
 		return EPT_READ | EPT_EXECUTE;
 	case MAP_PASSTHROUGH:
+	case MAP_APIC:
 		return EPT_READ | EPT_WRITE;
 	default:
 		return EPT_EXECUTE;

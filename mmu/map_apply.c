@@ -133,6 +133,8 @@ static enum map_kind kind_of(const struct tl_range *range)
 		return MAP_EXECUTE_ONLY;
 	case TL_RANGE_PASSTHROUGH:
 		return MAP_PASSTHROUGH;
+	case TL_RANGE_APIC:
+		return MAP_APIC;
 	case TL_RANGE_DOORBELL:
 		if (range->doorbell->matches || range->doorbell->shadow)
 			return MAP_DOORBELL_DECODED;
@@ -284,6 +286,8 @@ static enum tl_status apply_resize(struct map *map, struct tl_edit *edit, struct
 
 	if (status != TL_OK)
 		return status;
+	if (range->kind == MAP_APIC)
+		return TL_INVALID_ARGUMENT;
 	if (map_is_memory(range) && range->kind != MAP_PASSTHROUGH) {
 		hpa_t host = host_to_phys(range->host);
 

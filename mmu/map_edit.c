@@ -99,6 +99,18 @@ static enum tl_status check_memory(const struct tl_range *range)
 	return TL_OK;
 }
 
+/* What the guest's writes there would do beside the CPU's, memory does not. */
+static enum tl_status check_apic(const struct tl_range *range)
+{
+	if (!range->access || range->size != PAGE_SIZE)
+		return TL_INVALID_ARGUMENT;
+	if (mmu_cpu.apic_accesses)
+		return check_memory(range);
+	tl_log(TL_LOG_ERROR,
+	       "this CPU does not virtualize APIC accesses: give the guest its local APIC as TL_RANGE_MMIO.");
+	return TL_UNSUPPORTED;
+}
+
 static enum tl_status check_device(const struct tl_range *range)
 {
 	const struct tl_mmio_options *options = range->options;
@@ -126,6 +138,8 @@ static enum tl_status check_kind(const struct tl_range *range)
 	case TL_RANGE_EXECUTE_ONLY:
 	case TL_RANGE_PASSTHROUGH:
 		return check_memory(range);
+	case TL_RANGE_APIC:
+		return check_apic(range);
 	case TL_RANGE_MMIO:
 		return check_device(range);
 	case TL_RANGE_DOORBELL:

@@ -155,6 +155,7 @@ static bool memory_serves(const struct map_range *range, enum mmu_access access)
 	case MAP_ROM:
 		return access != MMU_WRITE;
 	case MAP_PASSTHROUGH:
+	case MAP_APIC:
 		return access != MMU_FETCH;
 	default:
 		return access == MMU_FETCH;

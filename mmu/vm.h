@@ -20,6 +20,7 @@ enum dirty_by {
 struct mmu_cpu {
 	unsigned maxphyaddr;    /* bits */
 	unsigned ept_level;     /* the largest leaf the CPU takes: 1, 2 or 3 */
+	bool apic_accesses;     /* "virtualize APIC accesses": TL_RANGE_APIC */
 	bool execute_only;      /* IA32_VMX_EPT_VPID_CAP bit 0: an entry may allow fetches alone */
 	bool large_executable;  /* IA32_ARCH_CAPABILITIES.PSCHANGE_MC_NO: a large leaf may be executed from */
 	enum dirty_by dirty_by; /* the best that it has */

@@ -15,7 +15,7 @@ import machine
 from linux_guest import native, system
 
 FIGURES = (
-    "lapic_eoi_ticks", "io_apic_read_ticks", "linux_native_ticks", "linux_guest_ticks", "linux_overhead_ratio",
+    "lapic_eoi_ticks", "lapic_eoi_virtual_ticks", "io_apic_read_ticks", "linux_native_ticks", "linux_guest_ticks", "linux_overhead_ratio",
     "linux_mmio_exits", "linux_fresh_ratio", "linux_disk_4k_read_ticks",
 )  # fmt: skip
 MEMORY = 128  # MiB, the guest's; natively the BIOS takes some of as much
@@ -31,11 +31,11 @@ class LinuxBenchError(Exception):
     """There are no figures; the text says why."""
 
 
-def run_guest(build, folder, timeout, modules):
+def run_guest(build, folder, timeout, modules, command_line=""):
     """The console of a run of the one guest in `modules`."""
     shutil.rmtree(folder, ignore_errors=True)
     os.makedirs(folder)
-    iso.make_iso(folder + "/trapline.iso", build, "", modules)
+    iso.make_iso(folder + "/trapline.iso", build, command_line, modules)
     result = machine.run(folder + "/trapline.iso", machine.Settings(timeout=timeout), folder)
     if result.status != machine.PASSED:
         name = modules[0][1][0]
@@ -43,11 +43,19 @@ def run_guest(build, folder, timeout, modules):
     return result.console
 
 
-def apic_figures(console):
-    match = APIC.search(console)
-    if not match:
+def apic_figures(build, folder, timeout):
+    """By MMIO, and where the CPU ends interrupts by itself."""
+    ways = [
+        APIC.search(run_guest(build, f"{folder}/apic{words}", timeout, APIC_MODULES, words))
+        for words in ("off=tpr-shadow", "")
+    ]
+    if not all(ways):
         raise LinuxBenchError("the guest apic passed, but says nothing of ticks.")
-    return {"lapic_eoi_ticks": int(match[1]), "io_apic_read_ticks": int(match[2])}
+    return {
+        "lapic_eoi_ticks": int(ways[0][1]),
+        "lapic_eoi_virtual_ticks": int(ways[1][1]),
+        "io_apic_read_ticks": int(ways[0][2]),
+    }
 
 
 def guest_figures(console):
@@ -70,12 +78,12 @@ def measure(build, folder, timeout):
     ticks, _ = native.run(build + "/linux", folder + "/native", words, MEMORY, machine.DEFAULT_MODEL, timeout)
     linux = system.modules(build + "/linux", "disk", 1, MEMORY)
     figures = guest_figures(run_guest(build, folder + "/guest", timeout, linux))
-    figures |= apic_figures(run_guest(build, folder + "/apic", timeout, APIC_MODULES))
+    figures |= apic_figures(build, folder, timeout)
     ratio = round(figures["linux_guest_ticks"] / ticks, 3)
     return {"linux_native_ticks": ticks, "linux_overhead_ratio": ratio} | figures
 
 
 def bars():
     """By figure: how far it must reach."""
-    bounds = {"linux_overhead_ratio": 1.5, "lapic_eoi_ticks": 400, "io_apic_read_ticks": 450}
+    bounds = {"linux_overhead_ratio": 1.5, "lapic_eoi_ticks": 400, "lapic_eoi_virtual_ticks": 10, "io_apic_read_ticks": 450}
     return {name: [(f"<= {bound}", lambda value, figures, bound=bound: value <= bound)] for name, bound in bounds.items()}

@@ -36,6 +36,12 @@ static bool allows(const struct vmx_capability *c, enum vmx_control_word word, u
 	return (c->control[word].allowed1 & controls) == controls;
 }
 
+/* Whether the CPU lets it be 0 and 1, so that each vCPU has it as it is used. */
+static bool switches(const struct vmx_capability *c, enum vmx_control_word word, uint64_t controls)
+{
+	return allows(c, word, controls) && !(c->control[word].allowed0 & controls);
+}
+
 static void request_pin(const struct vmx_capability *c, struct control_request *request)
 {
 	request->required = PIN_EXTERNAL_INTERRUPT_EXITING | PIN_NMI_EXITING;
@@ -73,9 +79,9 @@ static void request_proc2(const struct vmx_capability *c, struct control_request
 {
 	request->required = PROC2_ENABLE_EPT;
 	request->optional = PROC2_UNRESTRICTED_GUEST | PROC2_ENABLE_RDTSCP | PROC2_ENABLE_INVPCID | PROC2_ENABLE_XSAVES;
-	request->forbidden = PROC2_WBINVD_EXITING | PROC2_DESCRIPTOR_TABLE_EXITING | PROC2_VIRTUALIZE_APIC_ACCESSES |
-			     PROC2_VIRTUALIZE_X2APIC_MODE | PROC2_PAUSE_LOOP_EXITING | PROC2_VMCS_SHADOWING |
-			     PROC2_ENABLE_VM_FUNCTIONS | PROC2_EPT_VIOLATION_VE | PROC2_MODE_BASED_EXECUTE;
+	request->forbidden = PROC2_WBINVD_EXITING | PROC2_DESCRIPTOR_TABLE_EXITING | PROC2_APIC |
+			     PROC2_PAUSE_LOOP_EXITING | PROC2_VMCS_SHADOWING | PROC2_ENABLE_VM_FUNCTIONS |
+			     PROC2_EPT_VIOLATION_VE | PROC2_MODE_BASED_EXECUTE;
 
 	/* A VPID is of use only if what is cached under it can be dropped. */
 	if (c->invvpid_single || c->invvpid_all)
@@ -141,6 +147,24 @@ static void name_features(struct vmx_controls *controls)
 	controls->pat = controls->exit & VM_EXIT_LOAD_PAT;
 }
 
+/*
+ * All of it needs the TPR shadow (SDM vol. 3, 27.2.1.1), with which CR8 is left to the CPU. The MSRs of x2APIC need a
+ * bitmap of their own. Registers are read without an exit only where the CPU keeps IRR and ISR itself: software keeps
+ * them elsewhere.
+ */
+static void name_apic_features(const struct vmx_capability *c, struct vmx_controls *controls)
+{
+	controls->tpr_shadow = switches(c, VMX_PROC, PROC_USE_TPR_SHADOW) &&
+			       switches(c, VMX_PROC, PROC_CR8_LOAD_EXITING | PROC_CR8_STORE_EXITING);
+	if (!controls->tpr_shadow)
+		return;
+	controls->apic_accesses = switches(c, VMX_PROC2, PROC2_VIRTUALIZE_APIC_ACCESSES);
+	controls->x2apic_mode = switches(c, VMX_PROC2, PROC2_VIRTUALIZE_X2APIC_MODE) && controls->msr_bitmaps;
+	controls->virtual_interrupts = switches(c, VMX_PROC2, PROC2_VIRTUAL_INTERRUPT_DELIVERY);
+	controls->apic_registers =
+		controls->virtual_interrupts && switches(c, VMX_PROC2, PROC2_APIC_REGISTER_VIRTUALIZATION);
+}
+
 enum tl_status controls_compute(const struct vmx_capability *c, struct vmx_controls *controls)
 {
 	struct control_request request[VMX_NR_CONTROL_WORDS] = {0};
@@ -165,6 +189,7 @@ enum tl_status controls_compute(const struct vmx_capability *c, struct vmx_contr
 			return status;
 	}
 	name_features(controls);
+	name_apic_features(c, controls);
 	/* On while a log of the VM wants it, so the CPU must leave it free. */
 	controls->pml = c->ept_accessed_dirty && allows(c, VMX_PROC2, PROC2_ENABLE_PML) &&
 			!(c->control[VMX_PROC2].allowed0 & PROC2_ENABLE_PML);

@@ -139,6 +139,11 @@ enum {
 #undef X
 };
 
+/* Those of a vCPU's local APIC (vmx/apic.c). */
+#define PROC2_APIC                                                                                            \
+	(PROC2_VIRTUALIZE_APIC_ACCESSES | PROC2_VIRTUALIZE_X2APIC_MODE | PROC2_APIC_REGISTER_VIRTUALIZATION | \
+	 PROC2_VIRTUAL_INTERRUPT_DELIVERY)
+
 /* What the control fields of a new vCPU's VMCS hold, and which of the optional features that means. */
 struct vmx_controls {
 	uint32_t pin, proc, proc2, exit, entry; /* entry: without IA-32e mode guest, which the guest's state decides */
@@ -151,7 +156,9 @@ struct vmx_controls {
 	bool rdtscp, invpcid, xsaves; /* the guest may use the instruction */
 	bool pat;                     /* IA32_PAT switched by entries and exits, both ways */
 	bool pml;                     /* may be turned on, with the EPT's accessed and dirty flags */
-	bool cr3_exiting;             /* loads and stores of CR3 exit: the CPU does not let it be turned off */
+	/* May be turned on for a vCPU's local APIC, and off; all but the first only where that one is. */
+	bool tpr_shadow, apic_accesses, x2apic_mode, virtual_interrupts, apic_registers;
+	bool cr3_exiting; /* loads and stores of CR3 exit: the CPU does not let it be turned off */
 };
 
 /*

@@ -75,6 +75,7 @@ static enum tl_status baseline_fill(void)
 	mmu_cpu.maxphyaddr = vmx_capability.physical_bits;
 	mmu_cpu.ept_level = !vmx_capability.ept_2m ? 1 : vmx_capability.ept_1g ? 3 : 2;
 	mmu_cpu.execute_only = vmx_capability.ept_execute_only;
+	mmu_cpu.apic_accesses = vmx_controls.apic_accesses;
 	mmu_cpu.large_executable = vmx_capability.no_page_size_change_mce;
 	mmu_cpu.dirty_by = vmx_controls.pml                    ? DIRTY_BY_PML
 			   : vmx_capability.ept_accessed_dirty ? DIRTY_BY_FLAGS
@@ -333,6 +334,10 @@ void tl_cpu_describe(void)
 	       "VMX: I/O bitmaps %s, MSR bitmaps %s, PAT switch %s, RDTSCP %s, INVPCID %s, XSAVES %s, CR3 exits %s",
 	       yes_no(k->io_bitmaps), yes_no(k->msr_bitmaps), yes_no(k->pat), yes_no(k->rdtscp), yes_no(k->invpcid),
 	       yes_no(k->xsaves), yes_no(k->cr3_exiting));
+	tl_log(TL_LOG_INFO,
+	       "VMX: TPR shadow %s, APIC accesses %s, x2APIC mode %s, virtual interrupts %s, APIC registers %s",
+	       yes_no(k->tpr_shadow), yes_no(k->apic_accesses), yes_no(k->x2apic_mode), yes_no(k->virtual_interrupts),
+	       yes_no(k->apic_registers));
 	mitigations_describe();
 	tl_log(TL_LOG_INFO, "VMX: instruction length of EPT misconfigurations %s",
 	       probe_length_is_right ? "right: doorbells are not decoded" : "not right: doorbells are decoded");

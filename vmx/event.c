@@ -3,6 +3,7 @@
  * Events for the guest: queued by the embedder, or interrupts that its processor has; delivered by the next entry that
  * can (SDM vol. 3, 27.6).
  */
+#include "vmx/apic.h"
 #include "vmx/budget.h"
 #include "vmx/cpu.h"
 #include "vmx/exit.h"
@@ -85,25 +86,30 @@ static void deliver_queued(struct tl_vcpu *vcpu)
 	vcpu->events &= (uint8_t)~EVENT_QUEUED;
 }
 
+/* Of what the CPU does not deliver by itself. */
+static bool has_interrupt(struct tl_vcpu *vcpu)
+{
+	return vcpu->apic_delivers ? vcpu->apic->external(vcpu) : vcpu->processor->pending(vcpu);
+}
+
 /*
  * What can be delivered changes under the question, by other CPUs: what comes after it has them kick this one. After
  * one that is delivered it is asked again, since what comes next may be of a higher priority.
  */
 static void deliver_pending(struct tl_vcpu *vcpu)
 {
-	const struct tl_processor *processor = vcpu->processor;
 	int vector;
 
 	vcpu->events &= (uint8_t)~EVENT_WAITS;
-	if (!processor->pending(vcpu))
+	if (!has_interrupt(vcpu))
 		return;
 	if (can_take(TL_EVENT_INTERRUPT)) {
-		vector = processor->acknowledge(vcpu);
+		vector = vcpu->processor->acknowledge(vcpu);
 		if (vector < 0)
 			return;
 		vmcs_write(VMCS_ENTRY_INTERRUPTION_INFORMATION,
 			   EVENT_INFO_VALID | (uint64_t)TL_EVENT_INTERRUPT << 8 | (uint8_t)vector);
-		if (!processor->pending(vcpu))
+		if (!has_interrupt(vcpu))
 			return;
 	}
 	vcpu->events |= EVENT_WAITS;
@@ -120,5 +126,8 @@ enum vcpu_action event_attend(struct tl_vcpu *vcpu)
 		deliver_queued(vcpu);
 	if (vcpu->events & EVENT_ASKED)
 		deliver_pending(vcpu);
+	/* After the acknowledgement, which may change what is held back. */
+	if (vcpu->apic)
+		apic_settle(vcpu);
 	return VCPU_RESUME;
 }

@@ -5,6 +5,7 @@
  */
 #include "vmx/exit.h"
 #include "mmu/mmu.h"
+#include "vmx/apic.h"
 #include "vmx/budget.h"
 #include "vmx/cpu.h"
 #include "vmx/cpuid_cache.h"
@@ -73,6 +74,8 @@ HOT enum vcpu_action vcpu_exit_fast(struct tl_vcpu *vcpu)
 		return exit_vmcall_fast(vcpu);
 	if (reason == EXIT_REASON_CPUID)
 		return exit_cpuid_fast(vcpu);
+	if (reason == EXIT_REASON_APIC_ACCESS)
+		return exit_apic_access(vcpu);
 	return VCPU_FULL;
 }
 
@@ -193,6 +196,14 @@ enum vcpu_action vcpu_exit(struct tl_vcpu *vcpu)
 		return exit_window(vcpu, PROC_NMI_WINDOW_EXITING);
 	case EXIT_REASON_PREEMPTION_TIMER:
 		return exit_preemption_timer(vcpu);
+	case EXIT_REASON_TPR_BELOW_THRESHOLD:
+		return vcpu_attention(vcpu);
+	case EXIT_REASON_APIC_ACCESS:
+		return exit_apic_access_other(vcpu);
+	case EXIT_REASON_APIC_WRITE:
+		return exit_apic_write(vcpu);
+	case EXIT_REASON_VIRTUALIZED_EOI:
+		return exit_virtualized_eoi(vcpu);
 	case EXIT_REASON_MONITOR_TRAP_FLAG:
 		return step_leave(vcpu);
 	case EXIT_REASON_TRIPLE_FAULT:

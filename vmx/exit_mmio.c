@@ -95,11 +95,22 @@ static enum vcpu_action leave_plain(struct tl_vcpu *vcpu, const struct decoded *
 	return VCPU_LEAVE;
 }
 
+ALWAYS_INLINE enum vcpu_action serve_plain(struct tl_vcpu *vcpu, struct decoded *d)
+{
+	if (d->plain >= PLAIN_STORE)
+		return perform_store(vcpu, d);
+	if (d->plain == PLAIN_LOAD)
+		return perform_load(vcpu, d);
+	return d->plain == PLAIN_LOAD_RELOAD ? perform_load_reload(vcpu, d) : perform_alu(vcpu, d);
+}
+
 /* A plain access to a range that is no MMIO range with a callback. */
-static HOT __attribute__((noinline)) enum vcpu_action serve_other_kind(struct tl_vcpu *vcpu, const struct decoded *d)
+static HOT __attribute__((noinline)) enum vcpu_action serve_other_kind(struct tl_vcpu *vcpu, struct decoded *d)
 {
 	const struct map_range *range = vcpu->exit_range;
 
+	if (range->kind == MAP_APIC)
+		return serve_plain(vcpu, d);
 	if (range->kind == MAP_EMBEDDER)
 		return leave_plain(vcpu, d);
 	if (range->kind == MAP_SPECIAL && d->plain >= PLAIN_STORE && !range->options->sizes &&
@@ -134,11 +145,7 @@ ALWAYS_INLINE enum vcpu_action serve_found(struct tl_vcpu *vcpu, struct decoded 
 {
 	if (unlikely(vcpu->exit_range->kind != MAP_MMIO))
 		return serve_other_kind(vcpu, d);
-	if (d->plain >= PLAIN_STORE)
-		return perform_store(vcpu, d);
-	if (d->plain == PLAIN_LOAD)
-		return perform_load(vcpu, d);
-	return d->plain == PLAIN_LOAD_RELOAD ? perform_load_reload(vcpu, d) : perform_alu(vcpu, d);
+	return serve_plain(vcpu, d);
 }
 
 /* Whether the operand may be served by what was walked for it at CPL 3, where a page that checks alignment is kept. */

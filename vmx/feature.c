@@ -61,6 +61,16 @@ static enum tl_status hide(struct vmx_capability *c, enum tl_feature feature)
 		c->xsave = c->xsaves = false;
 		c->xcr0 = 0;
 		return TL_OK;
+	case TL_FEATURE_TPR_SHADOW:
+		return hide_control(c, VMX_PROC, PROC_USE_TPR_SHADOW);
+	case TL_FEATURE_APIC_ACCESSES:
+		return hide_control(c, VMX_PROC2, PROC2_VIRTUALIZE_APIC_ACCESSES);
+	case TL_FEATURE_X2APIC_MODE:
+		return hide_control(c, VMX_PROC2, PROC2_VIRTUALIZE_X2APIC_MODE);
+	case TL_FEATURE_VIRTUAL_INTERRUPTS:
+		return hide_control(c, VMX_PROC2, PROC2_VIRTUAL_INTERRUPT_DELIVERY);
+	case TL_FEATURE_APIC_REGISTERS:
+		return hide_control(c, VMX_PROC2, PROC2_APIC_REGISTER_VIRTUALIZATION);
 	case TL_NR_FEATURES:
 		break;
 	}

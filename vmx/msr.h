@@ -46,6 +46,10 @@
 #define MSR_IA32_VMX_VMFUNC              0x491
 #define MSR_IA32_VMX_PROCBASED_CTLS3     0x492
 #define MSR_IA32_VMX_EXIT_CTLS2          0x493
+#define MSR_IA32_X2APIC_FIRST            0x800
+#define MSR_IA32_X2APIC_TPR              0x808
+#define MSR_IA32_X2APIC_EOI              0x80b
+#define MSR_IA32_X2APIC_SELF_IPI         0x83f
 #define MSR_IA32_XSS                     0xda0
 #define MSR_IA32_EFER                    0xc0000080
 #define MSR_IA32_STAR                    0xc0000081

@@ -228,7 +228,14 @@ struct tl_vcpu {
 	uint8_t events; /* enum vcpu_event */
 	struct tl_event event;
 	const struct tl_processor *processor;
-	uint64_t budget; /* beyond what the preemption timer holds; in its units */
+	const struct tl_apic *apic;
+	enum tl_apic_mode apic_mode;
+	uint8_t apic_threshold; /* as the VMCS has it */
+	bool apic_delivers;     /* the CPU delivers what is pending there */
+	uint64_t apic_at;
+	uint32_t apic_range_id;     /* of the range that was there at the last exit */
+	uint64_t apic_eoi_exits[4]; /* as the VMCS has them */
+	uint64_t budget;            /* beyond what the preemption timer holds; in its units */
 	/* The TSC's values at which the embedder's timer ends the budget and the deadline comes; 0: none. */
 	uint64_t budget_end, deadline;
 	uint64_t alarm; /* the TSC's value from which on that timer may have come */
@@ -303,6 +310,8 @@ void vcpu_unload(struct tl_vcpu *vcpu);
 void vmcs_init(struct tl_vcpu *vcpu);
 /* Writes what depends on the CPU that the vCPU runs on. */
 void vmcs_set_host_state(void);
+/* Which MSR bitmap: with `x2apic` that of a vCPU whose x2APIC the CPU serves. Precondition: loaded. */
+void vmcs_set_msr_bitmap(bool x2apic);
 /* The bitmaps that all vCPUs share; once. */
 enum tl_status vmcs_bitmaps_create(void);
 

@@ -10,19 +10,23 @@
 #include "vmx/msr.h"
 
 /* Shared by all vCPUs; all ones, since every port and nearly every MSR is served by software. */
-static uint8_t *io_bitmaps, *msr_bitmap;
+static uint8_t *io_bitmaps, *msr_bitmap, *x2apic_bitmap;
 
 /* An MSR bitmap is four of 1 KiB: reads of low and high MSRs, then writes (SDM vol. 3, 25.6.9). */
-static void let_msr_pass(uint32_t msr)
+static void clear_bit(uint8_t *bitmap, uint32_t msr, bool write)
 {
 	uint32_t high = msr >> 31, bit = msr & 0x1fff;
-	uint8_t *read = msr_bitmap + high * 1024, *write = read + 2048;
 
+	bitmap[high * 1024 + (write ? 2048 : 0) + bit / 8] &= (uint8_t) ~(1u << bit % 8);
+}
+
+static void let_msr_pass(uint32_t msr)
+{
 	/* The CPU may have it, and the host's value in it. */
 	if (msr == MSR_IA32_TSC_AUX && !vmx_controls.rdtscp)
 		return;
-	read[bit / 8] &= (uint8_t) ~(1u << bit % 8);
-	write[bit / 8] &= (uint8_t) ~(1u << bit % 8);
+	clear_bit(msr_bitmap, msr, false);
+	clear_bit(msr_bitmap, msr, true);
 }
 
 static void let_msrs_pass(uint32_t first, uint32_t last)
@@ -31,24 +35,55 @@ static void let_msrs_pass(uint32_t first, uint32_t last)
 		let_msr_pass(msr);
 }
 
+/* By numbers from 800h on: what is read without an exit is what has 32 bits, is in the page, and is no error to read.
+ */
+static bool x2apic_reads_pass(unsigned index)
+{
+	return index == 0x02 || index == 0x03 || index == 0x0D || index == 0x0F || (index >= 0x10 && index <= 0x28) ||
+	       (index >= 0x32 && index <= 0x38) || index == 0x3E;
+}
+
+/* The TPR; with virtual-interrupt delivery EOI and SELF IPI, which have the CPU deliver what is next. */
+static void let_x2apic_pass(void)
+{
+	__builtin_memcpy(x2apic_bitmap, msr_bitmap, PAGE_SIZE);
+	clear_bit(x2apic_bitmap, MSR_IA32_X2APIC_TPR, false);
+	clear_bit(x2apic_bitmap, MSR_IA32_X2APIC_TPR, true);
+	if (vmx_controls.virtual_interrupts) {
+		clear_bit(x2apic_bitmap, MSR_IA32_X2APIC_EOI, true);
+		clear_bit(x2apic_bitmap, MSR_IA32_X2APIC_SELF_IPI, true);
+	}
+	for (unsigned i = 0; i < 0x40 && vmx_controls.apic_registers; i++)
+		if (x2apic_reads_pass(i))
+			clear_bit(x2apic_bitmap, MSR_IA32_X2APIC_FIRST + i, false);
+}
+
+void vmcs_set_msr_bitmap(bool x2apic)
+{
+	if (vmx_controls.msr_bitmaps)
+		vmcs_write(VMCS_MSR_BITMAPS, host_to_phys(x2apic ? x2apic_bitmap : msr_bitmap));
+}
+
 /* Called by the first CPU while the others wait for it. */
 enum tl_status vmcs_bitmaps_create(void)
 {
 	if (io_bitmaps)
 		return TL_OK;
 	io_bitmaps = page_alloc(2);
-	msr_bitmap = page_alloc(1);
+	msr_bitmap = page_alloc(2);
 	if (!io_bitmaps || !msr_bitmap) {
 		page_free(io_bitmaps, 2);
-		page_free(msr_bitmap, 1);
+		page_free(msr_bitmap, 2);
 		io_bitmaps = msr_bitmap = NULL;
 		return TL_NO_MEMORY;
 	}
+	x2apic_bitmap = msr_bitmap + PAGE_SIZE;
 	__builtin_memset(io_bitmaps, 0xff, 2 * PAGE_SIZE);
 	__builtin_memset(msr_bitmap, 0xff, PAGE_SIZE);
 	for (unsigned i = 0; i < NR_GUEST_MSRS; i++)
 		if (guest_msrs[i].passed)
 			let_msrs_pass(guest_msrs[i].first, guest_msrs[i].last);
+	let_x2apic_pass();
 	return TL_OK;
 }
 
@@ -79,8 +114,7 @@ static void set_controls(const struct tl_vcpu *vcpu)
 		vmcs_write(VMCS_IO_BITMAP_A, host_to_phys(io_bitmaps));
 		vmcs_write(VMCS_IO_BITMAP_B, host_to_phys(io_bitmaps + PAGE_SIZE));
 	}
-	if (c->msr_bitmaps)
-		vmcs_write(VMCS_MSR_BITMAPS, host_to_phys(msr_bitmap));
+	vmcs_set_msr_bitmap(false);
 	if (c->vpid)
 		vmcs_write(VMCS_VPID, vcpu->vpid);
 	if (c->xsaves)

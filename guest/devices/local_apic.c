@@ -3,29 +3,6 @@
 #include "guest/devices/local_apic.h"
 #include "guest/devices/local_apic_state.h"
 
-enum local_apic_register {
-	REGISTER_ID = 0x02,
-	REGISTER_VERSION = 0x03,
-	REGISTER_TASK_PRIORITY = 0x08,
-	REGISTER_ARBITRATION = 0x09,
-	REGISTER_PRIORITY = 0x0A,
-	REGISTER_EOI = 0x0B,
-	REGISTER_REMOTE_READ = 0x0C,
-	REGISTER_LOGICAL = 0x0D,
-	REGISTER_FORMAT = 0x0E,
-	REGISTER_SPURIOUS = 0x0F,
-	REGISTER_ISR = 0x10,
-	REGISTER_TMR = 0x18,
-	REGISTER_IRR = 0x20,
-	REGISTER_ERROR = 0x28,
-	REGISTER_COMMAND = 0x30,
-	REGISTER_COMMAND_HIGH = 0x31,
-	REGISTER_LVT = 0x32,
-	REGISTER_INITIAL_COUNT = 0x38,
-	REGISTER_CURRENT_COUNT = 0x39,
-	REGISTER_DIVIDE = 0x3E,
-};
-
 enum {
 	VERSION = 0x14 | (NR_LVTS - 1) << 16 | 1 << 24,
 	SPURIOUS_RESET = 0xff,
@@ -58,23 +35,27 @@ void local_apic_reset(struct local_apic *apic)
 		atomic_store_explicit(&apic->irr[i], 0, memory_order_relaxed);
 		atomic_store_explicit(&apic->tmr[i], 0, memory_order_relaxed);
 	}
+	if (apic->registers)
+		local_apic_page_reset(apic);
 	for (unsigned i = 0; i < NR_LVTS; i++)
 		apic_set_word(&apic->lvt[i], LVT_MASKED);
 	apic_set_word(&apic->spurious, SPURIOUS_RESET);
-	apic_set_word(&apic->task_priority, 0);
+	apic_set_word(apic->task_priority, 0);
 	/* SDM vol. 3, 11.12.10.2. */
 	apic_set_word(&apic->logical_destination, x2 ? apic->id >> 4 << 16 | 1u << (apic->id & 0xf) : 0);
 	apic_set_word(&apic->destination_format, FORMAT_RESET);
 	apic_set_word(&apic->errors, 0);
 	apic->error_status = 0;
-	apic->command = 0;
+	local_apic_set_command(apic, 0);
 	local_apic_timer_reset(apic);
+	local_apic_show(apic);
 }
 
 void local_apic_init(struct local_apic *apic, struct local_apic_bus *bus, uint32_t id, bool bsp,
 		     const struct clock *clock, unsigned physical_bits)
 {
 	*apic = (struct local_apic){.id = id, .bus = bus};
+	apic->task_priority = &apic->own_priority;
 	apic->address_mask = (1ull << physical_bits) - 1;
 	local_apic_timer_init(apic, clock);
 	local_apic_place(apic, LOCAL_APIC_AT | APIC_BASE_ENABLE | (bsp ? APIC_BASE_BSP : 0));
@@ -87,6 +68,7 @@ void local_apic_virtual_wire(struct local_apic *apic)
 	apic_set_word(&apic->spurious, SPURIOUS_RESET | SPURIOUS_ENABLE);
 	apic_set_word(&apic->lvt[LVT_LINT0], APIC_EXTINT << LVT_DELIVERY_SHIFT);
 	apic_set_word(&apic->lvt[LVT_LINT1], APIC_NMI << LVT_DELIVERY_SHIFT);
+	local_apic_show(apic);
 }
 
 static uint32_t local_apic_part(const _Atomic uint64_t *set, unsigned part)
@@ -99,6 +81,9 @@ static uint32_t local_apic_read_set(struct local_apic *apic, unsigned index)
 {
 	unsigned part = index % 8;
 
+	if (apic->registers && (index < REGISTER_TMR || index >= REGISTER_IRR))
+		return apic_word(apic_register(apic, index)) |
+		       (index < REGISTER_TMR ? 0 : local_apic_part(apic->irr, part));
 	if (index < REGISTER_TMR)
 		return (uint32_t)(apic->isr[part / 2] >> 32 * (part % 2));
 	return local_apic_part(index < REGISTER_IRR ? apic->tmr : apic->irr, part);
@@ -116,7 +101,7 @@ uint32_t local_apic_read(struct local_apic *apic, unsigned index)
 	case REGISTER_VERSION:
 		return VERSION;
 	case REGISTER_TASK_PRIORITY:
-		return apic_word(&apic->task_priority);
+		return apic_word(apic->task_priority);
 	case REGISTER_PRIORITY:
 		return local_apic_priority(apic);
 	case REGISTER_LOGICAL:
@@ -128,9 +113,9 @@ uint32_t local_apic_read(struct local_apic *apic, unsigned index)
 	case REGISTER_ERROR:
 		return apic->error_status;
 	case REGISTER_COMMAND:
-		return (uint32_t)apic->command;
+		return (uint32_t)local_apic_command(apic);
 	case REGISTER_COMMAND_HIGH:
-		return (uint32_t)(apic->command >> 32);
+		return (uint32_t)(local_apic_command(apic) >> 32);
 	case REGISTER_INITIAL_COUNT:
 		return apic->initial_count;
 	case REGISTER_CURRENT_COUNT:
@@ -171,13 +156,13 @@ static void local_apic_write_spurious(struct local_apic *apic, uint32_t value)
 
 static void local_apic_write_priority(struct local_apic *apic, uint32_t value)
 {
-	apic_set_word(&apic->task_priority, value & 0xff);
+	apic_set_word(apic->task_priority, value & 0xff);
 	local_apic_announce(apic);
 }
 
 uint8_t local_apic_read_cr8(const struct local_apic *apic)
 {
-	return (uint8_t)(apic_word(&apic->task_priority) >> 4);
+	return (uint8_t)(apic_word(apic->task_priority) >> 4);
 }
 
 void local_apic_write_cr8(struct local_apic *apic, uint8_t value)
@@ -201,7 +186,7 @@ void local_apic_write_command(struct local_apic *apic, uint64_t command)
 	bool interrupt = message.delivery == APIC_FIXED || message.delivery == APIC_LOWEST_PRIORITY;
 	bool starts = message.delivery == APIC_INIT || message.delivery == APIC_STARTUP;
 
-	apic->command = low | (uint64_t)high << 32;
+	local_apic_set_command(apic, low | (uint64_t)high << 32);
 	if (!local_apic_is_x2(apic))
 		message.destination = high >> ID_SHIFT == XAPIC_BROADCAST ? APIC_BROADCAST : high >> ID_SHIFT;
 	if (interrupt && message.vector < FIRST_VECTOR)
@@ -212,7 +197,7 @@ void local_apic_write_command(struct local_apic *apic, uint64_t command)
 		local_apic_bus_send_short(apic->bus, &message, apic, shorthand);
 }
 
-void local_apic_write(struct local_apic *apic, unsigned index, uint32_t value)
+static void local_apic_write_register(struct local_apic *apic, unsigned index, uint32_t value)
 {
 	if (index >= REGISTER_LVT && index < REGISTER_LVT + NR_LVTS) {
 		local_apic_write_lvt(apic, index - REGISTER_LVT, value);
@@ -239,10 +224,11 @@ void local_apic_write(struct local_apic *apic, unsigned index, uint32_t value)
 		apic->error_status = atomic_exchange_explicit(&apic->errors, 0, memory_order_relaxed);
 		break;
 	case REGISTER_COMMAND:
-		local_apic_write_command(apic, (apic->command & ~(uint64_t)UINT32_MAX) | value);
+		local_apic_write_command(apic, (local_apic_command(apic) & ~(uint64_t)UINT32_MAX) | value);
 		break;
 	case REGISTER_COMMAND_HIGH:
-		apic->command = (uint32_t)apic->command | (uint64_t)(value & 0xffu << ID_SHIFT) << 32;
+		local_apic_set_command(apic, (uint32_t)local_apic_command(apic) | (uint64_t)(value & 0xffu << ID_SHIFT)
+											  << 32);
 		break;
 	case REGISTER_INITIAL_COUNT:
 		local_apic_set_initial_count(apic, value);
@@ -255,4 +241,10 @@ void local_apic_write(struct local_apic *apic, unsigned index, uint32_t value)
 		local_apic_read(apic, index);
 		break;
 	}
+}
+
+void local_apic_write(struct local_apic *apic, unsigned index, uint32_t value)
+{
+	local_apic_write_register(apic, index, value);
+	local_apic_show(apic);
 }

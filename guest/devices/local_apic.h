@@ -41,14 +41,21 @@ struct local_apic {
 	uint64_t page; /* where its registers are MMIO; UINT64_MAX: nowhere */
 	uint64_t isr[LOCAL_APIC_WORDS];
 	_Atomic uint64_t irr[LOCAL_APIC_WORDS], tmr[LOCAL_APIC_WORDS];
-	_Atomic uint32_t spurious, task_priority;
+	/*
+	 * The virtual-APIC page (trapline_apic.h) where the CPU delivers interrupts: IRR and ISR are there, and `irr`
+	 * is what has been sent since they were collected. NULL: it does not, and `irr` and `isr` are all there is.
+	 */
+	_Atomic uint32_t *registers;
+	_Atomic uint32_t spurious, *task_priority;
 	struct local_apic_bus *bus;
+	bool shadowed; /* the CPU has the TPR, and is to know what that holds back */
 
 	/* The rest of its state. What is atomic, other CPUs read. */
 	uint32_t id;           /* of x2APIC; the low byte is that of xAPIC. Constant */
 	uint64_t address_mask; /* bits of an address that IA32_APIC_BASE takes */
 	_Atomic uint64_t base; /* IA32_APIC_BASE */
 	_Atomic uint32_t logical_destination, destination_format;
+	_Atomic uint32_t own_priority; /* the TPR where the CPU has none */
 	_Atomic uint32_t lvt[NR_LVTS];
 	_Atomic bool pin[2];     /* the levels of LINT0 and LINT1 */
 	_Atomic uint32_t errors; /* not in the ESR yet */
@@ -77,6 +84,19 @@ void local_apic_reset(struct local_apic *apic);
 
 /* As firmware leaves the BSP's: software-enabled, LINT0 brings the PICs' interrupts (ExtINT), LINT1 NMIs. */
 void local_apic_virtual_wire(struct local_apic *apic);
+
+/*
+ * Has the CPU serve what it can: `page` is its virtual-APIC page, zeroed; `delivers`: it has TL_APIC_INTERRUPTS. After
+ * local_apic_init(), before its vCPU runs.
+ */
+void local_apic_virtualize(struct local_apic *apic, void *page, bool delivers);
+
+/* For struct tl_apic, one each. The last three only where the CPU delivers. */
+int local_apic_held_back(const struct local_apic *apic);
+bool local_apic_external(const struct local_apic *apic);
+void local_apic_collect(struct local_apic *apic);
+void local_apic_written(struct local_apic *apic, unsigned offset);
+void local_apic_ended(struct local_apic *apic, uint8_t vector);
 
 /* The tl_mmio_fn of the page; the range's context is the bus, which says whose APIC it is. */
 enum tl_status local_apic_access(struct tl_mmio *access);

@@ -128,20 +128,23 @@ static bool local_apic_write_base(struct local_apic *apic, uint64_t value)
 	/* relaxed: its own. */
 	uint64_t old = atomic_load_explicit(&apic->base, memory_order_relaxed);
 	uint64_t known = (apic->address_mask & APIC_BASE_ADDRESS) | APIC_BASE_ENABLE | APIC_BASE_X2APIC | APIC_BASE_BSP;
+	uint32_t command;
 	bool x2 = value & APIC_BASE_X2APIC, on = value & APIC_BASE_ENABLE, was_x2 = old & APIC_BASE_X2APIC;
 
 	if (value & ~known || (x2 && !on) || (x2 && !(old & APIC_BASE_ENABLE)) || (was_x2 && on && !x2))
 		return false;
 	if (value == old)
 		return true;
+	command = (uint32_t)local_apic_command(apic);
 	local_apic_place(apic, value);
 	/* Off, it forgets everything; for x2APIC it has another logical ID and knows no high half of a command. */
 	if (!on) {
 		local_apic_reset(apic);
 	} else if (x2 && !was_x2) {
 		apic_set_word(&apic->logical_destination, apic->id >> 4 << 16 | 1u << (apic->id & 0xf));
-		apic->command = (uint32_t)apic->command;
+		local_apic_set_command(apic, command);
 	}
+	local_apic_show(apic);
 	apic->bus->moved(apic);
 	local_apic_announce(apic);
 	return true;

@@ -70,7 +70,7 @@ static struct local_apic *local_apic_bus_arbitrate(struct local_apic *const *api
 	unsigned nr_lowest = 0, turn;
 
 	for (unsigned i = 0; i < count; i++) {
-		uint32_t priority = apic_word(&apic[i]->task_priority) >> 4;
+		uint32_t priority = apic_word(apic[i]->task_priority) >> 4;
 
 		if (priority < lowest)
 			nr_lowest = 0;
@@ -81,7 +81,7 @@ static struct local_apic *local_apic_bus_arbitrate(struct local_apic *const *api
 	}
 	turn = vector % nr_lowest;
 	for (unsigned i = 0;; i++)
-		if (i == count - 1 || (apic_word(&apic[i]->task_priority) >> 4 == lowest && !turn--))
+		if (i == count - 1 || (apic_word(apic[i]->task_priority) >> 4 == lowest && !turn--))
 			return apic[i];
 }
 

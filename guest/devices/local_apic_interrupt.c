@@ -29,17 +29,21 @@ static inline uint64_t requests(const struct local_apic *apic, unsigned word)
 
 static inline int local_apic_requested(const struct local_apic *apic)
 {
+	if (apic->registers)
+		return local_apic_page_requested(apic);
 	return highest_in(requests(apic, 3), requests(apic, 2), requests(apic, 1), requests(apic, 0));
 }
 
 static inline int local_apic_in_service(const struct local_apic *apic)
 {
+	if (apic->registers)
+		return local_apic_page_in_service(apic);
 	return highest_in(apic->isr[3], apic->isr[2], apic->isr[1], apic->isr[0]);
 }
 
 uint32_t local_apic_priority(const struct local_apic *apic)
 {
-	uint32_t task = apic_word(&apic->task_priority);
+	uint32_t task = apic_word(apic->task_priority);
 	int service = local_apic_in_service(apic);
 
 	return service >= 0 && (uint32_t)service >> 4 > task >> 4 ? (uint32_t)service & 0xf0 : task;
@@ -56,7 +60,7 @@ static inline int local_apic_deliverable(const struct local_apic *apic)
 }
 
 /* With the APIC off, LINT0 is the processor's INTR pin. SDM vol. 3, 11.4.3. */
-static bool local_apic_external(const struct local_apic *apic)
+bool local_apic_external(const struct local_apic *apic)
 {
 	uint32_t lint0 = apic_word(&apic->lvt[LVT_LINT0]);
 
@@ -76,6 +80,10 @@ int local_apic_acknowledge(struct local_apic *apic)
 
 	if (vector < 0)
 		return local_apic_external(apic) ? apic->bus->acknowledge(apic->bus->context) : -1;
+	if (apic->registers) {
+		local_apic_page_acknowledge(apic, (uint8_t)vector);
+		return vector;
+	}
 	/* acquire: what was stored before the request is there for who handles it. */
 	atomic_fetch_and_explicit(&apic->irr[vector / WORD_BITS], ~bit_of((uint8_t)vector), memory_order_acquire);
 	apic->isr[vector / WORD_BITS] |= bit_of((uint8_t)vector);
@@ -90,25 +98,63 @@ static inline bool local_apic_waits(const struct local_apic *apic)
 	       atomic_load_explicit(&apic->pin[0], memory_order_relaxed);
 }
 
+int local_apic_held_back(const struct local_apic *apic)
+{
+	int vector = local_apic_requested(apic), service = local_apic_in_service(apic);
+
+	if (vector < 0 || !local_apic_enabled(apic) || (service >= 0 && service >> 4 >= vector >> 4))
+		return -1;
+	return apic_word(apic->task_priority) >> 4 >= (uint32_t)vector >> 4 ? vector : -1;
+}
+
+/* A CPU that has the TPR is to know as well what has begun to be held back, or is not any more. */
 void local_apic_announce(struct local_apic *apic)
 {
-	if (local_apic_pending(apic))
+	if (apic->shadowed || local_apic_pending(apic))
 		apic->bus->interrupt(apic);
+}
+
+static inline void broadcast(struct local_apic *apic, int vector)
+{
+	/* relaxed: it was set before the request that was acknowledged. */
+	uint64_t level =
+		atomic_load_explicit(&apic->tmr[vector / WORD_BITS], memory_order_relaxed) & bit_of((uint8_t)vector);
+
+	if (level && !(apic_word(&apic->spurious) & SPURIOUS_NO_BROADCAST))
+		apic->bus->end_of_interrupt(apic->bus->context, (uint8_t)vector);
+}
+
+void local_apic_ended(struct local_apic *apic, uint8_t vector)
+{
+	broadcast(apic, vector);
+}
+
+/* The CPU is to know what is in service now. */
+static __attribute__((noinline)) void end_in_page(struct local_apic *apic)
+{
+	int vector = local_apic_page_in_service(apic);
+
+	if (vector < 0)
+		return;
+	local_apic_page_end(apic, (uint8_t)vector);
+	broadcast(apic, vector);
+	local_apic_announce(apic);
 }
 
 void local_apic_end_of_interrupt(struct local_apic *apic)
 {
-	int vector = local_apic_in_service(apic);
-	uint64_t level;
+	int vector;
 
+	if (apic->registers) {
+		end_in_page(apic);
+		return;
+	}
+	vector = highest_in(apic->isr[3], apic->isr[2], apic->isr[1], apic->isr[0]);
 	/* Without one in service it does nothing. */
 	if (vector < 0)
 		return;
 	apic->isr[vector / WORD_BITS] &= ~bit_of((uint8_t)vector);
-	/* relaxed: it was set before the request that was acknowledged. */
-	level = atomic_load_explicit(&apic->tmr[vector / WORD_BITS], memory_order_relaxed) & bit_of((uint8_t)vector);
-	if (level && !(apic_word(&apic->spurious) & SPURIOUS_NO_BROADCAST))
-		apic->bus->end_of_interrupt(apic->bus->context, (uint8_t)vector);
+	broadcast(apic, vector);
 	if (local_apic_waits(apic))
 		local_apic_announce(apic);
 }

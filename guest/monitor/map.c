@@ -5,6 +5,7 @@
 static const char *const kind_names[] = {
 	[TL_RANGE_RAM] = "RAM",           [TL_RANGE_ROM] = "ROM",           [TL_RANGE_MMIO] = "MMIO",
 	[TL_RANGE_DOORBELL] = "doorbell", [TL_RANGE_EXECUTE_ONLY] = "code", [TL_RANGE_PASSTHROUGH] = "passthrough",
+	[TL_RANGE_APIC] = "APIC",
 };
 
 static bool is_memory(enum tl_range_kind kind)

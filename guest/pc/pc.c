@@ -215,6 +215,7 @@ void pc_destroy(struct pc *pc)
 			tl_vcpu_destroy(pc->vcpu[i].vcpu);
 	if (pc->vm)
 		tl_vm_destroy(pc->vm);
+	pc_apics_free(pc);
 	if (pc->block)
 		pc->services->free_pages(pc->block, pc->block_pages);
 	if (pc->disk)

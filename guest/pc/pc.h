@@ -33,6 +33,8 @@ struct pc_vcpu {
 	uint64_t turn_ends; /* ticks of the host, where vCPUs share its CPU */
 	uint64_t look;      /* guest time: when its CPU has to look after something else */
 	uint64_t apic_at;   /* where its APIC's page has been counted */
+	void *apic_page;    /* the virtual-APIC page; NULL: the CPU serves nothing of it */
+	struct tl_apic virtual_apic;
 	_Atomic unsigned events;
 	_Atomic bool asleep;      /* its CPU may halt with it */
 	_Atomic uint8_t startup;  /* the vector of PC_EVENT_STARTUP */
@@ -49,7 +51,8 @@ struct pc_apic_page {
 	uint64_t at;
 	unsigned users;
 	tl_range_id id;
-	bool mapped; /* else memory lies there, and is what is seen */
+	bool mapped;  /* else memory lies there, and is what is seen */
+	bool virtual; /* a TL_RANGE_APIC */
 };
 
 struct pc {
@@ -71,6 +74,7 @@ struct pc {
 	/* For the pages alone. Held over commits, which wait for nothing in the callbacks that make them. */
 	struct lock apic_pages;
 	struct pc_apic_page apic_page[LOCAL_APICS_MOST];
+	void *apic_access_page; /* of a TL_RANGE_APIC */
 	/* The word shake: how often it was done, and a range that is there every other time (pc_shake.c). */
 	bool shake, shake_added;
 	unsigned shakes;
@@ -125,6 +129,11 @@ void pc_end(struct pc *pc, unsigned ending, uint64_t code, const char *how);
 /* What the local APICs' bus does to processors, and the processors themselves. pc_cpu.c */
 void pc_cpus_init(struct pc *pc);
 enum tl_status pc_cpu_create(struct pc *pc, unsigned index);
+/* The vCPU's local APIC, in the map and to the library; what it was made of is freed. pc_apic.c */
+enum tl_status pc_apic_create(struct pc_vcpu *vcpu);
+void pc_apics_free(struct pc *pc);
+/* For struct local_apic_bus. */
+void pc_apic_moved(struct local_apic *apic);
 /* Serves what others asked for. Context: the vCPU's CPU, host. */
 void pc_cpu_take_events(struct pc_vcpu *vcpu);
 /* Shows what the guest has written so far. */

@@ -159,75 +159,6 @@ void pc_cpu_take_events(struct pc_vcpu *vcpu)
 	}
 }
 
-/* ---- Where the APICs' registers are ------------------------------------------------------------------------------ */
-
-static struct pc_apic_page *apic_page(struct pc *pc, uint64_t at, bool fresh)
-{
-	struct pc_apic_page *unused = NULL;
-
-	for (unsigned i = 0; i < LOCAL_APICS_MOST; i++) {
-		if (pc->apic_page[i].users && pc->apic_page[i].at == at)
-			return &pc->apic_page[i];
-		if (!pc->apic_page[i].users && !unused)
-			unused = &pc->apic_page[i];
-	}
-	return fresh ? unused : NULL;
-}
-
-/* One transaction: there is no moment at which neither place answers. */
-static void change_map(struct pc *pc, struct pc_apic_page *from, struct pc_apic_page *to)
-{
-	struct tl_range range = {.kind = TL_RANGE_MMIO,
-				 .start = to ? to->at : 0,
-				 .size = LOCAL_APIC_SIZE,
-				 .access = local_apic_access,
-				 .context = &pc->machine.bus};
-	struct tl_edit *edit = tl_map_edit(pc->vm);
-
-	if (!edit)
-		return;
-	if (from && tl_map_remove(edit, from->id) != TL_OK) {
-		tl_map_discard(edit);
-		return;
-	}
-	if (to)
-		to->mapped = tl_map_add(edit, &range, &to->id) == TL_OK;
-	if (tl_map_commit(edit) < 0 && to)
-		to->mapped = false;
-}
-
-static void enter(struct pc *pc, uint64_t page)
-{
-	struct pc_apic_page *to = apic_page(pc, page, true);
-
-	to->at = page;
-	if (to->users++ == 0)
-		change_map(pc, NULL, to);
-}
-
-/*
- * Memory stays where it is: registers that are moved over it are reached by nobody. The range of a page goes with the
- * last APIC that was there.
- */
-static void moved(struct local_apic *apic)
-{
-	struct pc_vcpu *vcpu = of_apic(apic);
-	struct pc *pc = vcpu->pc;
-	struct pc_apic_page *from;
-	uint64_t at = apic->page;
-
-	lock_acquire(&pc->apic_pages);
-	from = apic_page(pc, vcpu->apic_at, false);
-	if (from && --from->users == 0 && from->mapped) {
-		from->mapped = false;
-		change_map(pc, from, NULL);
-	}
-	vcpu->apic_at = at;
-	if (at != UINT64_MAX)
-		enter(pc, at);
-	lock_release(&pc->apic_pages);
-}
-
 /* ---- Creation ---------------------------------------------------------------------------------------------------- */
 
 static uint64_t apic_now(void *context)
@@ -263,7 +194,7 @@ void pc_cpus_init(struct pc *pc)
 	bus->nmi = nmi;
 	bus->init = init;
 	bus->startup = startup;
-	bus->moved = moved;
+	bus->moved = pc_apic_moved;
 }
 
 enum tl_status pc_cpu_create(struct pc *pc, unsigned index)
@@ -280,12 +211,10 @@ enum tl_status pc_cpu_create(struct pc *pc, unsigned index)
 	local_apic_init(&vcpu->apic, &pc->machine.bus, index, index == 0, &clock, physical_bits());
 	if (index == 0)
 		local_apic_virtual_wire(&vcpu->apic);
-	vcpu->apic_at = vcpu->apic.page;
-	enter(pc, vcpu->apic_at);
 	vcpu->vcpu = tl_vcpu_create(pc->vm, &status);
 	if (!vcpu->vcpu)
 		return status;
 	tl_vcpu_set_context(vcpu->vcpu, vcpu);
 	tl_vcpu_set_processor(vcpu->vcpu, &processor);
-	return TL_OK;
+	return pc_apic_create(vcpu);
 }

@@ -54,6 +54,11 @@ static uint32_t used(const struct vmx_capability *c)
 	mask |= (uint32_t)k.io_bitmaps << TL_FEATURE_IO_BITMAPS;
 	mask |= (uint32_t)k.msr_bitmaps << TL_FEATURE_MSR_BITMAPS;
 	mask |= (uint32_t)(c->xsave && c->xcr0) << TL_FEATURE_XSAVE;
+	mask |= (uint32_t)k.tpr_shadow << TL_FEATURE_TPR_SHADOW;
+	mask |= (uint32_t)k.apic_accesses << TL_FEATURE_APIC_ACCESSES;
+	mask |= (uint32_t)k.x2apic_mode << TL_FEATURE_X2APIC_MODE;
+	mask |= (uint32_t)k.virtual_interrupts << TL_FEATURE_VIRTUAL_INTERRUPTS;
+	mask |= (uint32_t)k.apic_registers << TL_FEATURE_APIC_REGISTERS;
 	return mask;
 }
 
@@ -67,18 +72,33 @@ static void all_are_used_by_themselves(void **context)
 	assert_int_equal(used(&c), (1u << TL_NR_FEATURES) - 1);
 }
 
+/* What goes with a feature, itself included. */
+static uint32_t goes_with(enum tl_feature feature)
+{
+	switch (feature) {
+	case TL_FEATURE_EPT_2M:
+		return 1u << TL_FEATURE_EPT_2M | 1u << TL_FEATURE_EPT_1G;
+	case TL_FEATURE_MSR_BITMAPS:
+		return 1u << TL_FEATURE_MSR_BITMAPS | 1u << TL_FEATURE_X2APIC_MODE;
+	case TL_FEATURE_TPR_SHADOW:
+		return 1u << TL_FEATURE_TPR_SHADOW | 1u << TL_FEATURE_APIC_ACCESSES | 1u << TL_FEATURE_X2APIC_MODE |
+		       1u << TL_FEATURE_VIRTUAL_INTERRUPTS | 1u << TL_FEATURE_APIC_REGISTERS;
+	case TL_FEATURE_VIRTUAL_INTERRUPTS:
+		return 1u << TL_FEATURE_VIRTUAL_INTERRUPTS | 1u << TL_FEATURE_APIC_REGISTERS;
+	default:
+		return 1u << feature;
+	}
+}
+
 static void each_goes_alone(void **context)
 {
 	(void)context;
 	for (enum tl_feature feature = 0; feature < TL_NR_FEATURES; feature++) {
 		struct vmx_capability c = whole();
-		uint32_t gone = 1u << feature;
 
-		turn_off(gone);
+		turn_off(1u << feature);
 		assert_int_equal(features_hide(&c), TL_OK);
-		if (feature == TL_FEATURE_EPT_2M)
-			gone |= 1u << TL_FEATURE_EPT_1G;
-		assert_int_equal(used(&c), ((1u << TL_NR_FEATURES) - 1) & ~gone);
+		assert_int_equal(used(&c), ((1u << TL_NR_FEATURES) - 1) & ~goes_with(feature));
 	}
 }
 
@@ -106,6 +126,23 @@ static void a_fixed_control_is_refused(void **context)
 	assert_int_equal(features_hide(&c), TL_UNSUPPORTED);
 	turn_off(1 << TL_FEATURE_PML);
 	assert_int_equal(features_hide(&c), TL_OK);
+}
+
+/* Each vCPU has them as its local APIC needs them, so that one that cannot be off is not used, or none of it. */
+static void what_a_local_apic_uses_must_be_free(void **context)
+{
+	struct vmx_capability c = whole();
+	struct vmx_controls k;
+
+	(void)context;
+	turn_off(0);
+	c.control[VMX_PROC].allowed0 = PROC_CR8_LOAD_EXITING;
+	assert_int_equal(controls_compute(&c, &k), TL_OK);
+	assert_false(k.tpr_shadow || k.apic_accesses || k.x2apic_mode || k.virtual_interrupts || k.apic_registers);
+	assert_false(k.proc & PROC_USE_TPR_SHADOW || k.proc2 & PROC2_APIC);
+	c.control[VMX_PROC].allowed0 = 0;
+	c.control[VMX_PROC2].allowed0 = PROC2_VIRTUALIZE_APIC_ACCESSES;
+	assert_int_equal(controls_compute(&c, &k), TL_UNSUPPORTED);
 }
 
 static void wrong_masks_are_refused(void **context)
@@ -136,6 +173,7 @@ int main(void)
 		cmocka_unit_test(each_goes_alone),
 		cmocka_unit_test(all_go_together),
 		cmocka_unit_test(a_fixed_control_is_refused),
+		cmocka_unit_test(what_a_local_apic_uses_must_be_free),
 		cmocka_unit_test(wrong_masks_are_refused),
 	};
 

@@ -22,7 +22,7 @@
 
 #include <cmocka.h>
 
-enum { NR_VCPUS = 2, BITMAP_PAGES = 3 /* of all CPUs, for good */, OUTSIDE_SMX_AND_LOCKED = 5, FETCH = 0x184 };
+enum { NR_VCPUS = 2, BITMAP_PAGES = 4 /* of all CPUs, for good */, OUTSIDE_SMX_AND_LOCKED = 5, FETCH = 0x184 };
 
 /* How a play ended. */
 enum { PLAY_FAILED = 1, PLAY_WAS_REFUSED = 10, PLAY_WENT_ON, PLAY_HAD_MEMORY };

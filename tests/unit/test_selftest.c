@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-enum { BITMAP_PAGES = 3 };
+enum { BITMAP_PAGES = 4 };
 
 _Thread_local struct mock_cpu mock_cpu;
 

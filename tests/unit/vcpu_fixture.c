@@ -24,7 +24,7 @@ enum {
 	CODE_64 = 0xa09b, /* access rights: DPL 0 */
 	DATA = 0xc093,
 	DPL_3 = 3 << 5,
-	BITMAP_PAGES = 3, /* of the CPU, for good */
+	BITMAP_PAGES = 4, /* of the CPU, for good */
 };
 
 _Thread_local struct mock_cpu mock_cpu;

@@ -17,7 +17,7 @@
 
 #include <cmocka.h>
 
-enum { BITMAP_PAGES = 3 /* of all CPUs, for good */, RAM_BYTES = 64 << 10 };
+enum { BITMAP_PAGES = 4 /* of all CPUs, for good */, RAM_BYTES = 64 << 10 };
 
 _Thread_local struct mock_cpu mock_cpu;
 struct platform *platform;

@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: MIT */
+/* Where the local APICs' registers are: in the map, and in the CPU as far as it serves them. */
+#include "guest/pc/pc.h"
+
+static struct pc_vcpu *of_apic(struct local_apic *apic)
+{
+	return (struct pc_vcpu *)((char *)apic - offsetof(struct pc_vcpu, apic));
+}
+
+/* ---- The map ----------------------------------------------------------------------------------------------------- */
+
+static struct pc_apic_page *find_page(struct pc *pc, uint64_t at)
+{
+	for (unsigned i = 0; i < LOCAL_APICS_MOST; i++)
+		if (pc->apic_page[i].users && pc->apic_page[i].at == at)
+			return &pc->apic_page[i];
+	return NULL;
+}
+
+/* There are as many as APICs. */
+static struct pc_apic_page *take_page(struct pc *pc, uint64_t at)
+{
+	struct pc_apic_page *page = find_page(pc, at);
+
+	for (unsigned i = 0; i < LOCAL_APICS_MOST && !page; i++)
+		if (!pc->apic_page[i].users)
+			page = &pc->apic_page[i];
+	page->at = at;
+	page->users++;
+	return page;
+}
+
+/* What is shown there: the CPU's own page only while it is that of every vCPU (trapline_apic.h). */
+static bool wants_virtual(const struct pc *pc, const struct pc_apic_page *page)
+{
+	return pc->apic_access_page && page->users == pc->nr_vcpus;
+}
+
+/* One transaction: there is no moment at which nothing answers there. */
+static void change_map(struct pc *pc, struct pc_apic_page *page)
+{
+	bool virtual = wants_virtual(pc, page), mapped = page->mapped;
+	struct tl_range range = {.kind = virtual ? TL_RANGE_APIC : TL_RANGE_MMIO,
+				 .start = page->at,
+				 .size = LOCAL_APIC_SIZE,
+				 .host = virtual ? pc->apic_access_page : NULL,
+				 .access = local_apic_access,
+				 .context = &pc->machine.bus};
+	struct tl_edit *edit = tl_map_edit(pc->vm);
+
+	if (!edit)
+		return;
+	if (mapped && tl_map_remove(edit, page->id) != TL_OK) {
+		tl_map_discard(edit);
+		return;
+	}
+	page->mapped = page->users && tl_map_add(edit, &range, &page->id) == TL_OK;
+	page->virtual = virtual;
+	if (tl_map_commit(edit) < 0)
+		page->mapped = false;
+}
+
+/* Its users are others. Memory stays where it is: registers that are moved over it are reached by nobody. */
+static void update(struct pc *pc, struct pc_apic_page *page)
+{
+	if (page->mapped ? !page->users || page->virtual != wants_virtual(pc, page) : page->users == 1)
+		change_map(pc, page);
+}
+
+static void leave(struct pc *pc, uint64_t at)
+{
+	struct pc_apic_page *page = find_page(pc, at);
+
+	if (!page)
+		return;
+	page->users--;
+	update(pc, page);
+}
+
+static void enter(struct pc_vcpu *vcpu)
+{
+	vcpu->apic_at = vcpu->apic.page;
+	if (vcpu->apic_at != UINT64_MAX)
+		update(vcpu->pc, take_page(vcpu->pc, vcpu->apic_at));
+}
+
+static enum tl_status tell_mode(struct pc_vcpu *vcpu)
+{
+	enum tl_apic_mode mode = TL_APIC_OFF;
+
+	if (!vcpu->apic_page)
+		return TL_OK;
+	if (local_apic_enabled(&vcpu->apic))
+		mode = vcpu->apic.page == UINT64_MAX ? TL_APIC_X2APIC : TL_APIC_XAPIC;
+	return tl_vcpu_set_apic_mode(vcpu->vcpu, mode, vcpu->apic.page);
+}
+
+void pc_apic_moved(struct local_apic *apic)
+{
+	struct pc_vcpu *vcpu = of_apic(apic);
+	struct pc *pc = vcpu->pc;
+
+	lock_acquire(&pc->apic_pages);
+	leave(pc, vcpu->apic_at);
+	enter(vcpu);
+	lock_release(&pc->apic_pages);
+	/* In its own callback: the vCPU is loaded. */
+	(void)tell_mode(vcpu);
+}
+
+/* ---- The CPU ----------------------------------------------------------------------------------------------------- */
+
+static struct local_apic *apic_of(struct tl_vcpu *vcpu)
+{
+	return &((struct pc_vcpu *)tl_vcpu_context(vcpu))->apic;
+}
+
+static int held_back(struct tl_vcpu *vcpu)
+{
+	return local_apic_held_back(apic_of(vcpu));
+}
+
+static void collect(struct tl_vcpu *vcpu)
+{
+	local_apic_collect(apic_of(vcpu));
+}
+
+static bool external(struct tl_vcpu *vcpu)
+{
+	return local_apic_external(apic_of(vcpu));
+}
+
+static void written(struct tl_vcpu *vcpu, unsigned offset)
+{
+	local_apic_written(apic_of(vcpu), offset);
+}
+
+static void ended(struct tl_vcpu *vcpu, uint8_t vector)
+{
+	local_apic_ended(apic_of(vcpu), vector);
+}
+
+/* Before the vCPU runs. */
+static enum tl_status offer(struct pc_vcpu *vcpu)
+{
+	const struct guest_services *services = vcpu->pc->services;
+	uint32_t features = tl_apic_features();
+
+	if (!features)
+		return TL_OK;
+	if (features & TL_APIC_ACCESSES && vcpu->index == 0)
+		vcpu->pc->apic_access_page = services->alloc_pages(1);
+	vcpu->apic_page = services->alloc_pages(1);
+	if (!vcpu->apic_page || (features & TL_APIC_ACCESSES && !vcpu->pc->apic_access_page))
+		return TL_NO_MEMORY;
+	local_apic_virtualize(&vcpu->apic, vcpu->apic_page, features & TL_APIC_INTERRUPTS);
+	vcpu->virtual_apic = (struct tl_apic){.registers = vcpu->apic_page,
+					      .access_page = vcpu->pc->apic_access_page,
+					      .held_back = held_back,
+					      .collect = collect,
+					      .external = external,
+					      .written = written,
+					      .ended = ended};
+	return tl_vcpu_set_apic(vcpu->vcpu, &vcpu->virtual_apic);
+}
+
+enum tl_status pc_apic_create(struct pc_vcpu *vcpu)
+{
+	enum tl_status status = offer(vcpu);
+
+	if (status == TL_OK)
+		status = tell_mode(vcpu);
+	enter(vcpu);
+	return status;
+}
+
+void pc_apics_free(struct pc *pc)
+{
+	for (unsigned i = 0; i < pc->nr_vcpus; i++)
+		if (pc->vcpu[i].apic_page)
+			pc->services->free_pages(pc->vcpu[i].apic_page, 1);
+	if (pc->apic_access_page)
+		pc->services->free_pages(pc->apic_access_page, 1);
+}
