@@ -41,7 +41,7 @@ static enum mmu_fault mark_mmio_spte(struct tl_vm *vm, const struct map *map, gp
 	return status == EPT_NO_MEMORY ? MMU_NO_MEMORY : MMU_SERVE;
 }
 
-static ept_entry_t leaf_of(const struct tl_vm *vm, const struct map_range *range, gpa_t first, unsigned level)
+ALWAYS_INLINE ept_entry_t leaf_of(const struct tl_vm *vm, const struct map_range *range, gpa_t first, unsigned level)
 {
 	ept_entry_t entry = host_to_phys(range->host + (first - range->start)) | map_rights((enum map_kind)range->kind);
 
@@ -65,18 +65,22 @@ static bool allows(ept_entry_t entry, enum mmu_access access)
 	return ept_is_present(entry) && (entry & needed[access]);
 }
 
-/* The largest leaf: aligned in both address spaces, within the range, above no table that stands already. */
+/* Whether one leaf can map the span around `gpa`: aligned in both address spaces, and within the range. */
+ALWAYS_INLINE bool leaf_fits(const struct map_range *range, gpa_t gpa, unsigned level)
+{
+	gpa_t first = gpa & ~(EPT_SPAN(level) - 1);
+
+	return first >= range->start && first + (EPT_SPAN(level) - 1) <= range->last &&
+	       ALIGNED(host_to_phys(range->host + (first - range->start)), EPT_SPAN(level));
+}
+
+/* The largest leaf, above no table that stands already. */
 static unsigned leaf_level(const struct map_range *range, gpa_t gpa, const struct ept_walk *walk)
 {
 	unsigned level = walk->level < mmu_cpu.ept_level ? walk->level : mmu_cpu.ept_level;
 
-	for (; level > 1; level--) {
-		gpa_t first = gpa & ~(EPT_SPAN(level) - 1);
-
-		if (first >= range->start && first + (EPT_SPAN(level) - 1) <= range->last &&
-		    ALIGNED(host_to_phys(range->host + (first - range->start)), EPT_SPAN(level)))
-			break;
-	}
+	while (level > 1 && !leaf_fits(range, gpa, level))
+		level--;
 	return level;
 }
 
@@ -196,4 +200,24 @@ enum mmu_fault mmu_fault(struct tl_vm *vm, const struct map *map, gpa_t gpa, enu
 	if (!map->stamping)
 		return MMU_SERVE;
 	return mark_mmio_spte(vm, map, gpa, *range, first, last, walk);
+}
+
+HOT bool mmu_map_ram(struct tl_vm *vm, const struct map *map, gpa_t gpa, bool fetch, uint32_t id)
+{
+	const struct map_range *range = &map->ranges[id];
+	ept_entry_t empty = 0;
+	struct ept_walk walk;
+
+	if (unlikely(id >= map->nr_slots) || unlikely(range->kind != MAP_RAM) || unlikely(dirty_log(range)))
+		return false;
+	/* The walk is of `gpa` only if that is in the range: else no leaf fits. */
+	ept_descend(vm, gpa, &walk);
+	if (unlikely(walk.entry) || unlikely(walk.level > mmu_cpu.ept_level) ||
+	    unlikely(!leaf_fits(range, gpa, walk.level)) ||
+	    unlikely(fetch && !mmu_cpu.large_executable && walk.level > 1))
+		return false;
+	/* release: as in ept_install(). */
+	return likely(atomic_compare_exchange_strong_explicit(
+		walk.slot, &empty, leaf_of(vm, range, gpa & ~(EPT_SPAN(walk.level) - 1), walk.level),
+		memory_order_release, memory_order_relaxed));
 }

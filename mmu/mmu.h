@@ -52,4 +52,11 @@ enum mmu_fault {
 enum mmu_fault mmu_fault(struct tl_vm *vm, const struct map *map, gpa_t gpa, enum mmu_access access,
 			 struct ept_walk *walk, const struct map_range **range);
 
+/*
+ * Most faults in one go: nothing is mapped at `gpa`, it is of the RAM range `id`, which is a guess, and a table stands
+ * for the largest leaf that could be. False: it is not so, or somebody was quicker; nothing was done, and mmu_fault()
+ * does the rest. Context and concurrency: as above.
+ */
+bool mmu_map_ram(struct tl_vm *vm, const struct map *map, gpa_t gpa, bool fetch, uint32_t id);
+
 #endif

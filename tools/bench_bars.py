@@ -62,7 +62,7 @@ BARS = {
     "commit_remove_mmio_ticks": [at_most(900), near("commit_remove_mmio_0_live_ticks")],
     "commit_per_range_ticks": [at_most(12)],
     "commit_remove_ram_ticks_50000": [at_most(20000)],
-    "ram_fault_ticks": [at_most(600)],
+    "ram_fault_ticks": [at_most(190)],
     "commit_add_1gib_ticks": [near("commit_add_4kib_ticks")],
     "commit_remove_1gib_ticks": [near("commit_remove_4kib_ticks")],
     "dirty_enable_1gib_ticks": [no_more_than("dirty_enable_2mib_ticks")],

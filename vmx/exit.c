@@ -76,6 +76,8 @@ HOT enum vcpu_action vcpu_exit_fast(struct tl_vcpu *vcpu)
 		return exit_cpuid_fast(vcpu);
 	if (reason == EXIT_REASON_APIC_ACCESS)
 		return exit_apic_access(vcpu);
+	if (reason == EXIT_REASON_EPT_VIOLATION)
+		return exit_ept_violation_fast(vcpu);
 	return VCPU_FULL;
 }
 

@@ -120,6 +120,7 @@ enum vcpu_action exit_mmio_keep(struct tl_vcpu *vcpu, struct decoded *d, uint64_
 /* exit_ept.c */
 COLD enum vcpu_action exit_ept_misconfig_slow(struct tl_vcpu *vcpu, const struct map *map, gpa_t gpa);
 COLD enum vcpu_action exit_ept_violation(struct tl_vcpu *vcpu);
+enum vcpu_action exit_ept_violation_fast(struct tl_vcpu *vcpu);
 COLD enum vcpu_action exit_pml_full(struct tl_vcpu *vcpu);
 /* The page is not in the slot cache; no event was being delivered. */
 enum vcpu_action exit_ept_misconfig_uncached(struct tl_vcpu *vcpu, const struct map *map, gpa_t gpa);

@@ -4,6 +4,7 @@
 #include "mmu/mmu.h"
 #include "mmu/trace.h"
 #include "vmx/exit.h"
+#include "vmx/exit_reason.h"
 #include "vmx/pml.h"
 
 /* Exit qualification of an EPT violation (SDM vol. 3, table 28-7). */
@@ -104,8 +105,11 @@ ALWAYS_INLINE enum vcpu_action handle_mmio_page_fault(struct tl_vcpu *vcpu, cons
 
 	if (trace_is_on(TL_TRACE_HANDLE_MMIO_PAGE_FAULT))
 		trace_spte(TL_TRACE_HANDLE_MMIO_PAGE_FAULT, map, gpa, walk->entry, fault);
-	if (unlikely(fault != MMU_SERVE))
+	if (unlikely(fault != MMU_SERVE)) {
+		if (fault == MMU_MAPPED)
+			vcpu->last_mapped = range->id;
 		return fault_without_access(vcpu, fault, gpa, walk);
+	}
 	if (likely(!map_is_memory(range)))
 		counter_add(&vcpu->reader.stats.stale, 1);
 	/* Of a page that is not all the range's, or of memory, the access is searched for: it may reach out of it. */
@@ -259,6 +263,26 @@ enum vcpu_action exit_ept_violation(struct tl_vcpu *vcpu)
 		return action;
 	cache_slot(vcpu, gpa, &walk);
 	return serve_violation(vcpu, qualification);
+}
+
+/*
+ * One on RAM that is not mapped yet, with the callee-saved registers still in the CPU. What else there is to do about a
+ * violation is left to the one above, which begins anew.
+ */
+HOT enum vcpu_action exit_ept_violation_fast(struct tl_vcpu *vcpu)
+{
+	uint64_t qualification = vmcs_read(VMCS_EXIT_QUALIFICATION);
+	gpa_t gpa = vmcs_read(VMCS_GUEST_PHYSICAL_ADDRESS);
+	/* acquire: rule 2. Rule 1: its exit ends here, or with nothing done. */
+	const struct map *map = atomic_load_explicit(&vcpu->vm->map, memory_order_acquire);
+
+	if (unlikely(qualification & VIOLATION_NMI_UNBLOCKED) ||
+	    unlikely(vmcs_read(VMCS_IDT_VECTORING_INFORMATION) & EVENT_INFO_VALID) ||
+	    unlikely(trace_is_on(TL_TRACE_HANDLE_MMIO_PAGE_FAULT)) ||
+	    unlikely(!mmu_map_ram(vcpu->vm, map, gpa, qualification & VIOLATION_FETCH, vcpu->last_mapped)))
+		return VCPU_FULL;
+	counter_add(&vcpu->exits_by_reason[EXIT_REASON_EPT_VIOLATION], 1);
+	return vcpu_before_entry(vcpu);
 }
 
 /* The log is full, and the write that found it so has not happened yet. */

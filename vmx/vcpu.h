@@ -217,6 +217,7 @@ struct tl_vcpu {
 	struct vcpu_mode mode;
 	struct last_retry last_retry;
 	struct last_reclaim last_reclaim;
+	uint32_t last_mapped; /* the range that the last fault on memory was in */
 	bool operand_retried;
 	enum vcpu_pending pending;
 	struct plain_access plain;
