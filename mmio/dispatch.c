@@ -8,12 +8,6 @@
 #include "mmu/dirty.h"
 #include "mmu/trace.h"
 
-/* Whether a device of these sizes takes `count` bytes, 1, 2, 4 or 8, at `gpa`. */
-static bool takes(unsigned sizes, gpa_t gpa, unsigned count)
-{
-	return sizes & count && ALIGNED(gpa, count);
-}
-
 unsigned mmio_piece(const struct map *map, const struct map_range *range, gpa_t gpa, unsigned most)
 {
 	unsigned count = 1;
@@ -26,10 +20,10 @@ unsigned mmio_piece(const struct map *map, const struct map_range *range, gpa_t 
 	}
 	if (range->last - gpa < most - 1)
 		most = (unsigned)(range->last - gpa) + 1;
-	if (range->kind != MAP_SPECIAL || !range->options->sizes)
+	if (!map_has_options(range) || !range->options->sizes)
 		return most;
 	for (count = 8; count > 1; count /= 2)
-		if (count <= most && takes(range->options->sizes, gpa, count))
+		if (count <= most && mmio_size_is_taken(range->options->sizes, gpa, count))
 			break;
 	return count;
 }
@@ -96,7 +90,7 @@ static enum mmio_progress dispatch_special(const struct mmio_environment *env, c
 	const struct tl_mmio_options *options = range->options;
 	enum mmio_progress progress;
 
-	if (options->sizes && !takes(options->sizes, gpa, count))
+	if (options->sizes && !mmio_size_is_taken(options->sizes, gpa, count))
 		return no_device(&env->stats->refused_sizes, count, write, count, data);
 	if (!options->ring)
 		return ask_device(env, range, gpa, count, write, data);
@@ -151,7 +145,8 @@ static enum mmio_progress dispatch(const struct mmio_environment *env, const str
 	case MAP_MMIO:
 	case MAP_EMBEDDER:
 		return ask_device(env, range, gpa, count, write, data);
-	case MAP_SPECIAL:
+	case MAP_RING:
+	case MAP_SIZED:
 		return dispatch_special(env, range, gpa, count, write, data);
 	case MAP_DOORBELL:
 	case MAP_DOORBELL_COUNT:

@@ -5,6 +5,12 @@
 
 #include "mmio/engine.h"
 
+/* Whether a device of these sizes takes `count` bytes, 1, 2, 4 or 8, at `gpa`. */
+ALWAYS_INLINE bool mmio_size_is_taken(unsigned sizes, gpa_t gpa, unsigned count)
+{
+	return sizes & count && ALIGNED(gpa, count);
+}
+
 /* How many of up to `most` (1 to 8) bytes from `gpa` on `range` takes in one access: to its end, and by its sizes. */
 unsigned mmio_piece(const struct map *map, const struct map_range *range, gpa_t gpa, unsigned most);
 

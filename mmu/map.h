@@ -18,7 +18,8 @@ enum map_kind {
 	MAP_SHARED,           /* slot 1, MAP_SHARED_ID: "several ranges meet on this page, search the snapshot" */
 	MAP_MMIO,             /* with a callback that takes every size: what the fast path serves */
 	MAP_EMBEDDER,         /* the same without a callback */
-	MAP_SPECIAL,          /* MMIO with sizes or a ring: .options */
+	MAP_RING,             /* MMIO with a ring, and perhaps sizes: .options */
+	MAP_SIZED,            /* MMIO with sizes: likewise */
 	MAP_DOORBELL_DECODED, /* with matches or a shadow: .doorbell */
 	MAP_DOORBELL_COUNT,   /* any access is counted, and nothing decoded: .doorbell */
 	MAP_DOORBELL,         /* any access rings, in another way */
@@ -48,7 +49,7 @@ struct map_range {
 	ept_entry_t fresh; /* the one value of an MMIO entry that is fresh for this range: id and tag in one compare */
 	union {
 		uint8_t *host;                         /* memory: where `start` is */
-		const struct tl_mmio_options *options; /* MAP_SPECIAL */
+		const struct tl_mmio_options *options; /* MAP_RING, MAP_SIZED */
 		const struct tl_doorbell *doorbell;    /* MAP_DOORBELL, MAP_DOORBELL_DECODED */
 	};
 	union {
@@ -84,6 +85,12 @@ ALWAYS_INLINE ept_entry_t map_rights(enum map_kind kind)
 	default:
 		return EPT_EXECUTE;
 	}
+}
+
+/* MMIO with options that are looked at for each access. */
+ALWAYS_INLINE bool map_has_options(const struct map_range *range)
+{
+	return range->kind == MAP_RING || range->kind == MAP_SIZED;
 }
 
 /* One for which nothing is decoded. */

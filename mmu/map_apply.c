@@ -140,8 +140,10 @@ static enum map_kind kind_of(const struct tl_range *range)
 			return MAP_DOORBELL_DECODED;
 		return range->doorbell->signal == TL_SIGNAL_COUNT ? MAP_DOORBELL_COUNT : MAP_DOORBELL;
 	default:
-		if (range->options && (range->options->sizes || range->options->ring))
-			return MAP_SPECIAL;
+		if (range->options && range->options->ring)
+			return MAP_RING;
+		if (range->options && range->options->sizes)
+			return MAP_SIZED;
 		return range->access ? MAP_MMIO : MAP_EMBEDDER;
 	}
 }
@@ -153,7 +155,7 @@ static void set_reference(struct map_range *range, const struct tl_range *new)
 
 	if (map_is_memory(range))
 		range->host = new->host;
-	else if (range->kind == MAP_SPECIAL)
+	else if (map_has_options(range))
 		range->options = options;
 	else if (new->kind == TL_RANGE_DOORBELL)
 		range->doorbell = new->doorbell;

@@ -6,6 +6,8 @@
  * against the guest's own words: the page-table entries, the instruction's bytes (rule 9). Whatever is not plain
  * goes the general way, through mmio/.
  */
+#include "mmio/dispatch.h"
+#include "mmio/doorbell.h"
 #include "mmio/fetch.h"
 #include "mmio/ring.h"
 #include "vmx/decode_cache.h"
@@ -69,7 +71,7 @@ static HOT __attribute__((noinline)) enum vcpu_action perform_store(struct tl_vc
 }
 
 /* A plain access that the embedder completes. */
-static enum vcpu_action leave_plain(struct tl_vcpu *vcpu, const struct decoded *d)
+ALWAYS_INLINE enum vcpu_action leave_plain(struct tl_vcpu *vcpu, const struct map_range *range, const struct decoded *d)
 {
 	struct tl_mmio *access = &vcpu->exit->mmio;
 
@@ -83,9 +85,9 @@ static enum vcpu_action leave_plain(struct tl_vcpu *vcpu, const struct decoded *
 		access->data = plain_store_value(vcpu, d);
 	}
 	access->gpa = vcpu->exit_gpa;
-	access->offset = vcpu->exit_gpa - vcpu->exit_range->start;
+	access->offset = vcpu->exit_gpa - range->start;
 	__builtin_memcpy((uint8_t *)access + offsetof(struct tl_mmio, size), &d->shape, sizeof(d->shape));
-	access->context = vcpu->exit_range->context;
+	access->context = range->context;
 	access->vcpu = vcpu;
 	vcpu->plain.rip = d->rip;
 	vcpu->plain.mask_of_operand = d->mask_of_operand;
@@ -104,21 +106,65 @@ ALWAYS_INLINE enum vcpu_action serve_plain(struct tl_vcpu *vcpu, struct decoded 
 	return d->plain == PLAIN_LOAD_RELOAD ? perform_load_reload(vcpu, d) : perform_alu(vcpu, d);
 }
 
+/* The callback of a range that has more than that, or the embedder. */
+static HOT __attribute__((noinline)) enum vcpu_action ask_device(struct tl_vcpu *vcpu, struct decoded *d)
+{
+	return likely(vcpu->exit_range->access) ? serve_plain(vcpu, d) : leave_plain(vcpu, vcpu->exit_range, d);
+}
+
+ALWAYS_INLINE unsigned cpu_of(const struct tl_vcpu *vcpu)
+{
+	/* relaxed: it is the calling CPU. */
+	return atomic_load_explicit(&vcpu->reader.cpu, memory_order_relaxed);
+}
+
+/* A plain access to a doorbell with matches or a shadow. */
+static HOT __attribute__((noinline)) enum vcpu_action serve_bell(struct tl_vcpu *vcpu, struct decoded *d)
+{
+	const struct map_range *range = vcpu->exit_range;
+
+	if (d->plain >= PLAIN_STORE && doorbell_write(range, vcpu->exit_gpa - range->start, plain_store_value(vcpu, d),
+						      d->insn.memory_size, vcpu, cpu_of(vcpu)))
+		return exit_skip(vcpu, d->rip, d->insn.length);
+	return ask_device(vcpu, d);
+}
+
+/* A plain access to a range with sizes; what has to be split is the engine's. */
+static HOT __attribute__((noinline)) enum vcpu_action serve_sized(struct tl_vcpu *vcpu, struct decoded *d)
+{
+	if (mmio_size_is_taken(vcpu->exit_range->options->sizes, vcpu->exit_gpa, d->insn.memory_size))
+		return ask_device(vcpu, d);
+	return serve_decoded_reload(vcpu, d);
+}
+
+/* A plain access to a range with a ring; what needs it empty, and what sizes may split, is the engine's. */
+ALWAYS_INLINE enum vcpu_action serve_ring(struct tl_vcpu *vcpu, const struct decoded *d)
+{
+	const struct map_range *range = vcpu->exit_range;
+
+	if (d->plain < PLAIN_STORE || range->options->sizes ||
+	    !ring_put(range->options->ring, cpu_of(vcpu), vcpu->exit_gpa - range->start, plain_store_value(vcpu, d),
+		      d->insn.memory_size))
+		return serve_decoded_reload(vcpu, d);
+	counter_add(&vcpu->reader.stats.coalesced, 1);
+	return exit_skip(vcpu, d->rip, d->insn.length);
+}
+
 /* A plain access to a range that is no MMIO range with a callback. */
 static HOT __attribute__((noinline)) enum vcpu_action serve_other_kind(struct tl_vcpu *vcpu, struct decoded *d)
 {
 	const struct map_range *range = vcpu->exit_range;
 
+	if (likely(range->kind == MAP_EMBEDDER))
+		return leave_plain(vcpu, range, d);
+	if (likely(range->kind == MAP_RING))
+		return serve_ring(vcpu, d);
 	if (range->kind == MAP_APIC)
 		return serve_plain(vcpu, d);
-	if (range->kind == MAP_EMBEDDER)
-		return leave_plain(vcpu, d);
-	if (range->kind == MAP_SPECIAL && d->plain >= PLAIN_STORE && !range->options->sizes &&
-	    ring_put(range->options->ring, atomic_load_explicit(&vcpu->reader.cpu, memory_order_relaxed),
-		     vcpu->exit_gpa - range->start, plain_store_value(vcpu, d), d->insn.memory_size)) {
-		counter_add(&vcpu->reader.stats.coalesced, 1);
-		return exit_skip(vcpu, d->rip, d->insn.length);
-	}
+	if (range->kind == MAP_SIZED)
+		return serve_sized(vcpu, d);
+	if (range->kind == MAP_DOORBELL_DECODED)
+		return serve_bell(vcpu, d);
 	return serve_decoded_reload(vcpu, d);
 }
 

@@ -248,10 +248,6 @@ static void virtio_write_register(struct virtio_mmio *virtio, uint64_t offset, u
 		/* What was left over. */
 		virtio_mmio_serve(virtio);
 		break;
-	case QUEUE_NOTIFY:
-		/* Which queue is meant is not asked: those without new chains are soon looked through. */
-		virtio_mmio_serve(virtio);
-		break;
 	case STATUS:
 		virtio_write_status(virtio, value);
 		break;
@@ -290,12 +286,34 @@ static enum tl_status virtio_mmio_access(struct tl_mmio *access)
 	return TL_OK;
 }
 
+/* Which queue is meant is not asked: those without new chains are soon looked through. */
+static void virtio_notify(void *context, uint64_t offset, struct tl_vcpu *vcpu)
+{
+	struct virtio_mmio *virtio = context;
+
+	(void)offset;
+	(void)vcpu;
+	lock_acquire(virtio->place.lock);
+	virtio_mmio_serve(virtio);
+	lock_release(virtio->place.lock);
+}
+
+/* A whole write to QueueNotify, whatever it says. */
+static const struct tl_doorbell_match notification = {.offset = QUEUE_NOTIFY, .size = 4};
+static const struct tl_doorbell virtio_bell = {
+	.signal = TL_SIGNAL_CALL,
+	.call = virtio_notify,
+	.matches = &notification,
+	.nr_matches = 1,
+};
+
 struct tl_range virtio_mmio_range(struct virtio_mmio *virtio, uint64_t gpa)
 {
 	return (struct tl_range){
-		.kind = TL_RANGE_MMIO,
+		.kind = TL_RANGE_DOORBELL,
 		.start = gpa,
 		.size = VIRTIO_MMIO_SIZE,
+		.doorbell = &virtio_bell,
 		.access = virtio_mmio_access,
 		.context = virtio,
 	};

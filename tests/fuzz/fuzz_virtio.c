@@ -10,6 +10,8 @@
 #include "tests/fuzz/fuzz.h"
 #include "tests/fuzz/hostile.h"
 #include "tests/unit/hosted.h"
+#include "tests/unit/range_access.h"
+#include "tests/unit/range_access.h"
 #include <sanitizer/asan_interface.h>
 #include <string.h>
 
@@ -160,7 +162,7 @@ static uint64_t do_access(uint64_t offset, unsigned size, bool write, uint64_t d
 	unsigned long put_before = nr_put, filled_before = nr_filled;
 
 	hostile_resume();
-	fuzz_require(registers.access(&access) == TL_OK);
+	fuzz_require(range_access(&registers, &access) == TL_OK);
 	hostile_disarm();
 	fuzz_require(!atomic_load(&lock.held));
 	/* So much at once, and nothing when it is broken. */

@@ -59,7 +59,7 @@ static void check_access(const struct tl_mmio *access)
 		return;
 	fuzz_require(range->access && access->gpa - access->offset == range->start);
 	fuzz_require(access->gpa + access->size - 1 <= range->last);
-	if (range->kind == MAP_SPECIAL && range->options->sizes)
+	if (map_has_options(range) && range->options->sizes)
 		fuzz_require(access->size == 4 && access->gpa % 4 == 0);
 }
 

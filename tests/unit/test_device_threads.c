@@ -8,6 +8,7 @@
 #include "guest/devices/virtio_console.h"
 
 #include "tests/unit/hosted.h"
+#include "tests/unit/range_access.h"
 #include "tests/unit/vm_fixture.h"
 #include <pthread.h>
 #include <sched.h>
@@ -55,7 +56,7 @@ static void write_register(uint64_t offset, uint32_t value)
 	struct tl_range range = virtio_mmio_range(&console.virtio, 0xd0000000);
 	struct tl_mmio access = {.offset = offset, .size = 4, .write = true, .data = value, .context = range.context};
 
-	assert_int_equal(range.access(&access), TL_OK);
+	assert_int_equal(range_access(&range, &access), TL_OK);
 }
 
 /* The next of what was typed, if there is any. */

@@ -47,7 +47,7 @@ static void expect_kind(struct tl_range range, enum map_kind kind, unsigned with
 	assert_int_equal(map_is_doorbell(in_map), kind == MAP_DOORBELL || kind == MAP_DOORBELL_COUNT);
 	if (range.host)
 		assert_ptr_equal(in_map->host, range.host);
-	else if (kind == MAP_SPECIAL)
+	else if (kind == MAP_RING || kind == MAP_SIZED)
 		assert_ptr_equal(in_map->options, range.options);
 	else
 		assert_ptr_equal(in_map->doorbell, range.doorbell);
@@ -73,23 +73,25 @@ static struct tl_range mmio(tl_mmio_fn access, const struct tl_mmio_options *opt
 	return (struct tl_range){.kind = TL_RANGE_MMIO, .access = access, .options = options};
 }
 
-/* Sizes and a ring make a device special; the other option does not. */
+/* Sizes and a ring make another kind of a device; the other option does not. */
 static void devices(void **context)
 {
 	const struct tl_mmio_options nothing = {0}, sizes = {.sizes = 4}, with_ring = {.ring = ring},
-				     alone = {.no_clustering = true}, both = {.sizes = 15, .no_clustering = true};
+				     alone = {.no_clustering = true}, both = {.sizes = 15, .no_clustering = true},
+				     all = {.sizes = 15, .no_clustering = true, .ring = ring};
 
 	(void)context;
 	expect_kind(mmio(device, NULL), MAP_MMIO, MAP_CLUSTERS);
 	expect_kind(mmio(NULL, NULL), MAP_EMBEDDER, MAP_CLUSTERS);
 	expect_kind(mmio(device, &nothing), MAP_MMIO, MAP_CLUSTERS);
 	expect_kind(mmio(NULL, &nothing), MAP_EMBEDDER, MAP_CLUSTERS);
-	expect_kind(mmio(device, &sizes), MAP_SPECIAL, MAP_CLUSTERS);
-	expect_kind(mmio(NULL, &sizes), MAP_SPECIAL, MAP_CLUSTERS);
-	expect_kind(mmio(device, &with_ring), MAP_SPECIAL, MAP_CLUSTERS);
+	expect_kind(mmio(device, &sizes), MAP_SIZED, MAP_CLUSTERS);
+	expect_kind(mmio(NULL, &sizes), MAP_SIZED, MAP_CLUSTERS);
+	expect_kind(mmio(device, &with_ring), MAP_RING, MAP_CLUSTERS);
 	expect_kind(mmio(device, &alone), MAP_MMIO, 0);
 	expect_kind(mmio(NULL, &alone), MAP_EMBEDDER, 0);
-	expect_kind(mmio(device, &both), MAP_SPECIAL, 0);
+	expect_kind(mmio(device, &both), MAP_SIZED, 0);
+	expect_kind(mmio(device, &all), MAP_RING, 0);
 }
 
 static void expect_doorbell(struct tl_doorbell bell, enum map_kind kind)

@@ -2,6 +2,7 @@
 #include "tests/unit/virtio_driver.h"
 
 #include "tests/unit/hosted.h"
+#include "tests/unit/range_access.h"
 #include "tests/unit/vm_fixture.h"
 
 enum { AREAS_AT = 0x10000, QUEUE_AREAS = 0x4000, DRIVER_AREA = 0x1000, DEVICE_AREA = 0x2000 };
@@ -44,7 +45,7 @@ void driver_attach(struct virtio_mmio *virtio)
 {
 	attached = virtio;
 	registers = virtio_mmio_range(virtio, 0xd0000000);
-	assert_int_equal(registers.kind, TL_RANGE_MMIO);
+	assert_int_equal(registers.kind, TL_RANGE_DOORBELL);
 	assert_int_equal(registers.start, 0xd0000000);
 	assert_int_equal(registers.size, 4096);
 }
@@ -58,7 +59,7 @@ static struct tl_mmio access_to(uint64_t offset, unsigned size)
 
 static void serve(struct tl_mmio *access)
 {
-	assert_int_equal(registers.access(access), TL_OK);
+	assert_int_equal(range_access(&registers, access), TL_OK);
 	lock_acquire(&device_bench.lock);
 	lock_release(&device_bench.lock);
 }

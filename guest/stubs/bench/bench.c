@@ -262,6 +262,8 @@ static const struct {
 	{DEVICE_PLAINEMB, DEVICE_PLAINEMB_AT},
 	{DEVICE_BELL0, DEVICE_BELL0_AT},
 	{DEVICE_BELL1, DEVICE_BELL1_AT},
+	{DEVICE_SHADOW, DEVICE_SHADOW_AT},
+	{DEVICE_SIZED, DEVICE_SIZED_AT},
 	{DEVICE_COALESCED, DEVICE_COALESCED_AT},
 };
 
@@ -290,6 +292,9 @@ static void measure_other_kinds(void)
 	SAMPLE_ACCESS("doorbell_alternating_ticks", TICKS(WRITE, n & 1 ? DEVICE_BELL1_AT : DEVICE_BELL0_AT), true);
 	SAMPLE_ACCESSES("doorbell_evicted_ticks", TICKS(WRITE, evicted(DEVICE_BELL0_AT)), true, 2);
 	CHECK_EQUAL(lib_device(DEVICE_BELL0).rings + lib_device(DEVICE_BELL1).rings, 3 * (WARM_UP + SAMPLES) + 2);
+	SAMPLE_ACCESS("doorbell_decoded_ticks", TICKS(WRITE, DEVICE_SHADOW_AT), true);
+	CHECK_EQUAL(lib_device(DEVICE_SHADOW).rings, WARM_UP + SAMPLES + 1);
+	SAMPLE_ACCESS("sized_read32_ticks", TICKS(READ, DEVICE_SIZED_AT), true);
 	SAMPLE_ACCESSES("coalesced_write_ticks", TICKS(WRITE, drained(DEVICE_COALESCED_AT)), true, 2);
 	remove_other_kinds();
 }

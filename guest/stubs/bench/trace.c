@@ -95,6 +95,8 @@ static void trace_other_kinds(void)
 	TRACE_ACCESS("doorbell", WRITE, DEVICE_BELL0_AT);
 	TRACE_ACCESS("doorbell_alternating", WRITE, turn++ & 1 ? DEVICE_BELL1_AT : DEVICE_BELL0_AT);
 	TRACE_ACCESS("doorbell_evicted", WRITE, evicted(DEVICE_BELL0_AT));
+	TRACE_ACCESS("doorbell_decoded", WRITE, DEVICE_SHADOW_AT);
+	TRACE_ACCESS("sized_read32", READ, DEVICE_SIZED_AT);
 	TRACE_ACCESS("coalesced_write32", WRITE, drained(DEVICE_COALESCED_AT));
 	remove_other_kinds();
 }
