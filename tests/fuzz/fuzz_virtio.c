@@ -11,7 +11,6 @@
 #include "tests/fuzz/hostile.h"
 #include "tests/unit/hosted.h"
 #include "tests/unit/range_access.h"
-#include "tests/unit/range_access.h"
 #include <sanitizer/asan_interface.h>
 #include <string.h>
 

@@ -102,9 +102,9 @@ static void on_fault(int number, siginfo_t *info, void *context)
 	gregs[REG_CSGSFS] = (gregs[REG_CSGSFS] & ~0xffffLL) | USER_CS_64;
 }
 
-static uint8_t *map(size_t bytes, int protection)
+static uint8_t *map(size_t bytes, int protection, int where)
 {
-	void *memory = mmap(NULL, bytes, protection, MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT, -1, 0);
+	void *memory = mmap(NULL, bytes, protection, MAP_PRIVATE | MAP_ANONYMOUS | where, -1, 0);
 
 	if (memory == MAP_FAILED) {
 		perror("native: mmap");
@@ -171,9 +171,10 @@ void native_start(void)
 		sigaction(signals[i], &action, NULL);
 	if (code)
 		return;
-	stack.ss_sp = map(STACK_BYTES, PROT_READ | PROT_WRITE);
-	code = map(CODE_BYTES, PROT_READ | PROT_WRITE | PROT_EXEC);
-	native_memory = map(NATIVE_MEMORY_BYTES + 2 * 4096, PROT_NONE) + 4096;
+	/* Above 4 GiB: where a random ESP lies in it, the kernel takes the handler for one that is running already. */
+	stack.ss_sp = map(STACK_BYTES, PROT_READ | PROT_WRITE, 0);
+	code = map(CODE_BYTES, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_32BIT);
+	native_memory = map(NATIVE_MEMORY_BYTES + 2 * 4096, PROT_NONE, MAP_32BIT) + 4096;
 	if (mprotect(native_memory, NATIVE_MEMORY_BYTES, PROT_READ | PROT_WRITE) || sigaltstack(&stack, NULL)) {
 		perror("native");
 		exit(1);
