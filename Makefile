@@ -309,8 +309,17 @@ $(B)/kvm_bench/guest.bin: tools/kvm_bench/guest.c tools/kvm_bench/guest.ld tools
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(std_guest) $(common) $(freestanding) -c -o $(@:.bin=.o) $<
 	$(Q)$(LD) $(ld_flags) --oformat binary -T tools/kvm_bench/guest.ld -o $@ $(@:.bin=.o)
+# The program that boots Linux under KVM: the board, tables and loader of Trapline's own guests.
+kvm_linux_src := $(wildcard tools/kvm_linux/*.c) $(addprefix guest/,load.c state.c text.c) \
+	$(addprefix guest/pc/,acpi_tables.c aml.c dsdt.c firmware.c linux_boot.c machine.c mp_table.c) \
+	$(filter-out $(addprefix guest/devices/,io_apic.c pic.c pit.c pci_test_device.c local_apic%.c),$(wildcard guest/devices/*.c))
+$(B)/kvm_linux/kvm-linux: $(kvm_linux_src) $(wildcard tools/kvm_linux/*.h guest/*.h guest/pc/*.h guest/devices/*.h include/*.h) $(rebuild)
+	$(call say,HOSTCC,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) -std=gnu11 $(common) -static -o $@ $(filter %.c,$^)
 
-kvm_bench := $(if $(filter-out 0,$(KVM)),$(B)/kvm_bench/measure $(B)/kvm_bench/guest.bin)
+kvm_bench := $(if $(filter-out 0,$(KVM)),$(B)/kvm_bench/measure $(B)/kvm_bench/guest.bin \
+	$(if $(filter 0,$(LINUX)),,$(B)/kvm_linux/kvm-linux))
 nested_bench := $(if $(filter 0,$(NESTED)),,$(B)/bench-image/trapline32.elf $(B)/guests/nested.elf)
 bench: $(B)/trapline.iso $(B)/scaling $(kvm_bench) $(nested_bench) $(if $(filter 0,$(LINUX)),,$(B)/linux/ticks)
 	@tools/bench

@@ -12,6 +12,7 @@ import shutil
 
 import iso
 import machine
+from kvm_linux import figures as kvm_linux
 from linux_guest import native, system
 
 FIGURES = (
@@ -21,7 +22,6 @@ FIGURES = (
 MEMORY = 128  # MiB, the guest's; natively the BIOS takes some of as much
 # The guest is told the rate of the TSC by CPUID. Natively Linux would measure it for 180 million ticks.
 NATIVE_WORDS = "tsc=reliable tsc_early_khz=20000"
-READ = re.compile(r"linux: (\d+) pages were read in (\d+) ticks")
 APIC = re.compile(r"apic: an end of interrupt takes (\d+) ticks, a read of the I/O APIC (\d+)")
 APIC_MODULES = (("apic.elf", "apic pc mem=64M expect=power-off".split()),)
 ROW = re.compile(r"^linux +\d+ +(\d+) +(\d+) .* pass$", re.MULTILINE)
@@ -59,7 +59,7 @@ def apic_figures(build, folder, timeout):
 
 
 def guest_figures(console):
-    reached, read, row = native.USERSPACE.search(console), READ.search(console), ROW.search(console)
+    reached, read, row = native.USERSPACE.search(console), native.READ.search(console), ROW.search(console)
     if not reached or not read or not row:
         raise LinuxBenchError("Linux passed as a guest, but its console lacks a figure.")
     fresh, stale = int(row[1]), int(row[2])
@@ -81,6 +81,14 @@ def measure(build, folder, timeout):
     figures |= apic_figures(build, folder, timeout)
     ratio = round(figures["linux_guest_ticks"] / ticks, 3)
     return {"linux_native_ticks": ticks, "linux_overhead_ratio": ratio} | figures
+
+
+def measure_kvm(build, folder, timeout, native_ticks):
+    """(figures, the twins of ours in the form of kvm_figures.json) of KVM in the same emulator. Comes after measure()."""
+    figures = kvm_linux.measure(build, folder, MEMORY, machine.DEFAULT_MODEL, timeout)
+    figures["kvm_linux_overhead_ratio"] = round(figures["kvm_linux_guest_ticks"] / native_ticks, 3)
+    twins = {name: {"low": figures["kvm_" + name]} for name in FIGURES if "kvm_" + name in figures}
+    return figures, twins
 
 
 def bars():

@@ -51,6 +51,7 @@ static bool allocate_memory(struct pc *pc, uint64_t size, const struct load_imag
 	if (!pc->block)
 		return false;
 	pc->ram = (uint8_t *)(((uintptr_t)pc->block + PC_LARGE_PAGE - 1) & ~((uintptr_t)PC_LARGE_PAGE - 1));
+	__builtin_memset(pc->ram + PC_ROM, 0xff, FIRMWARE_AT - PC_ROM);
 	describe_memory(pc);
 	if (!disk)
 		return true;
@@ -66,7 +67,7 @@ static enum tl_status add_memory(struct pc *pc, struct tl_edit *edit)
 {
 	const struct tl_range range[] = {
 		{.kind = TL_RANGE_RAM, .start = 0, .size = PC_LOW_RAM, .host = pc->ram},
-		{.kind = TL_RANGE_ROM, .start = FIRMWARE_AT, .size = FIRMWARE_SIZE, .host = pc->ram + FIRMWARE_AT},
+		{.kind = TL_RANGE_ROM, .start = PC_ROM, .size = PC_HIGH_RAM - PC_ROM, .host = pc->ram + PC_ROM},
 		{.kind = TL_RANGE_RAM,
 		 .start = PC_HIGH_RAM,
 		 .size = pc->memory_size - PC_HIGH_RAM,
@@ -163,7 +164,6 @@ static void set_up(struct pc *pc, const struct guest_options *options)
 	const struct guest_services *services = pc->services;
 
 	pc->hz = services->tsc_hz ? services->tsc_hz : PC_GUESSED_HZ;
-	pc->tsc_offset = 0 - pc_host_ticks();
 	pc->ends = options->timeout;
 	pc->slice = options->slice;
 	pc->shake = options->shake;
@@ -195,7 +195,8 @@ bool pc_create(struct pc *pc, const struct guest_options *options, const struct 
 		pc_destroy(pc);
 		return false;
 	}
-	config.tsc_offset = pc->tsc_offset;
+	/* The guest's time begins when it has its memory, which takes a tick for each 8 bytes. */
+	pc->tsc_offset = config.tsc_offset = 0 - pc_host_ticks();
 	pc->vm = tl_vm_create(&config, &status);
 	if (pc->vm)
 		status = init_machine(pc, options, disk) ? build_map(pc) : TL_INVALID_ARGUMENT;

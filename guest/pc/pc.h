@@ -13,8 +13,18 @@
 #include "guest/pc/machine.h"
 #include <stdatomic.h>
 
-/* The first piece of RAM ends where a VGA's memory begins, the second one begins behind the firmware's. */
-enum { PC_LOW_RAM = 0xa0000, PC_HIGH_RAM = 0x100000, PC_LEAST_RAM = 0x200000, PC_EBDA = 0x9fc00, PC_LINE = 128 };
+/*
+ * The first piece of RAM ends where a VGA's memory begins, the second one begins behind the firmware's. From PC_ROM up
+ * to the firmware's tables are the places of adapters' ROMs: memory of ones, since kernels look all through it.
+ */
+enum {
+	PC_LOW_RAM = 0xa0000,
+	PC_ROM = 0xc0000,
+	PC_HIGH_RAM = 0x100000,
+	PC_LEAST_RAM = 0x200000,
+	PC_EBDA = 0x9fc00,
+	PC_LINE = 128
+};
 
 /* What other CPUs ask of a vCPU. */
 enum { PC_EVENT_NMI = 1 << 0, PC_EVENT_INIT = 1 << 1, PC_EVENT_STARTUP = 1 << 2 };

@@ -127,7 +127,7 @@ static const char *view_range_name(const struct guest_view *view, uint64_t start
 		     {MACHINE_DISK_AT, "virtio disk"},
 		     {MACHINE_ENTROPY_AT, "virtio entropy"},
 		     {VGA_TEXT_AT, "VGA text"},
-		     {FIRMWARE_AT, "firmware"}};
+		     {PC_ROM, "firmware"}};
 
 	(void)view;
 	for (unsigned i = 0; i < sizeof(named) / sizeof(named[0]); i++)

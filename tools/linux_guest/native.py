@@ -13,7 +13,9 @@ from nested.packages import NestedError
 # Where GRUB puts a kernel that asks for its preferred place, and enters it.
 ENTRY = 0x1000000
 STOPPED_AT = re.compile(r"Next at t=(\d+)")
+# What the first program says.
 USERSPACE = re.compile(r"linux: userspace after (\d+) ticks")
+READ = re.compile(r"linux: (\d+) pages were read in (\d+) ticks")
 
 
 def make_iso(system, folder, command_line):

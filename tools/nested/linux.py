@@ -23,8 +23,8 @@ MEMORY_MAX = 3072  # what is mapped below the devices
 
 # In Bochs time is instructions. What is left out here makes up two thirds of those that Linux' boot would take: measuring
 # the clock, tests of itself, and the checks of certificates, cryptography and tracing that need no disk to run at boot.
-COMMAND_LINE = f"""
-console=ttyS1,115200 quiet nokaslr mitigations=off tsc=reliable tsc_early_khz={IPS // 1000} no_timer_check
+COMMAND_LINE = """
+console=ttyS1,115200 quiet nokaslr mitigations=off tsc=reliable tsc_early_khz={khz} no_timer_check
 panic=-1 reboot=triple cryptomgr.notests
 initcall_blacklist=ftrace_check_for_weak_functions,ftrace_check_sync,trace_eval_init,init_kprobe_trace,\
 crypto_algapi_init,load_system_certificate_list,blacklist_init,integrity_audit_init
@@ -89,13 +89,14 @@ KVM_OPTIONS = "nested=1 ple_gap=10000"
 @dataclasses.dataclass
 class Job:
     """A shell script, the files beside it (name: path), and what it needs: memory in MiB, options of the module kvm_intel,
-    commands for Bochs' debugger (magic breakpoints are on with them)."""
+    commands for Bochs' debugger (magic breakpoints are on with them), instructions in a second of emulated time."""
 
     script: str
     files: dict
     memory: int
     kvm_options: str = KVM_OPTIONS
     debugger: str = ""
+    ips: int = IPS
 
 
 def command(build, job, folder, model):
@@ -111,8 +112,9 @@ def command(build, job, folder, model):
     archive.add_link("job/serial.txt", "/dev/ttyS0")
     for name, path in job.files.items():
         archive.add_copy("job/" + name, path)
-    payload.write_run(build, archive.finish(), " ".join(COMMAND_LINE.split()), memory, folder)
-    values = {"loaded_at": payload.LOADED_AT, "memory": memory, "model": model, "ips": IPS}
+    words = COMMAND_LINE.format(khz=job.ips // 1000).split()
+    payload.write_run(build, archive.finish(), " ".join(words), memory, folder)
+    values = {"loaded_at": payload.LOADED_AT, "memory": memory, "model": model, "ips": job.ips}
     with open(folder + "/bochsrc", "w", encoding="ascii") as file:
         file.write(BOCHSRC.format(debugging=int(bool(job.debugger)), **values))
     with open(folder + "/commands", "w", encoding="ascii") as file:
