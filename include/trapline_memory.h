@@ -29,10 +29,10 @@ enum tl_status tl_vm_trim(struct tl_vm *vm);
  * From now on the writes to a RAM range are logged, by the guest, the instructions emulated for it and tl_mem_write():
  * by page-modification logging or dirty flags where the CPU has them, else by write protection.
  * `log` is the embedder's, zeroed, a bit for each page of the range, and the library's until tl_dirty_stop(), or until
- * the range's release. Its cost does not depend on the range's size: the first write to a page pays for it.
- * A logged range may be moved, shrunk and removed; it neither grows nor changes its kind. Waits as a commit does.
- * Errors: TL_NO_RANGE, TL_INVALID_ARGUMENT (no RAM, or logged already), TL_NO_MEMORY, TL_WOULD_WAIT inside a callback.
- * Context: host.
+ * the range's release. Its cost does not grow with the range's size: the first write to a page pays for it, or with up
+ * to 16 MiB the start. A logged range may be moved, shrunk and removed; it neither grows nor changes its kind. Waits as
+ * a commit does. Errors: TL_NO_RANGE, TL_INVALID_ARGUMENT (no RAM, or logged already), TL_NO_MEMORY, TL_WOULD_WAIT
+ * inside a callback. Context: host.
  */
 enum tl_status tl_dirty_start(struct tl_vm *vm, tl_range_id id, uint64_t *log);
 

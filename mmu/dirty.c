@@ -13,6 +13,17 @@ void dirty_mark(_Atomic uint64_t *log, uint64_t offset)
 	atomic_fetch_or_explicit(&log[page / 64], BIT(page % 64), memory_order_seq_cst);
 }
 
+void dirty_mark_some(_Atomic uint64_t *log, uint64_t offset, uint64_t count)
+{
+	for (uint64_t page = offset >> PAGE_SHIFT, here; count; page += here, count -= here) {
+		here = 64 - page % 64;
+		if (here > count)
+			here = count;
+		/* seq_cst: as above. */
+		atomic_fetch_or_explicit(&log[page / 64], ~0ull >> (64 - here) << page % 64, memory_order_seq_cst);
+	}
+}
+
 static enum tl_status change_log(struct tl_vm *vm, tl_range_id id, _Atomic uint64_t *log)
 {
 	struct tl_edit *edit;
@@ -43,8 +54,7 @@ enum tl_status tl_dirty_stop(struct tl_vm *vm, tl_range_id id)
 	return change_log(vm, id, NULL);
 }
 
-/* The range as it is; false: there is none. */
-static bool find_range(struct tl_vm *vm, tl_range_id id, struct map_range *range)
+bool dirty_find_range(struct tl_vm *vm, tl_range_id id, struct map_range *range)
 {
 	const struct map *map;
 	bool found;
@@ -59,19 +69,39 @@ static bool find_range(struct tl_vm *vm, tl_range_id id, struct map_range *range
 	return found;
 }
 
-static size_t take(_Atomic uint64_t *log, uint64_t *pages, uint64_t nr_pages)
+ALWAYS_INLINE void take_word(_Atomic uint64_t *log, uint64_t *pages)
+{
+	/* relaxed: one that is marked meanwhile comes with the next fetch. */
+	if (atomic_load_explicit(log, memory_order_relaxed))
+		/* seq_cst: the marks are taken before anything is closed. */
+		*pages = atomic_exchange_explicit(log, 0, memory_order_seq_cst);
+}
+
+enum { WORDS_AT_ONCE = 8 };
+
+static void take(_Atomic uint64_t *log, uint64_t *pages, uint64_t nr_words)
+{
+	uint64_t i = 0;
+
+	__builtin_memset(pages, 0, nr_words * sizeof(pages[0]));
+	for (; nr_words - i >= WORDS_AT_ONCE; i += WORDS_AT_ONCE) {
+		if (!any_of_words(&log[i], WORDS_AT_ONCE))
+			continue;
+#pragma GCC unroll 8
+		for (unsigned j = 0; j < WORDS_AT_ONCE; j++)
+			take_word(&log[i + j], &pages[i + j]);
+	}
+	for (; i < nr_words; i++)
+		take_word(&log[i], &pages[i]);
+}
+
+static size_t count_pages(const uint64_t *pages, uint64_t nr_words)
 {
 	size_t count = 0;
 
-	for (uint64_t i = 0; i < (nr_pages + 63) / 64; i++) {
-		/* relaxed: one that is marked meanwhile comes with the next fetch. */
-		pages[i] = atomic_load_explicit(&log[i], memory_order_relaxed);
-		/* seq_cst: the marks are taken before anything is closed. */
-		if (pages[i])
-			pages[i] = atomic_exchange_explicit(&log[i], 0, memory_order_seq_cst);
+	for (uint64_t i = 0; i < nr_words; i++)
 		for (uint64_t left = pages[i]; left; left &= left - 1)
 			count++;
-	}
 	return count;
 }
 
@@ -167,30 +197,31 @@ static void gather(struct tl_vm *vm, const struct map_range *range)
 	vm_unlock_tables(vm);
 }
 
-static void clean_taken(struct tl_vm *vm, const struct map_range *range, const uint64_t *pages, uint64_t nr_pages)
+static void clean_taken(struct tl_vm *vm, const struct map_range *range, const uint64_t *pages, uint64_t nr_words)
 {
-	for (uint64_t i = 0; i < (nr_pages + 63) / 64; i++)
+	for (uint64_t i = 0; i < nr_words; i++)
 		for (uint64_t left = pages[i]; left; left &= left - 1)
 			ept_clean(vm, range->start + ((i * 64 + (unsigned)__builtin_ctzll(left)) << PAGE_SHIFT));
 }
 
-/* What was taken is to be noted anew when it is written again. */
-static void rearm(struct tl_vm *vm, const struct map_range *range, const uint64_t *pages, uint64_t nr_pages)
+/*
+ * What was taken is to be noted anew when it is written again; by flags it is already. Called after the marks were
+ * taken: where one of them was made by protection, dirty_by says so.
+ */
+static void rearm(struct tl_vm *vm, const struct map_range *range, const uint64_t *pages, uint64_t nr_words)
 {
+	enum dirty_by by = dirty_by(vm);
+
+	if (by == DIRTY_BY_FLAGS)
+		return;
 	vm_lock_tables(vm);
-	/* Looked at after the marks were taken: where one of them was made by protection, it says so. */
-	switch (dirty_by(vm)) {
-	case DIRTY_BY_PROTECTION:
+	if (by == DIRTY_BY_PML) {
+		clean_taken(vm, range, pages, nr_words);
+	} else {
 		/* On the way from flags to protection: what is below a closed pointer would not be looked at. */
 		if (atomic_load_explicit(&vm->flags_on, memory_order_relaxed))
 			harvest(vm, range, ~(EPT_DIRTY | EPT_WRITE));
-		ept_close(vm, range->start, range->last);
-		break;
-	case DIRTY_BY_PML:
-		clean_taken(vm, range, pages, nr_pages);
-		break;
-	case DIRTY_BY_FLAGS:
-		break;
+		ept_close(vm, range->start, range->last, by);
 	}
 	vm_unlock_tables(vm);
 }
@@ -203,53 +234,23 @@ static void rearm(struct tl_vm *vm, const struct map_range *range, const uint64_
 enum tl_status tl_dirty_fetch(struct tl_vm *vm, tl_range_id id, uint64_t *pages, size_t *count)
 {
 	struct map_range range;
-	uint64_t nr_pages;
-	size_t taken;
+	uint64_t nr_words;
 
 	if (grace_current())
 		return TL_WOULD_WAIT;
-	if (!find_range(vm, id, &range))
+	if (!dirty_find_range(vm, id, &range))
 		return TL_NO_RANGE;
 	if (!dirty_log(&range))
 		return TL_INVALID_ARGUMENT;
-	nr_pages = (range.last - range.start + 1) >> PAGE_SHIFT;
+	nr_words = (((range.last - range.start + 1) >> PAGE_SHIFT) + 63) / 64;
 	gather(vm, &range);
-	taken = take(range.log, pages, nr_pages);
+	take(range.log, pages, nr_words);
 	if (count)
-		*count = taken;
-	rearm(vm, &range, pages, nr_pages);
+		*count = count_pages(pages, nr_words);
+	rearm(vm, &range, pages, nr_words);
 	vm_request_flush(vm);
 	grace_wait(vm, grace_raise(vm), NULL);
 	return TL_OK;
-}
-
-void dirty_begin(struct tl_vm *vm, gpa_t first, gpa_t last)
-{
-	vm_lock_tables(vm);
-	ept_close(vm, first, last);
-	/* relaxed: the flush number, raised after it, has vCPUs look. The lock keeps it on this side of
-	 * dirty_protect(). */
-	if (dirty_by(vm) != DIRTY_BY_PROTECTION)
-		atomic_store_explicit(&vm->flags_on, true, memory_order_relaxed);
-	vm_unlock_tables(vm);
-}
-
-static bool any_log(const struct map *map)
-{
-	for (uint32_t id = MAP_FIRST_ID; id < map->nr_slots; id++)
-		if (dirty_log(&map->ranges[id]))
-			return true;
-	return false;
-}
-
-void dirty_ended(struct tl_vm *vm)
-{
-	/* Under the lock that a log is published under: dirty_begin() comes after that. */
-	vm_lock(vm);
-	vm->logs_going--;
-	if (!any_log(atomic_load_explicit(&vm->map, memory_order_relaxed)))
-		atomic_store_explicit(&vm->flags_on, false, memory_order_relaxed);
-	vm_unlock(vm);
 }
 
 bool dirty_is_logged(struct tl_vm *vm, gpa_t first, gpa_t last)
@@ -300,7 +301,7 @@ void dirty_protect(struct tl_vm *vm)
 
 	/* Every range that has been logged by flags: those that come are closed by dirty_begin(). */
 	for (tl_range_id id = MAP_FIRST_ID; id < nr_slots(vm); id++)
-		if (find_range(vm, id, &range) && dirty_log(&range)) {
+		if (dirty_find_range(vm, id, &range) && dirty_log(&range)) {
 			vm_lock_tables(vm);
 			harvest(vm, &range, ~(EPT_DIRTY | EPT_WRITE));
 			vm_unlock_tables(vm);

@@ -22,8 +22,28 @@ ALWAYS_INLINE enum dirty_by dirty_by(const struct tl_vm *vm)
 	return atomic_load_explicit(&vm->dirty_by, memory_order_relaxed);
 }
 
+/* Copies the range as it is; false: there is none. Context: the writer lock is not held. */
+bool dirty_find_range(struct tl_vm *vm, tl_range_id id, struct map_range *range);
+
 /* Marks the page at `offset` of a logged range. */
 void dirty_mark(_Atomic uint64_t *log, uint64_t offset);
+
+/* The same of `count` pages from there on. */
+void dirty_mark_some(_Atomic uint64_t *log, uint64_t offset, uint64_t count);
+
+/*
+ * The bits that any of the first `nr` words has: of a log or a table nearly all of which has nothing to take. relaxed:
+ * hints, what is taken is looked at again. `nr` is a constant, of 32 at most.
+ */
+ALWAYS_INLINE uint64_t any_of_words(const _Atomic uint64_t *words, unsigned nr)
+{
+	uint64_t any = 0;
+
+#pragma GCC unroll 32
+	for (unsigned i = 0; i < nr; i++)
+		any |= atomic_load_explicit(&words[i], memory_order_relaxed);
+	return any;
+}
 
 /*
  * A vCPU's buffer says that the page at `gpa` was written: marks it if it is logged and its flag says so, too. Context:
@@ -32,10 +52,10 @@ void dirty_mark(_Atomic uint64_t *log, uint64_t offset);
 void dirty_note(struct tl_vm *vm, gpa_t gpa);
 
 /*
- * The log of a range begins: closes it, and has the CPUs set flags where they are used. Context: no lock held. The
- * caller flushes.
+ * The log of a range begins, which is in [first, last]: closes it, and has the CPUs set flags where they are used.
+ * Context: no lock held. The caller flushes.
  */
-void dirty_begin(struct tl_vm *vm, gpa_t first, gpa_t last);
+void dirty_begin(struct tl_vm *vm, tl_range_id id, gpa_t first, gpa_t last);
 
 /* A transaction that took logged pages from the map has their flags, too: without logs the CPUs set none. Same context
  * and duty. */

@@ -17,17 +17,33 @@ static COLD bool refill(struct tl_vm *vm, struct ept_page_cache *cache)
 	return cache->count != 0;
 }
 
+/* relaxed: a count and its limit, they order nothing. What is at hand is not counted: it is few. */
+static bool count_one(struct tl_vm *vm)
+{
+	return atomic_fetch_add_explicit(&vm->nr_ept_pages, 1, memory_order_relaxed) <
+	       atomic_load_explicit(&vm->max_ept_pages, memory_order_relaxed);
+}
+
+static ept_slot_t *refused(struct tl_vm *vm)
+{
+	atomic_fetch_sub_explicit(&vm->nr_ept_pages, 1, memory_order_relaxed);
+	return NULL;
+}
+
 ept_slot_t *ept_page_take(struct tl_vm *vm)
 {
 	struct ept_page_cache *cache = &vm->page_cache[hooks->cpu_index()];
 
-	/* relaxed: a count and its limit, they order nothing. What is at hand is not counted: it is few. */
-	if (atomic_fetch_add_explicit(&vm->nr_ept_pages, 1, memory_order_relaxed) <
-	    atomic_load_explicit(&vm->max_ept_pages, memory_order_relaxed))
-		if (likely(cache->count) || refill(vm, cache))
-			return cache->page[--cache->count];
-	atomic_fetch_sub_explicit(&vm->nr_ept_pages, 1, memory_order_relaxed);
-	return NULL;
+	if (count_one(vm) && (likely(cache->count) || refill(vm, cache)))
+		return cache->page[--cache->count];
+	return refused(vm);
+}
+
+ept_slot_t *ept_page_alloc(struct tl_vm *vm)
+{
+	ept_slot_t *page = count_one(vm) ? hooks->alloc_pages(1) : NULL;
+
+	return page ? page : refused(vm);
 }
 
 void ept_page_put_back(struct tl_vm *vm, ept_slot_t *page, bool used)

@@ -25,6 +25,9 @@ _Static_assert(sizeof(struct ept_page_cache) == 64, "no two CPUs share a cache l
  */
 ept_slot_t *ept_page_take(struct tl_vm *vm);
 
+/* The same straight from the embedder, whoever calls; what is not linked goes to ept_page_free(). */
+ept_slot_t *ept_page_alloc(struct tl_vm *vm);
+
 /* Puts back a page of ept_page_take() that was never linked; `used`: it is not zeroed any more. Same context. */
 void ept_page_put_back(struct tl_vm *vm, ept_slot_t *page, bool used);
 

@@ -56,9 +56,9 @@ static void close_below(ept_slot_t *table, unsigned level, gpa_t base, gpa_t fir
 	}
 }
 
-void ept_close(struct tl_vm *vm, gpa_t first, gpa_t last)
+void ept_close(struct tl_vm *vm, gpa_t first, gpa_t last, enum dirty_by by)
 {
-	close_below(vm->root, EPT_LEVELS, 0, first, last, dirty_by(vm) != DIRTY_BY_PROTECTION);
+	close_below(vm->root, EPT_LEVELS, 0, first, last, by != DIRTY_BY_PROTECTION);
 }
 
 static enum ept_open open_entry(ept_slot_t *slot, ept_entry_t entry, unsigned level, bool cleans)

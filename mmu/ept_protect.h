@@ -14,8 +14,11 @@
 /* In a pointer to a table: somebody is opening it. Ignored by the CPU. */
 #define EPT_OPENING BIT(52)
 
-/* Closes [first, last]. Precondition: the table lock is held. The caller flushes. */
-void ept_close(struct tl_vm *vm, gpa_t first, gpa_t last);
+/*
+ * Closes [first, last], pages only where writes are logged by protection. Precondition: the table lock is held. The
+ * caller flushes.
+ */
+void ept_close(struct tl_vm *vm, gpa_t first, gpa_t last, enum dirty_by by);
 
 enum ept_open {
 	EPT_WAS_OPEN,

@@ -59,6 +59,16 @@ static __attribute__((noinline)) void split(ept_slot_t *table, ept_entry_t entry
 		atomic_store_explicit(&table[i], entry, memory_order_relaxed);
 }
 
+bool ept_split(ept_slot_t *table, const struct ept_walk *walk, ept_entry_t page)
+{
+	ept_entry_t seen = walk->entry;
+
+	split(table, seen, walk->level, page);
+	/* release: as in descend(). */
+	return atomic_compare_exchange_strong_explicit(walk->slot, &seen, host_to_phys((void *)table) | EPT_TABLE_FLAGS,
+						       memory_order_release, memory_order_relaxed);
+}
+
 /* Puts a table under the walk's end, on the way to where `entry` goes, and steps down into it. */
 static enum ept_install descend(struct tl_vm *vm, gpa_t gpa, struct ept_walk *walk, ept_entry_t entry)
 {

@@ -73,6 +73,12 @@ enum ept_install { EPT_INSTALLED, EPT_RACED, EPT_NO_MEMORY };
  */
 enum ept_install ept_install(struct tl_vm *vm, gpa_t gpa, struct ept_walk *walk, unsigned level, ept_entry_t entry);
 
+/*
+ * Puts `table`, filled with its parts, in the place of the large leaf where the walk ended; `page`: the rights of one
+ * that is to be among them. False: the slot has changed meanwhile. Precondition: the table lock is held.
+ */
+bool ept_split(ept_slot_t *table, const struct ept_walk *walk, ept_entry_t page);
+
 /* Zaps every present leaf that meets [first, last], as a whole also where it reaches further. The caller flushes. */
 void ept_zap_present(struct tl_vm *vm, gpa_t first, gpa_t last);
 

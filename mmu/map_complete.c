@@ -94,7 +94,7 @@ static void collect_holes(struct tl_edit *edit)
 static void clear_step(struct tl_edit *edit, const struct edit_step *step)
 {
 	if (step->kind == EDIT_LOG && step->log) {
-		dirty_begin(edit->vm, step->gone_first, step->gone_last);
+		dirty_begin(edit->vm, step->id, step->gone_first, step->gone_last);
 	} else if (step->gone_first <= step->gone_last) {
 		collect(edit, step->gone_first, step->gone_last);
 		vm_lock_tables(edit->vm);
