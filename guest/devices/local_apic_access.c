@@ -25,7 +25,7 @@ enum {
 
 /*
  * Registers are 4 bytes, 16 apart, and written as such; parts of one can be read. The rest of each 16 bytes reads as 0.
- * What a vCPU does to a page that is not its APIC's goes nowhere.
+ * What a vCPU does to a page that is not its APIC's is not for it.
  */
 enum tl_status local_apic_access(struct tl_mmio *access)
 {
@@ -35,7 +35,10 @@ enum tl_status local_apic_access(struct tl_mmio *access)
 	bool whole = byte == 0 && access->size == 4;
 
 	if (access->gpa - access->offset != apic->page) {
-		access->data = UINT64_MAX;
+		if (bus->beneath)
+			bus->beneath(access);
+		else
+			access->data = UINT64_MAX;
 		return TL_OK;
 	}
 	if (access->write) {

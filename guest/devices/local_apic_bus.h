@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 struct local_apic;
+struct tl_mmio;
 struct tl_vcpu;
 
 enum { LOCAL_APICS_MOST = 64 };
@@ -53,6 +54,8 @@ struct local_apic_bus {
 	/* IA32_APIC_BASE has a new address or mode: apic->page is where its registers are now, or UINT64_MAX. May
 	 * commit the map: the guest's vCPU is in its WRMSR. */
 	void (*moved)(struct local_apic *apic);
+	/* An access to a page of APICs by a vCPU whose own one is elsewhere. NULL: it goes nowhere. */
+	void (*beneath)(struct tl_mmio *access);
 	/* A level-triggered interrupt was ended: io_apic_end_of_interrupt() of each I/O APIC. */
 	void (*end_of_interrupt)(void *context, uint8_t vector);
 	/* The PICs' vector (pic_acknowledge()), for a LINT0 that is ExtINT, or for a processor whose APIC is off. */

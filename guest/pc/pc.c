@@ -63,21 +63,19 @@ static bool allocate_memory(struct pc *pc, uint64_t size, const struct load_imag
 	return pc->disk;
 }
 
-static enum tl_status add_memory(struct pc *pc, struct tl_edit *edit)
+static void list_regions(struct pc *pc)
 {
-	const struct tl_range range[] = {
-		{.kind = TL_RANGE_RAM, .start = 0, .size = PC_LOW_RAM, .host = pc->ram},
-		{.kind = TL_RANGE_ROM, .start = PC_ROM, .size = PC_HIGH_RAM - PC_ROM, .host = pc->ram + PC_ROM},
-		{.kind = TL_RANGE_RAM,
-		 .start = PC_HIGH_RAM,
-		 .size = pc->memory_size - PC_HIGH_RAM,
-		 .host = pc->ram + PC_HIGH_RAM},
-	};
-	enum tl_status status = TL_OK;
-
-	for (unsigned i = 0; status == TL_OK && i < sizeof(range) / sizeof(range[0]); i++)
-		status = tl_map_add(edit, &range[i], NULL);
-	return status;
+	pc->mapped_memory =
+		(struct pc_memory){.region = {{.kind = TL_RANGE_RAM, .start = 0, .size = PC_LOW_RAM, .host = pc->ram},
+					      {.kind = TL_RANGE_ROM,
+					       .start = PC_ROM,
+					       .size = PC_HIGH_RAM - PC_ROM,
+					       .host = pc->ram + PC_ROM},
+					      {.kind = TL_RANGE_RAM,
+					       .start = PC_HIGH_RAM,
+					       .size = pc->memory_size - PC_HIGH_RAM,
+					       .host = pc->ram + PC_HIGH_RAM}},
+				   .nr_regions = PC_REGIONS};
 }
 
 static enum tl_status build_map(struct pc *pc)
@@ -87,12 +85,17 @@ static enum tl_status build_map(struct pc *pc)
 
 	if (!edit)
 		return TL_NO_MEMORY;
-	status = add_memory(pc, edit);
+	list_regions(pc);
+	status = pc_memory_make_way(&pc->mapped_memory, edit, NULL, 0);
+	if (status == TL_OK)
+		status = pc_memory_come_back(&pc->mapped_memory, edit);
 	if (status == TL_OK)
 		status = machine_add_ranges(&pc->machine, edit);
 	if (status == TL_OK)
-		return tl_map_commit(edit);
-	tl_map_discard(edit);
+		status = tl_map_commit(edit);
+	else
+		tl_map_discard(edit);
+	pc_memory_settle(&pc->mapped_memory, status == TL_OK);
 	return status;
 }
 

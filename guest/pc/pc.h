@@ -11,6 +11,7 @@
 #include "guest/guest.h"
 #include "guest/options.h"
 #include "guest/pc/machine.h"
+#include "guest/pc/pc_memory.h"
 #include <stdatomic.h>
 
 /*
@@ -61,7 +62,7 @@ struct pc_apic_page {
 	uint64_t at;
 	unsigned users;
 	tl_range_id id;
-	bool mapped;  /* else memory lies there, and is what is seen */
+	bool mapped;  /* else a device is there, and is what is seen */
 	bool virtual; /* a TL_RANGE_APIC */
 };
 
@@ -81,8 +82,10 @@ struct pc {
 	struct load_map_entry map[4];
 	uint32_t rsdp; /* the address of ACPI's root pointer */
 	struct machine machine;
-	/* For the pages alone. Held over commits, which wait for nothing in the callbacks that make them. */
+	/* For the pages and the memory below. Held over commits, which wait for nothing in the callbacks that make
+	 * them. */
 	struct lock apic_pages;
+	struct pc_memory mapped_memory;
 	struct pc_apic_page apic_page[LOCAL_APICS_MOST];
 	void *apic_access_page; /* of a TL_RANGE_APIC */
 	/* The word shake: how often it was done, and a range that is there every other time (pc_shake.c). */
@@ -144,6 +147,7 @@ enum tl_status pc_apic_create(struct pc_vcpu *vcpu);
 void pc_apics_free(struct pc *pc);
 /* For struct local_apic_bus. */
 void pc_apic_moved(struct local_apic *apic);
+void pc_apic_beneath(struct tl_mmio *access);
 /* Serves what others asked for. Context: the vCPU's CPU, host. */
 void pc_cpu_take_events(struct pc_vcpu *vcpu);
 /* Shows what the guest has written so far. */

@@ -36,31 +36,52 @@ static bool wants_virtual(const struct pc *pc, const struct pc_apic_page *page)
 	return pc->apic_access_page && page->users == pc->nr_vcpus;
 }
 
-/* One transaction: there is no moment at which nothing answers there. */
-static void change_map(struct pc *pc, struct pc_apic_page *page)
+/* The memory below goes and comes with it. */
+static enum tl_status edit_page(struct pc *pc, struct tl_edit *edit, struct pc_apic_page *page, bool virtual)
 {
-	bool virtual = wants_virtual(pc, page), mapped = page->mapped;
 	struct tl_range range = {.kind = virtual ? TL_RANGE_APIC : TL_RANGE_MMIO,
 				 .start = page->at,
 				 .size = LOCAL_APIC_SIZE,
 				 .host = virtual ? pc->apic_access_page : NULL,
 				 .access = local_apic_access,
 				 .context = &pc->machine.bus};
+	uint64_t covered[LOCAL_APICS_MOST];
+	unsigned nr_covered = 0;
+	enum tl_status status;
+
+	for (unsigned i = 0; i < LOCAL_APICS_MOST; i++)
+		if (pc->apic_page[i].users)
+			covered[nr_covered++] = pc->apic_page[i].at;
+	status = pc_memory_make_way(&pc->mapped_memory, edit, covered, nr_covered);
+	if (status == TL_OK && page->mapped)
+		status = tl_map_remove(edit, page->id);
+	if (status == TL_OK)
+		status = pc_memory_come_back(&pc->mapped_memory, edit);
+	if (status == TL_OK && page->users)
+		status = tl_map_add(edit, &range, &page->id);
+	return status;
+}
+
+/* One transaction: there is no moment at which nothing answers there. */
+static void change_map(struct pc *pc, struct pc_apic_page *page)
+{
+	bool virtual = wants_virtual(pc, page);
 	struct tl_edit *edit = tl_map_edit(pc->vm);
+	enum tl_status status;
 
 	if (!edit)
 		return;
-	if (mapped && tl_map_remove(edit, page->id) != TL_OK) {
+	status = edit_page(pc, edit, page, virtual);
+	if (status == TL_OK)
+		status = tl_map_commit(edit);
+	else
 		tl_map_discard(edit);
-		return;
-	}
-	page->mapped = page->users && tl_map_add(edit, &range, &page->id) == TL_OK;
+	pc_memory_settle(&pc->mapped_memory, status >= 0);
+	page->mapped = status >= 0 && page->users;
 	page->virtual = virtual;
-	if (tl_map_commit(edit) < 0)
-		page->mapped = false;
 }
 
-/* Its users are others. Memory stays where it is: registers that are moved over it are reached by nobody. */
+/* Its users are others. */
 static void update(struct pc *pc, struct pc_apic_page *page)
 {
 	if (page->mapped ? !page->users || page->virtual != wants_virtual(pc, page) : page->users == 1)
@@ -106,6 +127,15 @@ void pc_apic_moved(struct local_apic *apic)
 	lock_release(&pc->apic_pages);
 	/* In its own callback: the vCPU is loaded. */
 	(void)tell_mode(vcpu);
+}
+
+/* A vCPU whose own APIC is elsewhere: memory lies there, or nothing. */
+void pc_apic_beneath(struct tl_mmio *access)
+{
+	const struct pc_vcpu *vcpu = tl_vcpu_context(access->vcpu);
+
+	if (!pc_memory_access(&vcpu->pc->mapped_memory, access))
+		access->data = UINT64_MAX;
 }
 
 /* ---- The CPU ----------------------------------------------------------------------------------------------------- */

@@ -166,7 +166,6 @@ static uint64_t apic_now(void *context)
 	return pc_now(((struct pc_vcpu *)context)->pc);
 }
 
-/* In a callback of the vCPU, or before it runs, when the deadline is set anyway. */
 /* In a callback of the vCPU, which may have more to be back for than its APIC's timer. */
 static void apic_sooner(void *context, uint64_t at)
 {
@@ -195,6 +194,7 @@ void pc_cpus_init(struct pc *pc)
 	bus->init = init;
 	bus->startup = startup;
 	bus->moved = pc_apic_moved;
+	bus->beneath = pc_apic_beneath;
 }
 
 enum tl_status pc_cpu_create(struct pc *pc, unsigned index)

@@ -78,9 +78,17 @@ int apics_start(void **context)
 	const struct clock clock = {.now = now, .sooner = sooner, .context = &apic_time, .hz = 3000000000};
 
 	(void)context;
-	apic_bus = (struct local_apic_bus){of,    interrupt,        nmi,         init,      startup,    smi,
-					   moved, end_of_interrupt, acknowledge, apic_ends, 1000000000, {NULL},
-					   0};
+	apic_bus = (struct local_apic_bus){.of = of,
+					   .interrupt = interrupt,
+					   .nmi = nmi,
+					   .init = init,
+					   .startup = startup,
+					   .smi = smi,
+					   .moved = moved,
+					   .end_of_interrupt = end_of_interrupt,
+					   .acknowledge = acknowledge,
+					   .context = apic_ends,
+					   .timer_hz = 1000000000};
 	apic_time = 1000000;
 	apic_sooner = 0;
 	memset(told, 0, sizeof(told));

@@ -153,6 +153,11 @@ static void x2apic_keeps_what_xapic_had(void **context)
 	assert_int_equal(value, 0);
 }
 
+static void answer(struct tl_mmio *access)
+{
+	access->data = 0x5eed;
+}
+
 static void the_page_moves(void **context)
 {
 	struct tl_mmio access = {.gpa = 0x1230F0, .offset = 0xF0, .size = 4};
@@ -166,6 +171,10 @@ static void the_page_moves(void **context)
 	access.gpa = LOCAL_APIC_AT + 0xF0;
 	assert_int_equal(apic_do(0, &access), TL_OK);
 	assert_int_equal(access.data, UINT64_MAX);
+	/* What is below may answer. */
+	apic_bus.beneath = answer;
+	assert_int_equal(apic_do(0, &access), TL_OK);
+	assert_int_equal(access.data, 0x5eed);
 	access.write = true;
 	access.data = 0x1ff;
 	assert_int_equal(apic_do(0, &access), TL_OK);
