@@ -38,6 +38,7 @@ static const char *const feature_choices[] = {
 	[TL_FEATURE_PREEMPTION_TIMER] = "preemption-timer",
 	[TL_FEATURE_PML] = "pml",
 	[TL_FEATURE_VIRTUAL_NMIS] = "virtual-nmis",
+	[TL_FEATURE_MONITOR_TRAP_FLAG] = "monitor-trap-flag",
 	[TL_FEATURE_IO_BITMAPS] = "io-bitmaps",
 	[TL_FEATURE_MSR_BITMAPS] = "msr-bitmaps",
 	[TL_FEATURE_XSAVE] = "xsave",

@@ -75,6 +75,8 @@ enum abi_call {
 	HC_INTERRUPT,
 	/* ticks, vector. Requests it of the caller's own controller after so many ticks of the host's TSC, once. */
 	HC_ALARM,
+	/* count, struct abi_step *. The caller's next `count` instructions are stepped through, and written there. */
+	HC_STEP,
 };
 
 enum abi_yield {
@@ -100,6 +102,11 @@ enum { ABI_RIDE_VCPU_SHIFT = 56, ABI_RIDE_PLACE_SHIFT = 48 };
 struct abi_rider {
 	uint64_t reads, writes; /* of all vCPUs */
 	uint64_t live, releases;
+};
+
+/* What the guest's own processor holds after an instruction. */
+struct abi_step {
+	uint64_t rip, rflags, dr6, interruptibility;
 };
 
 /* HC_CORRUPT: the entry at `level` on the way to an address becomes (entry & keep) | set. */

@@ -106,6 +106,30 @@ static uint64_t calls_rider(struct platform *platform, uint64_t number, uint64_t
 	return tl_mem_write(platform->vm, gpa, &report, sizeof(report)) ? 0 : HC_FAILED;
 }
 
+static uint64_t calls_step(struct platform_vcpu *vcpu, uint64_t count, uint64_t gpa)
+{
+	vcpu->steps_left = count;
+	vcpu->steps_at = gpa;
+	return !count || tl_vcpu_set_step(vcpu->vcpu, true) == TL_OK ? 0 : HC_FAILED;
+}
+
+bool calls_stepped(struct platform_vcpu *vcpu)
+{
+	struct tl_state state;
+	struct abi_step step;
+
+	if (!vcpu->steps_left)
+		return true;
+	if (tl_vcpu_get(vcpu->vcpu, &state) != TL_OK)
+		return false;
+	step = (struct abi_step){
+		.rip = state.rip, .rflags = state.rflags, .dr6 = state.dr6, .interruptibility = state.interruptibility};
+	if (!tl_mem_write(vcpu->platform->vm, vcpu->steps_at, &step, sizeof(step)))
+		return false;
+	vcpu->steps_at += sizeof(step);
+	return !--vcpu->steps_left || tl_vcpu_set_step(vcpu->vcpu, true) == TL_OK;
+}
+
 /* What every vCPU may ask for. False: it is none of these. */
 static bool calls_serve_any(struct platform_vcpu *vcpu, struct tl_exit_vmcall *call)
 {
@@ -132,6 +156,9 @@ static bool calls_serve_any(struct platform_vcpu *vcpu, struct tl_exit_vmcall *c
 		return true;
 	case HC_ALARM:
 		call->result = controller_set_alarm(vcpu, argument[0], argument[1]);
+		return true;
+	case HC_STEP:
+		call->result = calls_step(vcpu, argument[0], argument[1]);
 		return true;
 	case HC_RIDE:
 		call->result = rider_edit(vcpu, argument[0], argument[1], argument[2]);

@@ -13,6 +13,9 @@
  */
 void calls_serve(struct platform_vcpu *vcpu, struct tl_exit_vmcall *call);
 
+/* After a TL_EXIT_STEP: writes it down for HC_STEP, and asks for the next one. False: it cannot. Context: host. */
+bool calls_stepped(struct platform_vcpu *vcpu);
+
 /*
  * HC_TRACE and HC_TRACE_TAKE. Context: as above, the first vCPU.
  */

@@ -127,8 +127,11 @@ bool serve_exit(struct platform_vcpu *vcpu)
 		platform_fault(vcpu->platform, "the host ran out of memory for EPT tables: give it more or lower mem=");
 		serve_end(vcpu, GUEST_EXIT, tl_exit_name(TL_EXIT_NO_MEMORY));
 		break;
-	case TL_EXIT_STEP: /* of a machine that asks for none */
-		return true;
+	case TL_EXIT_STEP:
+		if (calls_stepped(vcpu))
+			return true;
+		serve_end(vcpu, GUEST_EXIT, "a step could not be written down");
+		break;
 	case TL_EXIT_STOPPED:
 		end_by_stop(vcpu, &exit->stop);
 		break;

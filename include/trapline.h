@@ -103,6 +103,7 @@ enum tl_feature {
 	TL_FEATURE_PREEMPTION_TIMER,
 	TL_FEATURE_PML,
 	TL_FEATURE_VIRTUAL_NMIS,
+	TL_FEATURE_MONITOR_TRAP_FLAG,
 	TL_FEATURE_IO_BITMAPS,
 	TL_FEATURE_MSR_BITMAPS,
 	TL_FEATURE_XSAVE, /* and with it all vector state beyond SSE, for the guests as well */

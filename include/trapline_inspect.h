@@ -85,8 +85,9 @@ void tl_vcpu_exits(const struct tl_vcpu *vcpu, struct tl_vcpu_exits *exits);
 /*
  * Has the next tl_vcpu_run() return TL_EXIT_STEP once the guest has executed one instruction, and with it that the
  * library emulated; or delivered one event. What else it returns for comes first, and the step stays asked for until
- * it is made or taken back. By the monitor trap flag (SDM vol. 3, 26.5.2), so that the guest's own TF and debug
- * registers are not touched, and it cannot tell. TL_UNSUPPORTED: the CPU has none. Context: host, not running.
+ * it is made or taken back. By the monitor trap flag (SDM vol. 3, 26.5.2), or by RFLAGS.TF where the CPU has none. The
+ * guest cannot tell, and works with TF and its debug registers as ever; but by TF a MOV SS from a register is one step
+ * with the instruction behind it. An element of a REP is a step. Context: host, not running.
  */
 enum tl_status tl_vcpu_set_step(struct tl_vcpu *vcpu, bool step);
 

@@ -35,6 +35,9 @@ enum vcpu_action exit_preemption_timer(struct tl_vcpu *vcpu)
 {
 	uint64_t next = vcpu->budget < UINT32_MAX ? vcpu->budget : UINT32_MAX;
 
+	/* It was lent to the step. */
+	if (vcpu->events & EVENT_STEP && vcpu->step.made)
+		return step_leave(vcpu);
 	if (!next) {
 		tl_vcpu_set_budget(vcpu, 0);
 		return exit_leave(vcpu, TL_EXIT_BUDGET);

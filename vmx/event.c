@@ -129,5 +129,5 @@ enum vcpu_action event_attend(struct tl_vcpu *vcpu)
 	/* After the acknowledgement, which may change what is held back. */
 	if (vcpu->apic)
 		apic_settle(vcpu);
-	return VCPU_RESUME;
+	return vcpu->step.by_trap_flag ? step_prepare(vcpu) : VCPU_RESUME;
 }

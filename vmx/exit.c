@@ -84,8 +84,11 @@ HOT enum vcpu_action vcpu_exit_fast(struct tl_vcpu *vcpu)
 /* The same while exits are traced: where HOST_RIP leads then (vmx/exit_traced.c). */
 enum vcpu_action vcpu_exit_traced(struct tl_vcpu *vcpu)
 {
-	uint32_t reason = vcpu_trace_exit(vcpu);
+	uint32_t reason;
 
+	if (unlikely(vcpu->step.lent))
+		step_take_back(vcpu);
+	reason = vcpu_trace_exit(vcpu);
 	if (reason != EXIT_REASON_EPT_MISCONFIGURATION)
 		return vcpu_exit_fast(vcpu);
 	counter_add(&vcpu->reader.stats.exits, 1);

@@ -14,6 +14,12 @@
 #define EVENT_INFO_ERROR_CODE BIT(11)
 #define EVENT_INFO_TYPE       BITS(10, 8)
 
+/* A machine check is the host's, whoever runs; for the others see exit_exception(). */
+#define EXITING_EXCEPTIONS (BIT(VECTOR_DB) | BIT(VECTOR_AC) | BIT(VECTOR_MC))
+
+/* Types of events besides those of enum tl_event_type (SDM vol. 3, table 25-16). */
+enum { EVENT_SOFTWARE_INTERRUPT = 4, EVENT_PRIVILEGED_SOFTWARE_EXCEPTION = 5, EVENT_SOFTWARE_EXCEPTION = 6 };
+
 enum { VECTOR_DB = 1, VECTOR_UD = 6, VECTOR_GP = 13, VECTOR_PF = 14, VECTOR_AC = 17, VECTOR_MC = 18 };
 
 /* Called by entry.asm. */
@@ -42,9 +48,18 @@ COLD void vcpu_trace_completed(struct tl_vcpu *vcpu, uint64_t data);
  */
 COLD enum vcpu_action vcpu_attention(struct tl_vcpu *vcpu);
 
-/* inspect.c: whether an instruction that was emulated is the step that was asked for; and what ends it. */
+/* single_step.c: whether an instruction that was emulated is the step that was asked for; and what ends it. */
 COLD bool step_is_made(struct tl_vcpu *vcpu);
 COLD enum vcpu_action step_leave(struct tl_vcpu *vcpu);
+/* Of a step by TF: what is lent to the guest right before an entry, and taken back right after its exit. */
+COLD void step_lend(struct tl_vcpu *vcpu);
+COLD void step_take_back(struct tl_vcpu *vcpu);
+/* A #DB that exited: the guest's own part of it is raised. */
+COLD enum vcpu_action step_debug_exception(struct tl_vcpu *vcpu);
+/* Whether the next entry begins with a #DB that is due already. */
+COLD bool step_debug_is_due(void);
+/* step_insn.c: executes the instruction at RIP here if the guest would see TF in it, or lose it by it. */
+COLD enum vcpu_action step_prepare(struct tl_vcpu *vcpu);
 
 /* The number of this exit. */
 ALWAYS_INLINE uint64_t vcpu_nr_exits(const struct tl_vcpu *vcpu)
@@ -89,6 +104,8 @@ COLD enum vcpu_action exit_stop(struct tl_vcpu *vcpu, enum tl_stop why, uint64_t
 
 /* Has the next entry raise an exception in the guest (SDM vol. 3, 25.8.3). */
 COLD enum vcpu_action exit_raise(struct tl_vcpu *vcpu, unsigned vector);
+/* The same by an instruction of `length` bytes at RIP, which pushes the address behind it (SDM vol. 3, 27.6.1.1). */
+COLD enum vcpu_action exit_raise_software(struct tl_vcpu *vcpu, unsigned type, unsigned vector, uint64_t length);
 COLD enum vcpu_action exit_raise_error(struct tl_vcpu *vcpu, unsigned vector, uint32_t error_code);
 COLD enum vcpu_action exit_page_fault(struct tl_vcpu *vcpu, gva_t linear, uint32_t error_code);
 
@@ -134,8 +151,11 @@ enum vcpu_action exit_doorbell(struct tl_vcpu *vcpu, const struct map *map, cons
 /* The plain access of `first` was served, its instruction is not skipped yet: serves those that follow on it. */
 enum vcpu_action exit_cluster(struct tl_vcpu *vcpu, struct decoded *first);
 
+/* exit_engine.c: reads and decodes the instruction at `rip`, on exit_map. Beyond CS's limit it is FETCH_PROTECTION. */
+COLD enum fetch_status engine_read(struct tl_vcpu *vcpu, uint64_t rip, uint64_t cs_access, struct fetch *fetch,
+				   struct insn *insn);
 /*
- * exit_engine.c: reads and decodes the instruction at `rip`. False: *action is what its failure means to the guest.
+ * The same for an instruction that has to be executed. False: *action is what its failure means to the guest.
  */
 COLD bool engine_fetch(struct tl_vcpu *vcpu, uint64_t rip, uint64_t cs_access, struct fetch *fetch, struct insn *insn,
 		       enum vcpu_action *action);

@@ -61,6 +61,13 @@ enum vcpu_action exit_raise(struct tl_vcpu *vcpu, unsigned vector)
 	return raise(vcpu, vector, 0);
 }
 
+enum vcpu_action exit_raise_software(struct tl_vcpu *vcpu, unsigned type, unsigned vector, uint64_t length)
+{
+	vmcs_write(VMCS_ENTRY_INSTRUCTION_LENGTH, length);
+	vmcs_write(VMCS_ENTRY_INTERRUPTION_INFORMATION, EVENT_INFO_VALID | (uint64_t)type << 8 | vector);
+	return vcpu_before_entry(vcpu);
+}
+
 enum vcpu_action exit_raise_error(struct tl_vcpu *vcpu, unsigned vector, uint32_t error_code)
 {
 	/* Real mode pushes no error code, and an entry that would is refused (SDM vol. 3, 27.2.1.3). */
@@ -89,8 +96,8 @@ void exit_deliver_again(struct tl_vcpu *vcpu)
 	vmcs_write(VMCS_ENTRY_INTERRUPTION_INFORMATION, information & ~BIT(12));
 	if (information & EVENT_INFO_ERROR_CODE)
 		vmcs_write(VMCS_ENTRY_EXCEPTION_ERROR_CODE, vmcs_read(VMCS_IDT_VECTORING_ERROR_CODE));
-	/* Software interrupts and exceptions (4, 5, 6) push the address behind the instruction. */
-	if (type >= 4)
+	/* Software interrupts and exceptions push the address behind the instruction. */
+	if (type >= EVENT_SOFTWARE_INTERRUPT)
 		vmcs_write(VMCS_ENTRY_INSTRUCTION_LENGTH, vmcs_read(VMCS_EXIT_INSTRUCTION_LENGTH));
 	/* NMI blocking was set by the delivery that now starts again (SDM vol. 3, 28.2.4). */
 	if (type == TL_EVENT_NMI)

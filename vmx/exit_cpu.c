@@ -7,9 +7,6 @@
 #include "vmx/extended_state.h"
 #include "vmx/probe.h"
 
-#define DR6_BD BIT(13)
-#define DR7_GD BIT(13)
-
 enum vcpu_action exit_xsetbv(struct tl_vcpu *vcpu)
 {
 	uint64_t value = vcpu->gpr[TL_RDX] << 32 | (uint32_t)vcpu->gpr[TL_RAX];
@@ -74,7 +71,7 @@ enum vcpu_action exit_mov_dr(struct tl_vcpu *vcpu)
 
 	/* The exit comes before the #DB of general detect (SDM vol. 3, 18.2.4), so that it has to be raised here. */
 	if (dr7 & DR7_GD) {
-		write_dr6(read_dr6() | DR6_BD);
+		write_dr6(read_dr6() | DEBUG_BD);
 		vmcs_write(VMCS_GUEST_DR7, dr7 & ~(uint64_t)DR7_GD);
 		return exit_raise(vcpu, VECTOR_DB);
 	}
@@ -95,13 +92,22 @@ enum vcpu_action exit_mov_dr(struct tl_vcpu *vcpu)
 	return exit_skip_instruction(vcpu);
 }
 
-/* An NMI is the host's. #DB and #AC exit because a guest could otherwise raise them for ever without an exit. */
+/* INT1 is none: it sets nothing in DR6. */
+static bool is_debug_exception(uint64_t information)
+{
+	return (information & 0xff) == VECTOR_DB && (information & EVENT_INFO_TYPE) >> 8 == TL_EVENT_EXCEPTION;
+}
+
+/*
+ * An NMI is the host's. #DB and #AC exit because a guest could otherwise raise them for ever without an exit; and all
+ * exceptions while the guest is stepped by TF, since a delivery would push it.
+ */
 enum vcpu_action exit_exception(struct tl_vcpu *vcpu)
 {
 	uint64_t information = vmcs_read(VMCS_EXIT_INTERRUPTION_INFORMATION);
-	unsigned vector = information & 0xff;
+	unsigned vector = information & 0xff, type = (unsigned)((information & EVENT_INFO_TYPE) >> 8);
 
-	if ((information & EVENT_INFO_TYPE) >> 8 == TL_EVENT_NMI) {
+	if (type == TL_EVENT_NMI) {
 		raise_nmi();
 		tl_cpu_poll();
 		return vcpu_attention(vcpu);
@@ -110,11 +116,17 @@ enum vcpu_action exit_exception(struct tl_vcpu *vcpu)
 		raise_machine_check();
 		return vcpu_attention(vcpu);
 	}
-	if (vector == VECTOR_DB) {
+	if (vcpu->step.by_trap_flag && is_debug_exception(information))
+		return step_debug_exception(vcpu);
+	if (is_debug_exception(information)) {
 		/* What DR6 would have said is in the qualification, and DR6 still holds its old value (28.2.1). */
 		write_dr6(read_dr6() | (vmcs_read(VMCS_EXIT_QUALIFICATION) & 0x600f));
 		vmcs_write(VMCS_GUEST_DR7, vmcs_read(VMCS_GUEST_DR7) & ~(uint64_t)DR7_GD);
 	}
+	if (type >= EVENT_SOFTWARE_INTERRUPT)
+		return exit_raise_software(vcpu, type, vector, vmcs_read(VMCS_EXIT_INSTRUCTION_LENGTH));
+	if (vector == VECTOR_PF)
+		write_cr2(vmcs_read(VMCS_EXIT_QUALIFICATION));
 	if (information & EVENT_INFO_ERROR_CODE)
 		return exit_raise_error(vcpu, vector, (uint32_t)vmcs_read(VMCS_EXIT_INTERRUPTION_ERROR_CODE));
 	return exit_raise(vcpu, vector);

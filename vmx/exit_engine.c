@@ -75,8 +75,10 @@ static enum vcpu_action complete(struct tl_vcpu *vcpu, const struct mmio_cpu *cp
 /* Between two elements of a REP. Its breakpoint has been met: RF is 1 there. SDM vol. 3, 18.3.1.1. */
 static enum vcpu_action stay(struct tl_vcpu *vcpu)
 {
-	enum vcpu_action action = exit_skip(vcpu, vcpu->operation_rip, 0);
+	enum vcpu_action action;
 
+	vcpu->step.made = true;
+	action = exit_skip(vcpu, vcpu->operation_rip, 0);
 	vmcs_write(VMCS_GUEST_RFLAGS, vmcs_read(VMCS_GUEST_RFLAGS) | RFLAGS_RF);
 	return action;
 }
@@ -140,8 +142,8 @@ static enum vcpu_action run(struct tl_vcpu *vcpu, const struct map *map, uint64_
 enum vcpu_action engine_execute(struct tl_vcpu *vcpu, const struct insn *insn, const struct guest_code *code,
 				uint64_t rip, uint64_t cs_access, gpa_t exit_gpa)
 {
-	/* A stepped REP traps after each of its elements. */
-	bool stepped = vmcs_read(VMCS_GUEST_RFLAGS) & RFLAGS_TF;
+	/* A stepped REP traps after each of its elements, and so it is stepped from outside. */
+	bool stepped = vmcs_read(VMCS_GUEST_RFLAGS) & RFLAGS_TF || vcpu->events & EVENT_STEP;
 
 	vcpu->operation_code = *code;
 	vcpu->operation_rip = rip;
@@ -179,29 +181,33 @@ static enum vcpu_action fetch_failed(struct tl_vcpu *vcpu, enum fetch_status sta
 	}
 }
 
-bool engine_fetch(struct tl_vcpu *vcpu, uint64_t rip, uint64_t cs_access, struct fetch *fetch, struct insn *insn,
-		  enum vcpu_action *action)
+enum fetch_status engine_read(struct tl_vcpu *vcpu, uint64_t rip, uint64_t cs_access, struct fetch *fetch,
+			      struct insn *insn)
 {
 	unsigned code_bits = vcpu_code_bits(vcpu, cs_access);
 	unsigned limit = INSN_MAX_LENGTH;
 	struct guest_paging paging;
-	enum fetch_status status;
 	gva_t linear = rip;
 
 	vcpu_paging(vcpu, &paging);
 	if (code_bits != 64) {
 		uint64_t cs_limit = vmcs_read(VMCS_GUEST_CS_LIMIT);
 
-		*action = VCPU_RESUME;
-		if (rip > cs_limit) {
-			*action = exit_raise_error(vcpu, VECTOR_GP, 0);
-			return false;
-		}
+		fetch->code.available = 0;
+		if (rip > cs_limit)
+			return FETCH_PROTECTION;
 		if (cs_limit - rip < INSN_MAX_LENGTH)
 			limit = (unsigned)(cs_limit - rip + 1);
 		linear = (uint32_t)(vmcs_read(VMCS_GUEST_CS_BASE) + rip);
 	}
-	status = insn_fetch(vcpu->exit_map, &paging, linear, limit, code_bits, fetch, insn);
+	return insn_fetch(vcpu->exit_map, &paging, linear, limit, code_bits, fetch, insn);
+}
+
+bool engine_fetch(struct tl_vcpu *vcpu, uint64_t rip, uint64_t cs_access, struct fetch *fetch, struct insn *insn,
+		  enum vcpu_action *action)
+{
+	enum fetch_status status = engine_read(vcpu, rip, cs_access, fetch, insn);
+
 	if (status == FETCH_OK)
 		return true;
 	*action = fetch_failed(vcpu, status, fetch);

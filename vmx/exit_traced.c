@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Exits while they are traced. The CPU leaves the guest for another address then, HOST_RIP, whose handlers record what
- * happens and then do what the others do. So exits that are not traced do not even ask.
+ * Exits while they are traced, or stepped by TF. The CPU leaves the guest for another address then, HOST_RIP, whose
+ * handlers record what happens and then do what the others do. So exits that are not traced do not even ask.
  */
 #include "mmu/mmu.h"
 #include "mmu/trace.h"
@@ -11,7 +11,7 @@
 
 void vcpu_trace_switch(struct tl_vcpu *vcpu)
 {
-	bool traced = trace_is_any_on(TRACE_OF_EXITS);
+	bool traced = trace_is_any_on(TRACE_OF_EXITS) || vcpu->step.by_trap_flag;
 
 	if (traced == vcpu->exits_traced)
 		return;
@@ -150,6 +150,8 @@ HOT void vcpu_trace_entry(struct tl_vcpu *vcpu)
 	unsigned cpu = cpu_of(vcpu);
 	uint64_t event;
 
+	if (unlikely(vcpu->step.by_trap_flag))
+		step_lend(vcpu);
 	if (!trace_is_on(TL_TRACE_ENTRY))
 		return;
 	if (unlikely(!trace_is_ready(cpu))) {

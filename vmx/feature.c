@@ -38,6 +38,8 @@ static enum tl_status hide(struct vmx_capability *c, enum tl_feature feature)
 		return hide_control(c, VMX_PIN, PIN_PREEMPTION_TIMER);
 	case TL_FEATURE_VIRTUAL_NMIS:
 		return hide_control(c, VMX_PIN, PIN_VIRTUAL_NMIS);
+	case TL_FEATURE_MONITOR_TRAP_FLAG:
+		return hide_control(c, VMX_PROC, PROC_MONITOR_TRAP_FLAG);
 	case TL_FEATURE_IO_BITMAPS:
 		return hide_control(c, VMX_PROC, PROC_USE_IO_BITMAPS);
 	case TL_FEATURE_MSR_BITMAPS:

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A vCPU, for who looks at it from outside: its exits by reason, one instruction at a time, its VMCS. */
-#include "vmx/controls.h"
+/* A vCPU, for who looks at it from outside: its exits by reason, its VMCS. */
 #include "vmx/cpu.h"
 #include "vmx/exit.h"
 #include "vmx/exit_reason.h"
@@ -20,52 +19,6 @@ void tl_vcpu_exits(const struct tl_vcpu *vcpu, struct tl_vcpu_exits *exits)
 	exits->fresh = stats_read(&stats->fresh);
 	exits->stale = stats_read(&stats->stale);
 	exits->reason[EXIT_REASON_EPT_MISCONFIGURATION] += exits->all > slow ? exits->all - slow : 0;
-}
-
-/* ---- Steps ------------------------------------------------------------------------------------------------------- */
-
-static bool has_trap_flag(void)
-{
-	return vmx_capability.control[VMX_PROC].allowed1 & PROC_MONITOR_TRAP_FLAG;
-}
-
-static void set_trap_flag(bool on)
-{
-	uint64_t controls = vmcs_read(VMCS_PROC_CONTROLS) & ~(uint64_t)PROC_MONITOR_TRAP_FLAG;
-
-	vmcs_write(VMCS_PROC_CONTROLS, controls | (on ? PROC_MONITOR_TRAP_FLAG : 0));
-}
-
-enum tl_status tl_vcpu_set_step(struct tl_vcpu *vcpu, bool step)
-{
-	enum tl_status status;
-
-	if (step && !has_trap_flag())
-		return TL_UNSUPPORTED;
-	status = vcpu_load(vcpu);
-	if (status != TL_OK)
-		return status;
-	set_trap_flag(step);
-	vcpu->events = (uint8_t)((vcpu->events & ~EVENT_STEP) | (step ? EVENT_STEP : 0));
-	vcpu->step_rip = vmcs_read(VMCS_GUEST_RIP);
-	return TL_OK;
-}
-
-/*
- * An instruction that is emulated ends without an exit for the flag, so that every entry is looked at. One that
- * repeats, or jumps to itself, ends with that exit alone.
- */
-bool step_is_made(struct tl_vcpu *vcpu)
-{
-	vcpu->reader.entry_round = GRACE_ATTENTION;
-	return vmcs_read(VMCS_GUEST_RIP) != vcpu->step_rip;
-}
-
-enum vcpu_action step_leave(struct tl_vcpu *vcpu)
-{
-	set_trap_flag(false);
-	vcpu->events &= (uint8_t)~EVENT_STEP;
-	return exit_leave(vcpu, TL_EXIT_STEP);
 }
 
 enum tl_status tl_vcpu_dump(struct tl_vcpu *vcpu)

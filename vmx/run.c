@@ -135,7 +135,7 @@ static enum vcpu_action enter(struct tl_vcpu *vcpu)
 {
 	if (!can_enter(vcpu))
 		return exit_stop(vcpu, TL_STOP_UNSUPPORTED, 0);
-	if (trace_is_on(TL_TRACE_ENTRY))
+	if (unlikely(vcpu->exits_traced))
 		vcpu_trace_entry(vcpu);
 	return vmx_run(vcpu);
 }

@@ -16,8 +16,16 @@
 #define INTERRUPTIBILITY_NMI    BIT(3)
 #define INTERRUPTIBILITY_SHADOW (INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS)
 
-#define PENDING_DEBUG_BS BIT(14)
-#define DEBUGCTL_BTF     BIT(1)
+/* Of DR6, of a #DB's exit qualification, and of the pending debug exceptions (SDM vol. 3, 18.2.3, tables 28-1, 25-4).
+ */
+#define DEBUG_B0_TO_B3    BITS(3, 0)
+#define DEBUG_ENABLED     BIT(12) /* pending: one of B0 to B3 is of a breakpoint that is enabled */
+#define DEBUG_BD          BIT(13)
+#define PENDING_DEBUG_BS  BIT(14)
+#define PENDING_DEBUG_RTM BIT(16)
+#define DEBUGCTL_BTF      BIT(1)
+#define DR7_ENABLES       BITS(7, 0) /* two for each breakpoint */
+#define DR7_GD            BIT(13)
 
 /* The fields that a skip reads and writes. */
 struct skip {

@@ -173,6 +173,21 @@ struct plain_access {
 	uint8_t length, reg;
 };
 
+/*
+ * A step by RFLAGS.TF (vmx/single_step.c). While the guest runs for it, what is lent stands in the VMCS in the place of
+ * the guest's own, which is kept here.
+ */
+enum step_loan { STEP_NOTHING, STEP_TRAP_FLAG, STEP_DELIVERY };
+
+struct single_step {
+	bool by_trap_flag;          /* is asked for */
+	bool made;                  /* whatever RIP says */
+	bool loads_flags, is_sti;   /* the instruction is an IRET, an STI */
+	enum step_loan lent, ended; /* now, and until the last exit */
+	uint64_t rip, rflags, interruptibility, pending_debug, debugctl;
+	uint64_t pin, proc, exit_controls, timer;
+};
+
 /* The last verdict RETRY or spurious violation: the same again is a BUG (rule 9). */
 struct last_retry {
 	uint64_t exits;
@@ -207,7 +222,7 @@ struct tl_vcpu {
 	uint64_t trusted_length;            /* of a doorbell's instruction, at most; 0: it is decoded */
 	uint64_t rflags_slow;               /* RFLAGS bits that make skipping an instruction more than a store to RIP */
 	struct tl_mmio access;
-	bool exits_traced;       /* HOST_RIP is vmx_exit_traced */
+	bool exits_traced;       /* or stepped by TF: HOST_RIP is vmx_exit_traced */
 	struct map_range traced; /* stands in for *traced_range then */
 	const struct map_range *traced_range;
 	const struct decoded *last_served; /* the first one of the last cluster */
@@ -242,6 +257,7 @@ struct tl_vcpu {
 	uint64_t alarm; /* the TSC's value from which on that timer may have come */
 
 	uint64_t step_rip;
+	struct single_step step;
 	_Atomic uint64_t exits_by_reason[TL_NR_EXIT_REASONS]; /* of those that were not fast */
 
 	uint64_t slots_flushed; /* the VM's flush number the slot cache is good for */

@@ -103,8 +103,7 @@ static void set_controls(const struct tl_vcpu *vcpu)
 	vmcs_write(VMCS_PROC_CONTROLS, c->proc);
 	vmcs_write(VMCS_PROC2_CONTROLS, c->proc2);
 	vmcs_write(VMCS_ENTRY_CONTROLS, c->entry);
-	/* A machine check is the host's, whoever runs. */
-	vmcs_write(VMCS_EXCEPTION_BITMAP, BIT(VECTOR_DB) | BIT(VECTOR_AC) | BIT(VECTOR_MC));
+	vmcs_write(VMCS_EXCEPTION_BITMAP, EXITING_EXCEPTIONS);
 	vmcs_write(VMCS_PAGE_FAULT_ERROR_CODE_MASK, 0);
 	vmcs_write(VMCS_PAGE_FAULT_ERROR_CODE_MATCH, 0);
 	vmcs_write(VMCS_CR3_TARGET_COUNT, 0);

@@ -92,8 +92,6 @@ static const char *step_once(struct monitor *monitor, const struct guest_view *v
 	struct tl_state state;
 	enum tl_status status = view->step(view, vcpu);
 
-	if (status == TL_UNSUPPORTED)
-		return "the CPU has no monitor trap flag, so that nothing can be stepped through.";
 	if (status == TL_AGAIN)
 		return "the vCPU has halted, or its guest has ended.";
 	if (status == TL_OK)

@@ -51,6 +51,7 @@ static uint32_t used(const struct vmx_capability *c)
 	mask |= (uint32_t)k.preemption_timer << TL_FEATURE_PREEMPTION_TIMER;
 	mask |= (uint32_t) !!(c->control[VMX_PROC2].allowed1 & PROC2_ENABLE_PML) << TL_FEATURE_PML;
 	mask |= (uint32_t)k.virtual_nmis << TL_FEATURE_VIRTUAL_NMIS;
+	mask |= (uint32_t) !!(c->control[VMX_PROC].allowed1 & PROC_MONITOR_TRAP_FLAG) << TL_FEATURE_MONITOR_TRAP_FLAG;
 	mask |= (uint32_t)k.io_bitmaps << TL_FEATURE_IO_BITMAPS;
 	mask |= (uint32_t)k.msr_bitmaps << TL_FEATURE_MSR_BITMAPS;
 	mask |= (uint32_t)(c->xsave && c->xcr0) << TL_FEATURE_XSAVE;

@@ -56,15 +56,6 @@ static void begin_step(void)
 	assert_int_equal(vcpu_attention(guest_vcpu), VCPU_RESUME);
 }
 
-static void refuses_where_the_cpu_has_no_flag(void **context)
-{
-	(void)context;
-	vmx_capability.control[VMX_PROC].allowed1 &= ~(uint64_t)PROC_MONITOR_TRAP_FLAG;
-	assert_int_equal(tl_vcpu_set_step(guest_vcpu, true), TL_UNSUPPORTED);
-	assert_int_equal(tl_vcpu_set_step(guest_vcpu, false), TL_OK);
-	assert_false(flag_is_set());
-}
-
 static void ends_by_the_flag(void **context)
 {
 	(void)context;
@@ -179,7 +170,6 @@ static void counts_exits_by_reason(void **context)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(refuses_where_the_cpu_has_no_flag, start, stop),
 		cmocka_unit_test_setup_teardown(ends_by_the_flag, start, stop),
 		cmocka_unit_test_setup_teardown(ends_behind_one_emulated_instruction, start, stop),
 		cmocka_unit_test_setup_teardown(goes_on_while_nothing_was_executed, start, stop),

@@ -199,8 +199,7 @@ void go_to_user_mode(void)
 			guest_ptes[i] |= U;
 }
 
-/* What entry.asm does with the exit that the VMCS describes. */
-static enum vcpu_action take_exit(void)
+enum vcpu_action take_exit(void)
 {
 	bool traced = field(VMCS_HOST_RIP) == (uintptr_t)vmx_exit_traced;
 	enum vcpu_action action = traced ? vcpu_exit_traced(guest_vcpu) : vcpu_exit_fast(guest_vcpu);

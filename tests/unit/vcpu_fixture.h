@@ -60,6 +60,8 @@ void set_field(vmcs_field_t field, uint64_t value);
 /* CPL 3 with user pages, all of them. */
 void go_to_user_mode(void);
 
+/* What entry.asm does with the exit that the VMCS describes. */
+enum vcpu_action take_exit(void);
 /* What the CPU does at an access of the instruction at RIP to `linear`; what entry.asm would do then. */
 enum vcpu_action exit_at(gva_t linear);
 /* The same from a RIP. The exit must end in the guest's going on, at `next`. */
