@@ -86,10 +86,11 @@ static void deliver_queued(struct tl_vcpu *vcpu)
 	vcpu->events &= (uint8_t)~EVENT_QUEUED;
 }
 
-/* Of what the CPU does not deliver by itself. */
+/* Of what the CPU does not deliver by itself. In a step by TF it delivers nothing, since it would push TF. */
 static bool has_interrupt(struct tl_vcpu *vcpu)
 {
-	return vcpu->apic_delivers ? vcpu->apic->external(vcpu) : vcpu->processor->pending(vcpu);
+	return vcpu->apic_delivers && !vcpu->step.by_trap_flag ? vcpu->apic->external(vcpu)
+							       : vcpu->processor->pending(vcpu);
 }
 
 /*

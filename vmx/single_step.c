@@ -19,9 +19,10 @@
 #include "vmx/exit.h"
 #include "vmx/exit_reason.h"
 
-#define ALL_EXCEPTIONS BITS(31, 0)
-#define WINDOWS        ((uint64_t)(PROC_INTERRUPT_WINDOW_EXITING | PROC_NMI_WINDOW_EXITING))
-#define EXCEPTION_DB   (EVENT_INFO_VALID | (uint64_t)TL_EVENT_EXCEPTION << 8 | VECTOR_DB)
+#define ALL_EXCEPTIONS       BITS(31, 0)
+#define INTERRUPT_STATUS_RVI BITS(7, 0)
+#define WINDOWS              ((uint64_t)(PROC_INTERRUPT_WINDOW_EXITING | PROC_NMI_WINDOW_EXITING))
+#define EXCEPTION_DB         (EVENT_INFO_VALID | (uint64_t)TL_EVENT_EXCEPTION << 8 | VECTOR_DB)
 
 static bool has_monitor_trap_flag(void)
 {
@@ -125,6 +126,9 @@ void step_lend(struct tl_vcpu *vcpu)
 	else
 		return;
 	vmcs_write(VMCS_PROC_CONTROLS, step->proc & ~WINDOWS);
+	/* No virtual interrupt is pending (SDM vol. 3, 30.2.1); before the next entry that is said anew. */
+	if (vcpu->apic_delivers)
+		vmcs_write(VMCS_GUEST_INTERRUPT_STATUS, vmcs_read(VMCS_GUEST_INTERRUPT_STATUS) & ~INTERRUPT_STATUS_RVI);
 }
 
 /* ---- What is taken back ------------------------------------------------------------------------------------------ */
