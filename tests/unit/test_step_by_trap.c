@@ -1,52 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /* One instruction at a time where the CPU has no monitor trap flag: by a TF that the guest does not see. */
-#include "tests/unit/vcpu_fixture.h"
-#include "vmx/capability.h"
+#include "tests/unit/step_fixture.h"
 #include "vmx/controls.h"
 #include "vmx/cpu.h"
-#include "vmx/cr.h"
 #include "vmx/exit_reason.h"
-#include "vmx/msr.h"
 #include <setjmp.h>
 #include <stdarg.h>
 
 #include <cmocka.h>
 
-enum { STACK = 20 * 4096, RFLAGS_OF_GUEST = 2 | RFLAGS_IF, OLD_DR6 = 0xff0 };
 enum { VECTOR_BP = 3, ALL_EXCEPTIONS = 0xffffffff };
-
-static int start(void **context)
-{
-	vcpu_start(context);
-	vmx_controls.preemption_timer = true;
-	set_field(VMCS_GUEST_RSP, STACK);
-	set_field(VMCS_GUEST_RFLAGS, RFLAGS_OF_GUEST);
-	mock_cpu.dr6 = OLD_DR6;
-	return 0;
-}
-
-static int stop(void **context)
-{
-	vmx_controls.preemption_timer = false;
-	return vcpu_stop(context);
-}
-
-/* As tl_vcpu_run() does before it enters. Whether the guest would be entered then. */
-static bool begin_step(void)
-{
-	assert_int_equal(tl_vcpu_set_step(guest_vcpu, true), TL_OK);
-	if (vcpu_attention(guest_vcpu) != VCPU_RESUME)
-		return false;
-	vcpu_trace_entry(guest_vcpu);
-	return true;
-}
-
-static bool begin_at(const void *code, size_t length)
-{
-	put_code(CODE, code, length);
-	set_field(VMCS_GUEST_RIP, CODE);
-	return begin_step();
-}
 
 static enum vcpu_action exit_by_exception(unsigned type, unsigned vector, uint64_t qualification)
 {
@@ -61,16 +24,6 @@ static enum vcpu_action exit_by_trap(gva_t rip, uint64_t qualification)
 {
 	set_field(VMCS_GUEST_RIP, rip);
 	return exit_by_exception(TL_EVENT_EXCEPTION, VECTOR_DB, qualification);
-}
-
-/* Nothing of the step is left. */
-static void expect_step(enum vcpu_action action)
-{
-	assert_int_equal(action, VCPU_LEAVE);
-	assert_int_equal(vcpu_left.reason, TL_EXIT_STEP);
-	assert_int_equal(field(VMCS_HOST_RIP), (uintptr_t)vmx_exit_entry);
-	assert_int_equal(field(VMCS_EXCEPTION_BITMAP), EXITING_EXCEPTIONS);
-	vcpu_left.reason = TL_EXIT_KICKED;
 }
 
 static bool is_entering(void)
@@ -294,75 +247,6 @@ static void int1_pushes_the_address_behind_it(void **context)
 	assert_int_equal(field(VMCS_ENTRY_INSTRUCTION_LENGTH), 1);
 }
 
-static void int_n_is_delivered_by_the_entry(void **context)
-{
-	static const uint8_t int_80[] = {0xcd, 0x80};
-
-	(void)context;
-	assert_true(begin_at(int_80, sizeof(int_80)));
-	assert_int_equal(field(VMCS_ENTRY_INTERRUPTION_INFORMATION),
-			 EVENT_INFO_VALID | EVENT_SOFTWARE_INTERRUPT << 8 | 0x80);
-	assert_int_equal(field(VMCS_ENTRY_INSTRUCTION_LENGTH), 2);
-	assert_int_equal(field(VMCS_GUEST_RFLAGS), RFLAGS_OF_GUEST);
-}
-
-static void flags_on_the_stack_are_the_guests(void **context)
-{
-	static const uint8_t pushf[] = {0x9c}, popf[] = {0x9d};
-	uint64_t *top = (uint64_t *)(void *)(guest_ram + STACK - 8);
-
-	(void)context;
-	assert_false(begin_at(pushf, sizeof(pushf)));
-	expect_step(VCPU_LEAVE);
-	assert_int_equal(*top, RFLAGS_OF_GUEST);
-	assert_int_equal(field(VMCS_GUEST_RSP), STACK - 8);
-	*top |= RFLAGS_TF;
-	assert_false(begin_at(popf, sizeof(popf)));
-	expect_step(VCPU_LEAVE);
-	assert_int_equal(field(VMCS_GUEST_RFLAGS), RFLAGS_OF_GUEST | RFLAGS_TF);
-	assert_int_equal(field(VMCS_GUEST_PENDING_DEBUG_EXCEPTIONS), 0);
-}
-
-static uint64_t system_call_msr(uint32_t msr)
-{
-	switch (msr) {
-	case MSR_IA32_STAR:
-		return 0x0010000800000000;
-	case MSR_IA32_LSTAR:
-		return CODE + 4096;
-	case MSR_IA32_FMASK:
-		return RFLAGS_IF | RFLAGS_TF;
-	default:
-		return 0;
-	}
-}
-
-static void system_calls_are_executed(void **context)
-{
-	static const uint8_t syscall[] = {0x0f, 0x05}, sysret[] = {0x48, 0x0f, 0x07};
-
-	(void)context;
-	mock_cpu.on_rdmsr = system_call_msr;
-	guest_vcpu->mode.efer |= EFER_SCE;
-	assert_false(begin_at(syscall, sizeof(syscall)));
-	expect_step(VCPU_LEAVE);
-	assert_int_equal(field(VMCS_GUEST_RIP), CODE + 4096);
-	assert_int_equal(field(VMCS_GUEST_RFLAGS), 2);
-	assert_int_equal(guest_vcpu->gpr[TL_R11], RFLAGS_OF_GUEST);
-	assert_int_equal(guest_vcpu->gpr[TL_RCX], CODE + 2);
-	assert_int_equal(field(VMCS_GUEST_SELECTOR(TL_CS)), 8);
-	assert_int_equal(field(VMCS_GUEST_SELECTOR(TL_SS)), 16);
-	assert_false(begin_at(sysret, sizeof(sysret)));
-	expect_step(VCPU_LEAVE);
-	assert_int_equal(field(VMCS_GUEST_RIP), CODE + 2);
-	assert_int_equal(field(VMCS_GUEST_RFLAGS), RFLAGS_OF_GUEST);
-	assert_int_equal(field(VMCS_GUEST_SELECTOR(TL_CS)), 0x23);
-	assert_int_equal(field(VMCS_GUEST_SELECTOR(TL_SS)), 0x1b);
-	assert_int_equal(ACCESS_DPL(field(VMCS_GUEST_SS_ACCESS_RIGHTS)), 3);
-	/* A process that executes SYSRET gets #GP, from the CPU. */
-	assert_true(begin_at(sysret, sizeof(sysret)));
-}
-
 /* What other CPUs or the embedder see of it between two runs. */
 static void the_state_is_the_guests(void **context)
 {
@@ -383,7 +267,7 @@ static void the_state_is_the_guests(void **context)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, start, stop)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, step_start, step_stop)
 	const struct CMUnitTest tests[] = {
 		TEST(a_trap_ends_it_and_the_guest_has_none),
 		TEST(an_exit_before_the_instruction_changes_nothing),
@@ -398,9 +282,6 @@ int main(void)
 		TEST(a_kick_ends_a_delivery_without_a_timer),
 		TEST(software_exceptions_stay_such),
 		TEST(int1_pushes_the_address_behind_it),
-		TEST(int_n_is_delivered_by_the_entry),
-		TEST(flags_on_the_stack_are_the_guests),
-		TEST(system_calls_are_executed),
 		TEST(the_state_is_the_guests),
 	};
 
