@@ -55,7 +55,7 @@ struct platform_vcpu {
 	struct rider *unsettled; /* a rider that a callback of it has moved, and where to */
 	uint64_t unsettled_at, ride_status;
 	struct controller controller;
-	uint64_t steps_left, steps_at; /* of HC_STEP; where the next one is written */
+	uint64_t steps_left, steps_at;               /* of HC_STEP; where the next one is written */
 	char last_line[ABI_TEXT + 1];                /* of HC_PRINT */
 	uint64_t accesses[ABI_NR_DEVICES + 1][2][9]; /* of each device: reads and writes, by size */
 } __attribute__((aligned(64)));

@@ -356,7 +356,8 @@ def run_once(boot, settings, folder, show):
         if settings.typed or settings.keys >= 0:
             dialogue = typist.read_dialogue(settings.typed)
             look = functools.partial(look_at_screen, folder)
-            who = typist.Typist(folder + "/serial.txt", dialogue, settings.keys, look)
+            press = functools.partial(rfb.press_keys, folder + "/bochs.log")
+            who = typist.Typist(folder + "/serial.txt", dialogue, settings.keys, look, press)
             who.start()
         process = start(boot, settings, folder, who.address if who else "")
     except (CannotRun, typist.TypistError) as error:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The picture that Bochs shows by the RFB protocol (version 3.3, as VNC has it) on a port of this machine."""
+"""The picture that Bochs shows, and its keyboard, by the RFB protocol (version 3.3, as VNC has it) on a port of this machine."""
 
 import re
 import socket
@@ -14,6 +14,12 @@ SECONDS = 60.0
 NO_AUTHENTICATION, UPDATE, RAW = 1, 0, 0
 # Messages of ours: encodings, of which raw is the only one, and the whole screen whatever was sent before.
 SET_ENCODINGS = struct.pack(">BxHi", 2, 1, RAW)
+KEY_EVENT = 4
+# What X11 names the keys that are no characters.
+KEY_RETURN, KEY_SHIFT, KEY_CONTROL = 0xFF0D, 0xFFE1, 0xFFE3
+SHIFTED = '~!@#$%^&*()_+{}|:"<>?'
+# Between two keys: Bochs' keyboard sends them one after the other, and its controller keeps 16 bytes.
+KEY_SECONDS = 0.02
 BIOS = "/usr/share/bochs/VGABIOS-lgpl-latest"
 # Of a VGA's text: what of the window it fills, and a letter's cell.
 TEXT_WIDTH, TEXT_HEIGHT, CELL = 720, 400, 9
@@ -79,6 +85,31 @@ def take_picture(port):
         picture = bytearray(width * height)
         read_update(line, width, picture)
     return width, height - ABOVE - BELOW, bytes(picture[width * ABOVE : width * (height - BELOW)])
+
+
+def strokes(keys):
+    """[(key, down)] of characters; those below 20h are what Control makes of a letter, but a return is a key."""
+    made = []
+    for char in keys:
+        if char == "\r":
+            key, held = KEY_RETURN, None
+        elif char < " ":
+            key, held = ord(char) + 0x60, KEY_CONTROL
+        else:
+            key, held = ord(char), KEY_SHIFT if char.isupper() or char in SHIFTED else None
+        pressed = [(key, True), (key, False)]
+        made += [(held, True), *pressed, (held, False)] if held else pressed
+    return made
+
+
+def press_keys(log, keys):
+    """Types characters on the PS/2 keyboard of a Bochs, as whoever looks at its screen would."""
+    with socket.create_connection(("127.0.0.1", find_port(log)), SECONDS) as line:
+        line.settimeout(SECONDS)
+        greet(line)
+        for key, down in strokes(keys):
+            line.sendall(struct.pack(">BBxxI", KEY_EVENT, down, key))
+            time.sleep(KEY_SECONDS)
 
 
 def read_text(picture):

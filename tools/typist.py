@@ -11,8 +11,10 @@ import screen
 
 # A UART keeps 16 bytes, and is looked at only every now and then: so many at once, and the echo is waited for.
 AT_ONCE = 8
+# A key is four bytes with its Shift, and the keyboard's controller keeps 16, too.
+AT_ONCE_ON_KEYBOARD = 4
 ECHO_SECONDS = 20.0
-ON_SCREEN = "@screen "
+ON_SCREEN, ON_KEYBOARD = "@screen ", "@keyboard "
 
 
 class TypistError(Exception):
@@ -21,24 +23,28 @@ class TypistError(Exception):
 
 def read_dialogue(text):
     """[(pattern, keys)] of lines `PATTERN => KEYS`. ^A in front of keys is Ctrl-A, else a return follows them. With
-    `@screen PATTERN` for keys nothing is typed, but waited until a row of the screen matches."""
+    `@screen PATTERN` for keys nothing is typed, but waited until a row of the screen matches; `@keyboard KEYS` are typed on
+    the machine's keyboard."""
     dialogue = []
     for line in text.strip().splitlines():
         pattern, arrow, keys = line.partition(" => ")
         if not arrow:
             raise TypistError(f'"{line}" is no PATTERN => KEYS')
-        if not keys.startswith(ON_SCREEN):
+        where = next((word for word in (ON_SCREEN, ON_KEYBOARD) if keys.startswith(word)), "")
+        keys = keys[len(where) :]
+        if where != ON_SCREEN:
             keys = keys.replace("^A", "\x01") if keys.startswith("^A") else keys + "\r"
-        dialogue.append((re.compile(pattern.strip(), re.MULTILINE), keys))
+        dialogue.append((re.compile(pattern.strip(), re.MULTILINE), where, keys))
     return dialogue
 
 
 class Typist:
     """Listens on `address` from the start. What comes from the file descriptor `keys` is typed, too; -1: none does."""
 
-    def __init__(self, path, dialogue=(), keys=-1, look=None):
+    def __init__(self, path, dialogue=(), keys=-1, look=None, press=None):
         self.path = path
         self.look = look  # look(pattern): waits for the screen
+        self.press = press  # press(keys): types them on the machine's keyboard
         self.dialogue = list(dialogue)
         self.keys = keys
         self.text = ""
@@ -100,29 +106,30 @@ class Typist:
     def talk(self):
         """The dialogue: each line is typed once its pattern has come, behind what the one before matched."""
         at = 0
-        for pattern, keys in self.dialogue:
+        for pattern, where, keys in self.dialogue:
             if not self.wait(lambda text: pattern.search(text, at)):
                 self.complaint = f'"{pattern.pattern}" was waited for in vain'
                 return
             at = pattern.search(self.text, at).end()
-            if keys.startswith(ON_SCREEN):
-                if not self.look_at_screen(keys[len(ON_SCREEN) :]):
-                    return
-                continue
-            for first in range(0, len(keys), AT_ONCE):
-                self.type_echoed(keys[first : first + AT_ONCE])
+            try:
+                self.do(where, keys)
+            except (OSError, screen.ScreenError) as error:
+                self.complaint = str(error)
+            if self.complaint:
+                return
 
-    def look_at_screen(self, pattern):
-        try:
-            self.look(pattern)
-            return True
-        except (OSError, screen.ScreenError) as error:
-            self.complaint = str(error)
-            return False
+    def do(self, where, keys):
+        if where == ON_SCREEN:
+            self.look(keys)
+            return
+        type_some = self.press if where == ON_KEYBOARD else lambda keys: self.type(keys.encode("ascii"))
+        at_once = AT_ONCE_ON_KEYBOARD if where == ON_KEYBOARD else AT_ONCE
+        for first in range(0, len(keys), at_once):
+            self.type_echoed(keys[first : first + at_once], type_some)
 
-    def type_echoed(self, keys):
+    def type_echoed(self, keys, type_some):
         before = len(self.text)
-        self.type(keys.encode("ascii"))
+        type_some(keys)
         # Ctrl-A and what follows has no echo of its own.
         echo = "" if keys[0] == "\x01" else keys.rstrip("\r")
         if not self.wait(lambda text: echo in text[before:], ECHO_SECONDS):
