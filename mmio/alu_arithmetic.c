@@ -36,7 +36,7 @@ static uint64_t subtract(const struct alu *alu, uint64_t a, uint64_t b, uint64_t
 /* AF is undefined after logic: cleared. */
 static uint64_t logic(const struct alu *alu, uint64_t result, unsigned size)
 {
-	alu_set_flags(alu, RFLAGS_STATUS, alu_sign_zero_parity(result, size));
+	*alu->rflags = alu_test(*alu->rflags, result, insn_mask[size]);
 	return result;
 }
 

@@ -3,18 +3,9 @@
 #ifndef MMIO_ALU_FLAGS_H
 #define MMIO_ALU_FLAGS_H
 
+#include "mmio/alu.h"
 #include "mmio/emulate.h"
 #include <trapline.h>
-
-enum rflags_status {
-	RFLAGS_CF = 1 << 0,
-	RFLAGS_PF = 1 << 2,
-	RFLAGS_AF = 1 << 4,
-	RFLAGS_ZF = 1 << 6,
-	RFLAGS_SF = 1 << 7,
-	RFLAGS_OF = 1 << 11,
-	RFLAGS_STATUS = RFLAGS_CF | RFLAGS_PF | RFLAGS_AF | RFLAGS_ZF | RFLAGS_SF | RFLAGS_OF,
-};
 
 /* One instruction under way: alu_execute()'s arguments. */
 struct alu {
@@ -35,13 +26,6 @@ static inline int64_t alu_extend(uint64_t value, unsigned size)
 	uint64_t sign = alu_sign(size);
 
 	return (int64_t)(((value & insn_mask[size]) ^ sign) - sign);
-}
-
-/* PF: an even number of ones in the low byte. */
-static inline uint64_t alu_parity(uint64_t result)
-{
-	/* Bit i of the constant: whether i, of 4 bits, has an even number of ones. */
-	return 0x9669u >> ((result ^ result >> 4) & 15) & 1 ? RFLAGS_PF : 0;
 }
 
 /* SF and ZF of a result that has no bit above its size. */

@@ -79,13 +79,14 @@ static bool add_step(struct bridge *b, const uint8_t *bytes)
 	/* A jump out of the address space faults. */
 	if (jumps(&step) && !is_canonical(b->rip + step.target))
 		return false;
-	if (!b->nr_steps || !step_fuse(&b->step[b->nr_steps - 1], &step)) {
+	/* What does nothing is no step. */
+	if (step.op != STEP_NOP && (!b->nr_steps || !step_fuse(&b->step[b->nr_steps - 1], &step))) {
 		if (b->nr_steps == BRIDGE_STEPS)
 			return false;
 		b->step[b->nr_steps++] = step;
 	}
 	b->length += step.length;
-	b->slow |= step_is_slow(&b->step[b->nr_steps - 1]);
+	b->slow |= step.op != STEP_NOP && step_is_slow(&b->step[b->nr_steps - 1]);
 	return true;
 }
 
@@ -110,7 +111,7 @@ static struct bridge *bridge_build(struct tl_vcpu *vcpu, struct scan *at, const 
 		at->host = b->host + b->length;
 	}
 	keep_bytes(b, bytes);
-	return b->nr_steps ? b : NULL;
+	return b->length ? b : NULL;
 }
 
 /* Whether a jump from the bridge `from` leads to a known access, over another bridge at most. */
@@ -158,7 +159,7 @@ static void learn(struct tl_vcpu *vcpu, struct decoded *d)
 
 static __attribute__((noinline)) struct decoded *cross_next(struct tl_vcpu *vcpu, struct cluster *c);
 
-/* Executes a bridge; true: it ends with a jump. */
+/* Executes a bridge; true: it ends with a jump. The first step of one without any is a NOP. */
 ALWAYS_INLINE bool execute(struct tl_vcpu *vcpu, struct cluster *c, const struct bridge *b, bool slow)
 {
 	const struct step *step = b->step, *end = step + b->nr_steps;
@@ -212,7 +213,12 @@ static struct decoded *cross_next(struct tl_vcpu *vcpu, struct cluster *c)
 
 	if (c->bridges++ == BRIDGES_MAX || !bridge_is_here(b, c))
 		return NULL;
-	return cross(vcpu, c, b);
+	if (b->nr_steps)
+		return cross(vcpu, c, b);
+	/* NOPs, or the PAUSE that a loop begins with. */
+	c->rip += b->length;
+	c->host += b->length;
+	return land(vcpu, c, false);
 }
 
 static __attribute__((noinline)) struct decoded *learn_and_go_on(struct tl_vcpu *vcpu, struct cluster *c)

@@ -55,6 +55,8 @@ static enum decoded_plain plain_kind(const struct insn *insn)
 		return insn->high_byte ? PLAIN_NOT : PLAIN_STORE;
 	case INSN_STORE_IMM:
 		return PLAIN_STORE_IMM;
+	case INSN_TEST:
+		return insn->high_byte ? PLAIN_ALU : PLAIN_TEST;
 	default:
 		return is_plain_alu(insn) ? PLAIN_ALU : PLAIN_NOT;
 	}
@@ -195,7 +197,7 @@ void data_cache_fill(struct tl_vcpu *vcpu, gva_t linear, uint64_t cr3, uint64_t 
 				 .cr3 = cr3,
 				 .cs_access = cs_access | (cpl_3 && vcpu->mode.cr0 & CR0_AM ? CHECKS_ALIGNMENT : 0),
 				 .gpa = walk->gpa & ~(PAGE_SIZE - 1),
-				 .allows = write ? PLAIN_STORE_IMM : PLAIN_ALU};
+				 .allows = write ? PLAIN_STORE_IMM : PLAIN_TEST};
 	keep_walk(&t->walk, walk);
 }
 

@@ -113,9 +113,10 @@ struct decoded *fetched_keep(struct tl_vcpu *vcpu, struct decoded *d, uint64_t r
 void data_cache_fill(struct tl_vcpu *vcpu, gva_t linear, uint64_t cr3, uint64_t cs_access, bool write,
 		     const struct guest_walk *walk);
 
+/* Of a store or a TEST. */
 ALWAYS_INLINE uint64_t plain_store_value(const struct tl_vcpu *vcpu, const struct decoded *d)
 {
-	/* One of the two is 0: a store of a register has no immediate, one of an immediate no register. */
+	/* One of the two is 0: what has a register has no immediate, and the reverse. */
 	return (vcpu->gpr[d->insn.reg] & d->mask_of_operand) | d->insn.imm;
 }
 

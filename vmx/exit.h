@@ -80,16 +80,20 @@ COLD enum vcpu_action exit_skip_slow(struct tl_vcpu *vcpu, uint64_t rip, uint64_
 /* The same of one that loads SS: nothing is delivered before the instruction behind it. */
 COLD enum vcpu_action exit_skip_shadowing(struct tl_vcpu *vcpu, uint64_t rip, uint64_t length);
 
-/* Completes the instruction at `rip` of `length` bytes and goes on. */
-ALWAYS_INLINE enum vcpu_action exit_skip(struct tl_vcpu *vcpu, uint64_t rip, uint64_t length)
+/* Completes the instruction at `rip` of `length` bytes and goes on; `rflags`: as the VMCS has them. */
+ALWAYS_INLINE enum vcpu_action exit_skip_by(struct tl_vcpu *vcpu, uint64_t rip, uint64_t length, uint64_t rflags)
 {
 	uint64_t next = rip + length;
 
-	if (unlikely(!skip_is_simple(next, length, vmcs_read(VMCS_GUEST_RFLAGS) & vcpu->rflags_slow,
-				     vmcs_read(VMCS_GUEST_INTERRUPTIBILITY))))
+	if (unlikely(!skip_is_simple(next, length, rflags & vcpu->rflags_slow, vmcs_read(VMCS_GUEST_INTERRUPTIBILITY))))
 		return exit_skip_slow(vcpu, rip, length);
 	vmcs_write(VMCS_GUEST_RIP, next);
 	return vcpu_before_entry(vcpu);
+}
+
+ALWAYS_INLINE enum vcpu_action exit_skip(struct tl_vcpu *vcpu, uint64_t rip, uint64_t length)
+{
+	return exit_skip_by(vcpu, rip, length, vmcs_read(VMCS_GUEST_RFLAGS));
 }
 
 /* The same for the exits whose instruction length the SDM promises (28.2.5). */

@@ -82,7 +82,7 @@ ALWAYS_INLINE bool serve(struct tl_vcpu *vcpu, struct cluster *c, const struct d
 		return plain_access_device(vcpu, d, plain_store_value(vcpu, d));
 	if (unlikely(!plain_access_device(vcpu, d, 0)))
 		return false;
-	if (unlikely(d->plain == PLAIN_ALU))
+	if (unlikely(d->plain >= PLAIN_ALU))
 		execute_alu(vcpu, c, d);
 	else
 		vcpu->gpr[d->insn.reg] = vcpu->access.data & d->mask_of_operand;

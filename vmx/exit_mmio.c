@@ -61,6 +61,22 @@ static __attribute__((noinline)) enum vcpu_action perform_alu(struct tl_vcpu *vc
 	return exit_skip(vcpu, d->rip, d->insn.length) | VCPU_RELOAD;
 }
 
+/* No register changes, and few flags are to be worked out. */
+static HOT __attribute__((noinline)) enum vcpu_action perform_test(struct tl_vcpu *vcpu, struct decoded *d)
+{
+	uint64_t rflags;
+
+	if (!plain_access_device(vcpu, d, 0))
+		return exit_stop(vcpu, TL_STOP_DEVICE, 0);
+	/* The value has no bit that the operand has not. */
+	rflags = alu_test(vmcs_read(VMCS_GUEST_RFLAGS), vcpu->access.data & plain_store_value(vcpu, d),
+			  d->mask_of_operand);
+	vmcs_write(VMCS_GUEST_RFLAGS, rflags);
+	if (d->follows != FOLLOWS_NOTHING)
+		return exit_cluster(vcpu, d);
+	return exit_skip_by(vcpu, d->rip, d->insn.length, rflags);
+}
+
 static HOT __attribute__((noinline)) enum vcpu_action perform_store(struct tl_vcpu *vcpu, struct decoded *d)
 {
 	if (!plain_access_device(vcpu, d, plain_store_value(vcpu, d)))
@@ -79,7 +95,7 @@ ALWAYS_INLINE enum vcpu_action leave_plain(struct tl_vcpu *vcpu, const struct ma
 		vcpu->pending = PENDING_PLAIN_READ;
 		access->data = 0;
 	} else {
-		if (d->plain == PLAIN_ALU)
+		if (d->plain < PLAIN_STORE)
 			return serve_decoded_reload(vcpu, d);
 		vcpu->pending = PENDING_PLAIN_WRITE;
 		access->data = plain_store_value(vcpu, d);
@@ -103,6 +119,8 @@ ALWAYS_INLINE enum vcpu_action serve_plain(struct tl_vcpu *vcpu, struct decoded 
 		return perform_store(vcpu, d);
 	if (d->plain == PLAIN_LOAD)
 		return perform_load(vcpu, d);
+	if (d->plain == PLAIN_TEST)
+		return perform_test(vcpu, d);
 	return d->plain == PLAIN_LOAD_RELOAD ? perform_load_reload(vcpu, d) : perform_alu(vcpu, d);
 }
 

@@ -56,11 +56,11 @@ struct walk_check {
 };
 
 /*
- * How short a way a decoded instruction may be emulated; everything above PLAIN_ALU writes. PLAIN_LOAD_RELOAD loads one
- * of the registers that C preserves. PLAIN_ALU reads memory and does with it what the integer unit does: narrow and
- * sign-extended loads, comparisons, arithmetic in registers.
+ * How short a way a decoded instruction may be emulated; everything from PLAIN_STORE on writes. PLAIN_LOAD_RELOAD loads
+ * one of the registers that C preserves. PLAIN_ALU reads memory and does with it what the integer unit does: narrow and
+ * sign-extended loads, comparisons, arithmetic in registers. PLAIN_TEST is what a loop that polls does: TEST.
  */
-enum decoded_plain { PLAIN_NOT, PLAIN_LOAD, PLAIN_LOAD_RELOAD, PLAIN_ALU, PLAIN_STORE, PLAIN_STORE_IMM };
+enum decoded_plain { PLAIN_NOT, PLAIN_LOAD, PLAIN_LOAD_RELOAD, PLAIN_ALU, PLAIN_TEST, PLAIN_STORE, PLAIN_STORE_IMM };
 
 /*
  * What stands behind an access: another access, or one that instructions in registers lead to, or lead back to.
