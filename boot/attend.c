@@ -19,6 +19,8 @@
 enum { I8042_DATA = 0x60, I8042_STATUS = 0x64, I8042_FULL = 1 << 0, I8042_FROM_MOUSE = 1 << 5, I8042_NONE = 0xFF };
 
 enum { LOOKS_A_SECOND = 100, DRAWINGS_A_SECOND = 4, LOOK_TICKS = 10000000 /* where the TSC's rate is not known */ };
+/* The help stays on the screen so long, and a guest's text before the first page. */
+enum { HELP_SECONDS = 5, FIRST_PAGE_SECONDS = 1 };
 /* At one look; who types holds no guest up for long. */
 enum { KEYS_MAX = 32 };
 
@@ -29,8 +31,17 @@ static struct input input;
 static struct keyboard keyboard;
 static struct monitor monitor;
 
-/* The dashboard: the moment that was drawn last, and the one before. */
-static bool has_dashboard;
+/*
+ * The dashboard. By default a guest that keeps no text to itself has it, where that costs it nothing: it is drawn when
+ * somebody looks anyway, and not before the guest has run for a while, so that short ones leave their text on the
+ * screen.
+ */
+static enum { PAGE_IF_ASKED, PAGE_BY_DEFAULT, PAGE_ALWAYS } page_use;
+/* What Ctrl-A d has asked for. */
+static enum { PAGE_AS_USED, PAGE_SHOWN, PAGE_HIDDEN } page_asked;
+static bool page_stands;
+
+/* The moment that was drawn last, and the one before. */
 static struct dashboard moments[2];
 static struct dashboard_page page;
 static unsigned moment;
@@ -42,7 +53,14 @@ void attend_init(const struct boot_options *options)
 	monitor.take_trace = trace_out_text;
 	monitor.nr_cpus = smp_nr_cpus();
 	monitor.trace_is_taken = options->trace || options->profile;
-	has_dashboard = options->screen == BOOT_SCREEN_USE_DASHBOARD && !options->quiet;
+	if (options->quiet)
+		return;
+	if (options->screen == BOOT_SCREEN_USE_DASHBOARD)
+		page_use = PAGE_ALWAYS;
+	/* Several guests at once, or a trace: it is their text that is wanted. */
+	else if (options->screen == BOOT_SCREEN_USE_ANY && console_has_screen() && !options->together &&
+		 !options->trace)
+		page_use = PAGE_BY_DEFAULT;
 }
 
 uint64_t attend_ticks(void)
@@ -84,6 +102,7 @@ static void print_help(void)
 {
 	host_print("\nCtrl-A h  this help\n"
 		   "Ctrl-A c  goes to the monitor, and back to the guest\n"
+		   "Ctrl-A d  shows the dashboard on the screen, or the text\n"
 		   "Ctrl-A x  ends the run\n"
 		   "Ctrl-A Ctrl-A  types a Ctrl-A\n");
 }
@@ -94,11 +113,33 @@ static void want_end(void)
 	atomic_store_explicit(&ends, true, memory_order_relaxed);
 }
 
+/* The text, and the page again in so many seconds. */
+static void hide_page(uint64_t seconds)
+{
+	if (page_stands)
+		console_page(NULL, 0, 0);
+	page_stands = false;
+	next_drawing = seconds ? tsc_read() + seconds * attend_ticks() * LOOKS_A_SECOND : 0;
+}
+
+static bool page_is_wanted(const struct guest_view *view)
+{
+	if (page_asked != PAGE_AS_USED)
+		return page_asked == PAGE_SHOWN;
+	return page_use == PAGE_ALWAYS || (page_use == PAGE_BY_DEFAULT && !view->keeps_text);
+}
+
+static void switch_page(const struct guest_view *view)
+{
+	bool shown = page_is_wanted(view);
+
+	page_asked = shown ? PAGE_HIDDEN : PAGE_SHOWN;
+	hide_page(0);
+}
+
 static void switch_monitor(const struct guest_view *view)
 {
-	if (has_dashboard)
-		console_page(NULL, 0, 0);
-	next_drawing = 0;
+	hide_page(0);
 	if (input.monitor)
 		monitor_open(&monitor, view);
 	else
@@ -123,7 +164,11 @@ static void take_key(const struct guest_view *view, uint8_t key)
 		want_end();
 		view->end(view, "the run was ended by Ctrl-A x");
 		break;
+	case INPUT_DASHBOARD:
+		switch_page(view);
+		break;
 	case INPUT_HELP:
+		hide_page(HELP_SECONDS);
 		print_help();
 		break;
 	case INPUT_NOBODY:
@@ -141,9 +186,7 @@ void attend_guest(unsigned number, unsigned of)
 		moments[i].of = of;
 		moments[i].tsc_hz = tsc_hz();
 	}
-	next_drawing = 0;
-	if (has_dashboard && !number)
-		console_page(NULL, 0, 0);
+	hide_page(page_use == PAGE_BY_DEFAULT ? FIRST_PAGE_SECONDS : 0);
 }
 
 /* Who is in the monitor wants to see it. */
@@ -152,13 +195,14 @@ static void draw_dashboard(const struct guest_view *view)
 	uint64_t now = tsc_read();
 	const struct dashboard *before = &moments[moment];
 
-	if (!has_dashboard || input.monitor || now < next_drawing)
+	if (!page_is_wanted(view) || input.monitor || now < next_drawing)
 		return;
 	moment = !moment;
 	moments[moment].tsc = now;
 	dashboard_take(view, &moments[moment]);
 	dashboard_draw(&moments[moment], before, &page);
 	console_page(page.cell[0], DASHBOARD_COLUMNS, DASHBOARD_ROWS);
+	page_stands = true;
 	next_drawing = now + attend_ticks() * LOOKS_A_SECOND / DRAWINGS_A_SECOND;
 }
 

@@ -38,7 +38,7 @@ enum boot_console {
 	BOOT_CONSOLE_PORT = 0x100,
 };
 
-enum boot_screen_use { BOOT_SCREEN_USE_ANY, BOOT_SCREEN_USE_OFF, BOOT_SCREEN_USE_DASHBOARD };
+enum boot_screen_use { BOOT_SCREEN_USE_ANY, BOOT_SCREEN_USE_OFF, BOOT_SCREEN_USE_LOG, BOOT_SCREEN_USE_DASHBOARD };
 
 /* What off= can name beside the library's features. */
 enum { BOOT_FEATURE_X2APIC = TL_NR_FEATURES };

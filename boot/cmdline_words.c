@@ -14,7 +14,7 @@ static const char *const crash_choices[] = {"ud", "null", "text", "data", "stack
 
 static const char *const console_choices[] = {"none", "com1", "com2", "com3", "com4", "pci", NULL};
 
-static const char *const screen_choices[] = {"off", "dashboard", NULL};
+static const char *const screen_choices[] = {"off", "log", "dashboard", NULL};
 static const char *const invalidate_choices[] = {
 	[TL_INVALIDATE_RANGE] = "range",
 	[TL_INVALIDATE_ALL] = "all",
@@ -89,7 +89,7 @@ static const struct word words[] = {
 	{"console", WORD_EITHER, FIELD(console), BOOT_CONSOLE_PORT, 0xFFF8, console_choices,
 	 "the serial line; by default the first of COM1 to COM4 that answers, else one on PCI"},
 	{"screen", WORD_CHOICE, FIELD(screen), 0, 0, screen_choices,
-	 "leave the screen alone, or show on it what a guest does while it runs; quiet shows nothing"},
+	 "leave the screen alone, or show the text alone, or what a guest does while it runs, at any price"},
 	{"off", WORD_SET, FIELD(features_off), 0, 0, feature_choices, "do without these features of the CPU"},
 	{"mitigations", WORD_SET, FIELD(mitigations), 0, 0, mitigation_choices,
 	 "against speculation, these and no others"},

@@ -225,6 +225,11 @@ void host_print(const char *format, ...)
 	va_end(arguments);
 }
 
+bool console_has_screen(void)
+{
+	return console_screen != SCREEN_NONE;
+}
+
 void console_page(const char *cells, unsigned columns, unsigned rows)
 {
 	console_lock();

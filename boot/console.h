@@ -4,6 +4,7 @@
 #define BOOT_CONSOLE_H
 
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "boot/multiboot.h"
@@ -26,6 +27,9 @@ void console_describe(void);
  * NULL: the text again. The serial port is not touched. Context: any, several CPUs at once.
  */
 void console_page(const char *cells, unsigned columns, unsigned rows);
+
+/* Whether there is a screen. */
+bool console_has_screen(void);
 
 /* Waits until what was printed has left the machine. */
 void console_drain(void);

@@ -21,6 +21,8 @@ enum input_to input_route(struct input *input, uint8_t byte)
 	case 'c':
 		input->monitor = !input->monitor;
 		return INPUT_SWITCH;
+	case 'd':
+		return INPUT_DASHBOARD;
 	case 'x':
 		return INPUT_QUIT;
 	default: /* as in QEMU: who does not know the keys is told them */

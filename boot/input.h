@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Who gets what is typed: the guest, or the monitor. Ctrl-A is the prefix of what is for neither, as in QEMU: Ctrl-A c
- * goes to the monitor and back, Ctrl-A x ends the run, Ctrl-A h helps, and Ctrl-A Ctrl-A is a Ctrl-A that is typed.
+ * goes to the monitor and back, Ctrl-A d shows the dashboard or the text, Ctrl-A x ends the run, Ctrl-A h helps, and
+ * Ctrl-A Ctrl-A is a Ctrl-A that is typed.
  * Pure C: it knows no device.
  */
 #ifndef BOOT_INPUT_H
@@ -16,7 +17,8 @@ enum input_to {
 	INPUT_NOBODY,
 	INPUT_GUEST,
 	INPUT_MONITOR,
-	INPUT_SWITCH, /* the other one of the two gets what follows: input.monitor says which */
+	INPUT_SWITCH,    /* the other one of the two gets what follows: input.monitor says which */
+	INPUT_DASHBOARD, /* it is shown, or no longer */
 	INPUT_HELP,
 	INPUT_QUIT,
 };

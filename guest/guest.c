@@ -75,10 +75,12 @@ static void guest_run_on(struct platform *platform, const struct guest_module *m
 		return;
 	}
 	traced_begin(services);
+	platform_view_init(platform, options, platform_ticks());
+	schedule_watch(platform);
 	report->began = platform_ticks();
-	platform_view_init(platform, report->began);
 	schedule_run(platform);
 	report->ticks = platform_ticks() - report->began;
+	schedule_unwatch(platform);
 	traced_end(services, platform->traces);
 	tl_stats(platform->vm, &report->stats);
 	report->accesses = platform_accesses(platform) + report->stats.hole_reads + report->stats.hole_writes;

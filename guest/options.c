@@ -135,7 +135,11 @@ static const char *options_word(const char *word, struct guest_options *options)
 		options->decode_doorbells = true;
 		return NULL;
 	}
-	return text_equal(word, "manual") ? NULL : "";
+	if (text_equal(word, "manual")) {
+		options->manual = true;
+		return NULL;
+	}
+	return "";
 }
 
 bool options_parse(const char *words, struct guest_options *options, char *why, size_t size)

@@ -36,6 +36,7 @@ struct guest_options {
 	unsigned vcpus;                /* vcpus=: how many it has; only the first starts by itself */
 	bool roam;                     /* roam: its vCPUs take turns on all of the host's CPUs, however few they are */
 	uint64_t slice;                /* slice=: ticks of guest time that a turn has, where vCPUs share CPUs */
+	bool manual;                   /* manual: it plays by hand, or measures */
 	bool decode_doorbells;         /* decode-doorbells: the exit's instruction length is not trusted */
 	const char *command_line;      /* behind `--`: the guest's own words */
 };

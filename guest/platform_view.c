@@ -139,7 +139,7 @@ static bool view_traffic(const struct guest_view *view, unsigned index, const ch
 	return true;
 }
 
-void platform_view_init(struct platform *platform, uint64_t began)
+void platform_view_init(struct platform *platform, const struct guest_options *options, uint64_t began)
 {
 	platform->view = (struct guest_view){
 		.name = platform->name,
@@ -147,6 +147,7 @@ void platform_view_init(struct platform *platform, uint64_t began)
 		.nr_vcpus = platform->nr_vcpus,
 		.machine = platform,
 		.began = began,
+		.keeps_text = options->manual,
 		.vcpu = view_vcpu,
 		.take = view_take,
 		.put = view_put,

@@ -6,7 +6,7 @@
 #include "guest/platform.h"
 
 /* Fills in platform->view. Precondition: the platform is built. */
-void platform_view_init(struct platform *platform, uint64_t began);
+void platform_view_init(struct platform *platform, const struct guest_options *options, uint64_t began);
 
 /* Has the embedder look after what goes on beside guests, if it does. Context: host, no vCPU of this CPU is running. */
 static inline void platform_attend(const struct platform *platform)

@@ -237,6 +237,38 @@ void schedule_run(struct platform *platform)
 		services->wait_cpu(i);
 }
 
+static void watch_on(void *context)
+{
+	struct platform *platform = context;
+
+	while (!has_ended(platform)) {
+		platform_attend(platform);
+		/* Who ends the guest wakes it, also between the look above and the halt. */
+		platform->services->idle_cpu(end_of_halt(platform->services));
+		tl_cpu_poll();
+	}
+}
+
+static bool is_watched(const struct platform *platform)
+{
+	return platform->services->attend && platform->nr_cpus < platform->services->nr_cpus &&
+	       !platform->view.keeps_text;
+}
+
+void schedule_watch(struct platform *platform)
+{
+	if (is_watched(platform))
+		platform->services->start_cpu(platform->nr_cpus, watch_on, platform);
+}
+
+void schedule_unwatch(struct platform *platform)
+{
+	if (!is_watched(platform))
+		return;
+	platform->services->wake_cpu(platform->nr_cpus);
+	platform->services->wait_cpu(platform->nr_cpus);
+}
+
 uint64_t schedule_start(struct platform_vcpu *caller, uint64_t index, uint64_t rip, uint64_t rsp, uint64_t rdi)
 {
 	struct platform *platform = caller->platform;

@@ -12,6 +12,13 @@
 void schedule_run(struct platform *platform);
 
 /*
+ * Around schedule_run(): where there is a CPU more than the guest uses that one attends meanwhile, which costs the
+ * guest nothing. One that is measured is left alone.
+ */
+void schedule_watch(struct platform *platform);
+void schedule_unwatch(struct platform *platform);
+
+/*
  * HC_START: readies vCPU `index` with the caller's state, but RIP, RSP and RDI. Precondition: the caller is at a
  * hypercall. Context: host.
  */

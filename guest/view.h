@@ -13,7 +13,9 @@ struct guest_view {
 	struct tl_vm *vm;
 	unsigned nr_vcpus;
 	void *machine;
-	uint64_t began; /* the host's TSC when it was about to be entered */
+	uint64_t began;  /* the host's TSC when it was about to be entered */
+	bool keeps_text; /* it is measured, or what it writes is to be read: unless asked for, no page takes the screen
+			  */
 
 	/* Of vCPU `index`, for counts alone: it may be running. */
 	struct tl_vcpu *(*vcpu)(const struct guest_view *view, unsigned index);

@@ -25,7 +25,7 @@ void vm_keep_stats(struct tl_vm *vm, const struct vcpu_stats *stats)
 	vm_unlock(vm);
 }
 
-void tl_stats(struct tl_vm *vm, struct tl_stats *stats)
+void tl_stats_without_walk(struct tl_vm *vm, struct tl_stats *stats)
 {
 	vm_lock(vm);
 	*stats = vm->past;
@@ -41,6 +41,12 @@ void tl_stats(struct tl_vm *vm, struct tl_stats *stats)
 			atomic_load_explicit(&vm->unlinked, memory_order_relaxed);
 	stats->ept_pages = atomic_load_explicit(&vm->nr_ept_pages, memory_order_relaxed);
 	stats->ept_pages_freed = atomic_load_explicit(&vm->tables_freed, memory_order_relaxed);
+	stats->live_mmio_entries = 0;
+}
+
+void tl_stats(struct tl_vm *vm, struct tl_stats *stats)
+{
+	tl_stats_without_walk(vm, stats);
 	vm_lock_tables(vm);
 	stats->live_mmio_entries = ept_count_mmio(vm);
 	vm_unlock_tables(vm);

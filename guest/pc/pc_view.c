@@ -161,6 +161,7 @@ void pc_view_init(struct pc *pc, uint64_t began)
 		.nr_vcpus = pc->nr_vcpus,
 		.machine = pc,
 		.began = began,
+		.keeps_text = true,
 		.vcpu = view_vcpu,
 		.take = view_take,
 		.put = view_put,

@@ -135,6 +135,19 @@ static void says_what_is_not_shown(void **context)
 	assert_string_equal(row(12), "");
 }
 
+/* Vast tables are not walked for it. */
+static void counts_no_entries_in_many_pages(void **context)
+{
+	struct dashboard now = moment();
+	const struct dashboard before = {0};
+
+	(void)context;
+	now.stats.ept_pages = 129;
+	now.stats.live_mmio_entries = 0;
+	dashboard_draw(&now, &before, &page);
+	assert_string_equal(row(5), " EPT          129 pages, 16 zapped");
+}
+
 /* Ten are shown, the busiest first; one without an access is none. */
 static void lists_the_busiest_devices(void **context)
 {
@@ -195,6 +208,7 @@ int main(void)
 		cmocka_unit_test(begins_with_the_guest),
 		cmocka_unit_test(counts_ticks_where_a_second_is_not_known),
 		cmocka_unit_test(says_what_is_not_shown),
+		cmocka_unit_test(counts_no_entries_in_many_pages),
 		cmocka_unit_test(lists_the_busiest_devices),
 		cmocka_unit_test(survives_any_numbers),
 	};

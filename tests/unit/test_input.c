@@ -28,6 +28,9 @@ static void keeps_the_prefix_to_itself(void **context)
 	assert_int_equal(input_route(&input, 'x'), INPUT_QUIT);
 	assert_int_equal(input_route(&input, 'x'), INPUT_GUEST);
 	assert_int_equal(input_route(&input, INPUT_PREFIX), INPUT_NOBODY);
+	assert_int_equal(input_route(&input, 'd'), INPUT_DASHBOARD);
+	assert_int_equal(input_route(&input, 'd'), INPUT_GUEST);
+	assert_int_equal(input_route(&input, INPUT_PREFIX), INPUT_NOBODY);
 	assert_int_equal(input_route(&input, INPUT_PREFIX), INPUT_GUEST);
 	assert_int_equal(input_route(&input, 'c'), INPUT_GUEST);
 	assert_int_equal(input_route(&input, INPUT_PREFIX), INPUT_NOBODY);

@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /* A guest's vCPUs on the host's CPUs: whose turn it is, where, for how long, and that nobody runs twice at once. */
+#include "guest/platform_view.h"
 #include "guest/schedule.h"
+#include "tests/unit/hosted.h"
 #include "tests/unit/vcpu_platform.h"
 #include "vmx/cpu.h"
 #include "vmx/vcpu.h"
 #include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -249,6 +252,49 @@ static void one_that_does_not_run_ends_the_guest(void **context)
 	platform_stop();
 }
 
+static atomic_uint looks[TL_MAX_CPUS];
+
+static void count_looks(const struct guest_view *view)
+{
+	(void)view;
+	atomic_fetch_add(&looks[hosted_cpu], 1);
+}
+
+/* It goes on until the CPU that is left over has looked. */
+static enum tl_exit_reason wait_for_a_look(struct platform_vcpu *vcpu)
+{
+	while (platform->nr_cpus < platform_services.nr_cpus && !platform->view.keeps_text && !atomic_load(&looks[1]))
+		sched_yield();
+	return guest_call(vcpu, HC_EXIT, 0, 0);
+}
+
+static void run_watched(const struct guest_options *options, unsigned cpus)
+{
+	platform_start(options, cpus);
+	platform_view_init(platform, options, 0);
+	platform_services.attend = count_looks;
+	atomic_store(&looks[1], 0);
+	guest_step = wait_for_a_look;
+	schedule_watch(platform);
+	schedule_run(platform);
+	schedule_unwatch(platform);
+	platform_services.attend = NULL;
+	assert_int_equal(platform->end.ending, GUEST_EXIT);
+	platform_stop();
+}
+
+static void a_cpu_that_is_left_over_looks(void **context)
+{
+	(void)context;
+	run_watched(&(struct guest_options){.vcpus = 1}, 2);
+	assert_true(atomic_load(&looks[1]) > 0);
+	/* Not where a guest is measured; and where no CPU is left over nothing waits for one. */
+	run_watched(&(struct guest_options){.vcpus = 1, .manual = true}, 2);
+	assert_int_equal(atomic_load(&looks[1]), 0);
+	run_watched(&(struct guest_options){.vcpus = 1}, 1);
+	assert_int_equal(atomic_load(&looks[1]), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -259,6 +305,7 @@ int main(void)
 		cmocka_unit_test(each_runs_on_one_cpu_at_a_time),
 		cmocka_unit_test(all_run_at_once_where_there_is_a_cpu_for_each),
 		cmocka_unit_test(one_that_does_not_run_ends_the_guest),
+		cmocka_unit_test(a_cpu_that_is_left_over_looks),
 	};
 
 	/* A wait that never ends is a failure, too. */

@@ -327,7 +327,7 @@ static void the_limit_stops_and_goes_on(void **context)
 static void trim_gives_everything_back_that_it_can(void **context)
 {
 	struct grace_reader reader = {.entry_round = 0};
-	struct tl_stats stats;
+	struct tl_stats stats, quick;
 
 	(void)context;
 	vm->mmio_level = 1;
@@ -343,6 +343,10 @@ static void trim_gives_everything_back_that_it_can(void **context)
 	assert_int_equal(vm->nr_ept_pages, 4);
 	tl_stats(vm, &stats);
 	assert_int_equal(stats.live_mmio_entries, 1);
+	tl_stats_without_walk(vm, &quick);
+	assert_int_equal(quick.live_mmio_entries, 0);
+	quick.live_mmio_entries = stats.live_mmio_entries;
+	assert_memory_equal(&quick, &stats, sizeof(stats));
 	assert_int_equal(stats.zapped, 512);
 	assert_int_equal(stats.ept_pages_freed, 513);
 	assert_int_equal(fault(64 * GIB, MMU_READ), MMU_SERVE);

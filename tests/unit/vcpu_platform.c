@@ -133,7 +133,7 @@ static void print(const char *format, ...)
 	(void)format;
 }
 
-static struct guest_services services = {
+struct guest_services platform_services = {
 	.alloc_pages = alloc,
 	.free_pages = release,
 	.print = print,
@@ -159,14 +159,14 @@ void platform_start(const struct guest_options *options, unsigned cpus)
 	for (unsigned i = 0; i < cpus; i++)
 		vmx_cpu[i] = (struct vmx_cpu){.up = true};
 	assert_int_equal(vmcs_bitmaps_create(), TL_OK);
-	services.nr_cpus = cpus;
+	platform_services.nr_cpus = cpus;
 	all.memory = RAM_BYTES;
 	all.tag_bits = 19;
 	all.mmio_level = 3;
 	all.first_generation = 1;
 	assert_int_equal(posix_memalign((void **)&platform, _Alignof(struct platform), sizeof(*platform)), 0);
 	memset(platform, 0, sizeof(*platform));
-	if (!platform_create(platform, &services, &all, why, sizeof(why)))
+	if (!platform_create(platform, &platform_services, &all, why, sizeof(why)))
 		fail_msg("%s", why);
 }
 

@@ -10,6 +10,9 @@
 
 extern struct platform *platform;
 
+/* What a test may add to: it takes back what it adds. */
+extern struct guest_services platform_services;
+
 /* What a vCPU does from an entry to its next exit: fills in vcpu->exit, and says why it leaves. On any CPU's thread. */
 extern enum tl_exit_reason (*guest_step)(struct platform_vcpu *vcpu);
 
