@@ -9,6 +9,7 @@ import shlex
 import subprocess
 import time
 
+import frames
 import kvm_vmx
 import nested.linux
 import qemu
@@ -186,7 +187,7 @@ def start(boot, settings, folder, typist_at=""):
             return subprocess.Popen(
                 command,
                 cwd=folder,
-                env=os.environ | {"SDL_VIDEODRIVER": "dummy"},
+                env=os.environ | {"SDL_VIDEODRIVER": "dummy"} | (frames.ENVIRONMENT if settings.typed else {}),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -340,10 +341,13 @@ def run(boot, settings, folder, show=None):
     return result
 
 
-def look_at_screen(folder, pattern):
-    """Waits until a row of Bochs' screen matches, and leaves the picture and its rows in the folder."""
-    picture, rows = rfb.wait_for(folder + "/bochs.log", pattern)
-    rfb.write_png(folder + "/screen.png", picture)
+def look_at_screen(folder, pixels, pattern):
+    """Waits until a row of Bochs' screen matches, and leaves its rows in the folder, and of a VGA's text the picture."""
+    if pixels:
+        rows = frames.wait_for(folder, pattern)
+    else:
+        picture, rows = rfb.wait_for(folder + "/bochs.log", pattern)
+        rfb.write_png(folder + "/screen.png", picture)
     with open(folder + "/screen.txt", "w", encoding="utf-8") as file:
         file.write("\n".join(rows) + "\n")
 
@@ -355,11 +359,13 @@ def run_once(boot, settings, folder, show):
     try:
         if settings.typed or settings.keys >= 0:
             dialogue = typist.read_dialogue(settings.typed)
-            look = functools.partial(look_at_screen, folder)
+            look = functools.partial(look_at_screen, folder, settings.pci_vga)
             press = functools.partial(rfb.press_keys, folder + "/bochs.log")
             who = typist.Typist(folder + "/serial.txt", dialogue, settings.keys, look, press)
             who.start()
         process = start(boot, settings, folder, who.address if who else "")
+        if settings.typed and settings.pci_vga:
+            frames.keep_last(folder, process)
     except (CannotRun, typist.TypistError) as error:
         return Result(NOT_RUN, f"trapline: cannot run: {error}", "", 0.0)
     try:
@@ -373,6 +379,7 @@ def run_once(boot, settings, folder, show):
             stop(process)
         if who:
             who.close()
+        frames.remove_all(folder)
     seconds = time.monotonic() - began
     if os.path.exists(folder + "/payload.img"):
         os.remove(folder + "/payload.img")  # what Linux is booted from: 110 MiB a run

@@ -124,6 +124,11 @@ def read_picture(path):
     if (width, height) in ((720, 400), (640, 400)):
         rows, columns = read_text(width, height, pixels, vga_letters(), width // 80)
         return rows, columns, 25, 1
+    return read_framebuffer(width, height, pixels)
+
+
+def read_framebuffer(width, height, pixels):
+    """The same of the pixels of a framebuffer."""
     # As boot/framebuffer.c chooses it.
     scale = max(1, min(width // 960, height // 480))
     rows, columns = read_text(width, height, pixels, framebuffer_letters(), 8, scale)
