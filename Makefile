@@ -56,7 +56,9 @@ guests := $(patsubst guest/stubs/%.c,$(B)/guests/%.elf,$(stub_c)) \
 
 # The hosted unit tests: every test_*.c is a program of its own. Of the code that compiles hosted it gets what it calls.
 unit_src := $(sort $(wildcard tests/unit/test_*.c))
-unit_lib_src := $(filter-out $(unit_src),$(sort $(wildcard tests/unit/*.c)))
+# What stands in the place of the library's functions is linked with its own test alone.
+unit_part_src := tests/unit/pc_guest.c tests/unit/pc_host.c
+unit_lib_src := $(filter-out $(unit_src) $(unit_part_src),$(sort $(wildcard tests/unit/*.c)))
 # vmx/ is hosted on a CPU that is an array: there tests/unit/mock/vmx/asm.h stands in the place of vmx/asm.h.
 hosted_src := $(sort $(wildcard vmx/*.c mmio/*.c mmu/*.c guest/*.c guest/devices/*.c guest/pc/*.c guest/monitor/*.c boot/acpi.c boot/multiboot*.c boot/cmdline.c boot/cmdline_words.c boot/print.c \
 	boot/refuse.c boot/guest_list.c boot/framebuffer.c boot/pci.c boot/input.c boot/keyboard.c)) $(B)/font.c

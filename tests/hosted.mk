@@ -14,7 +14,7 @@ $(B)/hosted/hosted.a: $(call hosted,$(unit_lib_src) $(hosted_src))
 $(B)/unit/%: $(B)/hosted/tests/unit/%.o $(B)/hosted/hosted.a
 	$(call say,HOSTLD,$@)
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(hosted_cflags) -o $@ $^ -lcmocka $(unit_libs_$*)
+	$(Q)$(CC) $(hosted_cflags) -o $@ $(filter %.o,$^) $(filter %.a,$^) -lcmocka $(unit_libs_$*)
 
 $(B)/tsan/hosted/%.o: %.c $(rebuild)
 	$(call say,TSANCC,$<)
@@ -25,7 +25,11 @@ $(B)/tsan/hosted/hosted.a: $(patsubst $(B)/%,$(B)/tsan/%,$(call hosted,$(unit_li
 $(B)/tsan/unit/%: $(B)/tsan/hosted/tests/unit/%.o $(B)/tsan/hosted/hosted.a
 	$(call say,TSANLD,$@)
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(hosted_cflags) -o $@ $^ -lcmocka $(unit_libs_$*)
+	$(Q)$(CC) $(hosted_cflags) -o $@ $(filter %.o,$^) $(filter %.a,$^) -lcmocka $(unit_libs_$*)
+pc_tests := unit/test_pc_run unit/test_pc_vcpus
+$(addprefix $(B)/,$(pc_tests)): $(call hosted,$(unit_part_src))
+$(addprefix $(B)/tsan/,$(pc_tests)): $(patsubst $(B)/%,$(B)/tsan/%,$(call hosted,$(unit_part_src)))
+$(addprefix $(B)/coverage/,$(pc_tests)): $(patsubst %.c,$(B)/coverage/obj/%.o,$(unit_part_src))
 .SECONDARY:
 
 $(B)/fuzz/obj/%.o: %.c $(rebuild)
@@ -59,7 +63,7 @@ $(B)/coverage/replay.a: $(patsubst %.c,$(B)/coverage/obj/%.o,$(fuzz_lib_src))
 	$(Q)rm -f $@ && $(AR) rcsD $@ $^
 $(B)/coverage/unit/%: $(B)/coverage/obj/tests/unit/%.o $(B)/coverage/unit.a
 	@mkdir -p $(@D)
-	$(Q)gcc $(coverage_cflags) -o $@ $^ -lcmocka $(unit_libs_$*)
+	$(Q)gcc $(coverage_cflags) -o $@ $(filter %.o,$^) $(filter %.a,$^) -lcmocka $(unit_libs_$*)
 $(B)/coverage/replay/%: $(B)/coverage/obj/tests/fuzz/fuzz_%.o $(B)/coverage/obj/tests/fuzz/replay.o $(B)/coverage/replay.a
 	@mkdir -p $(@D)
 	$(Q)gcc $(coverage_cflags) -o $@ $^ $(fuzz_libs_$*)

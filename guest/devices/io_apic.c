@@ -65,6 +65,17 @@ void io_apic_pin(void *context, unsigned pin, bool level)
 		io_apic_send(io_apic, pin);
 }
 
+bool io_apic_sends_unmaskable(const struct io_apic *io_apic)
+{
+	for (unsigned i = 0; i < IO_APIC_PINS; i++) {
+		unsigned delivery = io_apic->entry[i] >> ENTRY_DELIVERY_SHIFT & 7;
+
+		if (!(io_apic->entry[i] & ENTRY_MASKED) && (delivery == APIC_NMI || delivery == APIC_INIT))
+			return true;
+	}
+	return false;
+}
+
 static void io_apic_end(struct io_apic *io_apic, uint8_t vector)
 {
 	for (unsigned i = 0; i < IO_APIC_PINS; i++) {

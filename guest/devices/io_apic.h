@@ -32,6 +32,9 @@ enum tl_status io_apic_access(struct tl_mmio *access);
 /* `set` of a struct line, whose context is the I/O APIC. The lock is held. */
 void io_apic_pin(void *context, unsigned pin, bool level);
 
+/* Whether a pin is an NMI or an INIT to somebody. The lock is held. */
+bool io_apic_sends_unmaskable(const struct io_apic *io_apic);
+
 /* What struct local_apic_bus' end_of_interrupt() has to tell it. Takes the lock. Context: callback. */
 void io_apic_end_of_interrupt(struct io_apic *io_apic, uint8_t vector);
 

@@ -124,6 +124,9 @@ void local_apic_adjust_tsc(struct local_apic *apic, int64_t adjust);
 /* A local interrupt, of LVT_THERMAL or LVT_PERFORMANCE. */
 void local_apic_raise(struct local_apic *apic, enum local_apic_lvt which);
 
+/* Whether LINT0 (pin 0) or LINT1 (pin 1) is an NMI or an INIT. Context: any. */
+bool local_apic_pin_is_unmaskable(const struct local_apic *apic, unsigned pin);
+
 /* The level of LINT0 (pin 0) or LINT1 (pin 1): `set` of a struct line whose context is the APIC. Context: any. */
 void local_apic_pin(void *context, unsigned pin, bool level);
 

@@ -180,6 +180,14 @@ bool local_apic_accept(struct local_apic *apic, uint8_t vector, bool level)
 	return true;
 }
 
+bool local_apic_pin_is_unmaskable(const struct local_apic *apic, unsigned pin)
+{
+	uint32_t entry = apic_word(&apic->lvt[LVT_LINT0 + pin]),
+		 delivery = (entry & LVT_DELIVERY) >> LVT_DELIVERY_SHIFT;
+
+	return local_apic_enabled(apic) && !(entry & LVT_MASKED) && (delivery == APIC_NMI || delivery == APIC_INIT);
+}
+
 /* ---- Local interrupts ---------------------------------------------------------------------------------------------
  */
 

@@ -251,6 +251,17 @@ void machine_firmware(const struct machine *machine, unsigned nr_cpus, struct fi
 	firmware->virtio[firmware->nr_virtio++] = (struct firmware_virtio){MACHINE_ENTROPY_AT, MACHINE_ENTROPY_PIN};
 }
 
+bool machine_sends_unmaskable(struct machine *machine)
+{
+	bool sends;
+
+	lock_acquire(&machine->lock);
+	sends = io_apic_sends_unmaskable(&machine->io_apic) ||
+		(machine->bus.count && local_apic_pin_is_unmaskable(machine->bus.apic[0], 0));
+	lock_release(&machine->lock);
+	return sends;
+}
+
 uint64_t machine_expire(struct machine *machine)
 {
 	uint64_t next;

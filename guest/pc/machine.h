@@ -93,6 +93,12 @@ enum tl_status machine_add_ranges(struct machine *machine, struct tl_edit *edit)
 /* What the firmware's tables have to say of it. */
 void machine_firmware(const struct machine *machine, unsigned nr_cpus, struct firmware *firmware);
 
+/*
+ * Whether a device may interrupt processors that have their interrupts off: by the I/O APIC, or by the PICs and the
+ * first one's LINT0, as NMI or INIT. Takes the lock. Context: host.
+ */
+bool machine_sends_unmaskable(struct machine *machine);
+
 /* Has its timers expire if any is due, and returns when the next one is, or UINT64_MAX. Takes the lock. Context: host.
  */
 uint64_t machine_expire(struct machine *machine);

@@ -14,14 +14,6 @@ enum {
 	PC_UNIX_TIME = 1700000000,  /* the host has no clock: a guest's time begins on a November day of 2023 */
 };
 
-uint64_t pc_host_ticks(void)
-{
-	uint32_t low, high;
-
-	__asm__ volatile("rdtsc" : "=a"(low), "=d"(high));
-	return (uint64_t)high << 32 | low;
-}
-
 /* ---- Memory ------------------------------------------------------------------------------------------------------ */
 
 static void describe_memory(struct pc *pc)
@@ -106,16 +98,20 @@ static uint64_t machine_now(void *context)
 	return pc_now(context);
 }
 
-/* The first CPU, which waits for the devices' timers, is to know; the lock is held. */
+/*
+ * The first CPU, which waits for the devices' timers, is to know; the lock is held. A vCPU that has no turn looks by
+ * itself when it has.
+ */
 static void machine_sooner(void *context, uint64_t at)
 {
 	struct pc *pc = context;
+	struct pc_vcpu *turn;
 
-	/* relaxed: the kick and the wake-up order it. */
-	atomic_store_explicit(&pc->due, at, memory_order_relaxed);
-	for (unsigned i = 0; i < pc->nr_vcpus; i += pc->nr_cpus)
-		if (pc->vcpu[i].vcpu)
-			tl_vcpu_kick(pc->vcpu[i].vcpu);
+	/* seq_cst: pairs with devices_due(). */
+	atomic_store_explicit(&pc->due, at, memory_order_seq_cst);
+	turn = atomic_load_explicit(&pc->cpu[0].turn, memory_order_seq_cst);
+	if (turn)
+		tl_vcpu_kick(turn->vcpu);
 	pc->services->wake_cpu(0);
 }
 

@@ -30,7 +30,12 @@ enum {
 /* What other CPUs ask of a vCPU. */
 enum { PC_EVENT_NMI = 1 << 0, PC_EVENT_INIT = 1 << 1, PC_EVENT_STARTUP = 1 << 2 };
 
-enum pc_activity { PC_RUNS, PC_HALTED, PC_WAITS /* for a SIPI */ };
+enum pc_activity {
+	PC_RUNS,
+	PC_HALTED,
+	PC_HALTED_MASKED, /* with interrupts off */
+	PC_WAITS,         /* for a SIPI */
+};
 
 struct pc_vcpu {
 	struct pc *pc;
@@ -38,23 +43,23 @@ struct pc_vcpu {
 	unsigned index, cpu; /* cpu: the number of the host's CPU that runs it */
 	struct tl_exit exit;
 	struct local_apic apic;
-	enum pc_activity activity;
-	bool interruptible; /* halted with interrupts on */
-	int64_t tsc_adjust; /* that its APIC knows of */
-	uint64_t turn_ends; /* ticks of the host, where vCPUs share its CPU */
-	uint64_t look;      /* guest time: when its CPU has to look after something else */
-	uint64_t apic_at;   /* where its APIC's page has been counted */
-	void *apic_page;    /* the virtual-APIC page; NULL: the CPU serves nothing of it */
+	_Atomic unsigned activity; /* enum pc_activity; only its own CPU changes it */
+	int64_t tsc_adjust;        /* that its APIC knows of */
+	uint64_t turn_ends;        /* ticks of the host, where vCPUs share its CPU */
+	uint64_t look;             /* guest time: when its CPU has to look after something else than timers */
+	uint64_t apic_at;          /* where its APIC's page has been counted */
+	void *apic_page;           /* the virtual-APIC page; NULL: the CPU serves nothing of it */
 	struct tl_apic virtual_apic;
 	_Atomic unsigned events;
-	_Atomic bool asleep;      /* its CPU may halt with it */
-	_Atomic uint8_t startup;  /* the vector of PC_EVENT_STARTUP */
-	_Atomic bool taken, held; /* by who looks at the machine from outside (view.h) */
+	_Atomic bool asleep;              /* its CPU may halt with it */
+	_Atomic uint8_t startup;          /* the vector of PC_EVENT_STARTUP */
+	_Atomic bool taken, wanted, held; /* by who looks at the machine from outside (view.h) */
 } __attribute__((aligned(64)));
 
 struct pc_cpu {
 	struct pc *pc;
 	unsigned number;
+	struct pc_vcpu *_Atomic turn; /* whose it is */
 };
 
 /* A place of local APICs' registers, and how many of them are there. */
@@ -93,6 +98,8 @@ struct pc {
 	unsigned shakes;
 	tl_range_id shake_id;
 	_Atomic uint64_t due; /* in guest time, when the devices' clock has something to do at the latest */
+	/* Over what other CPUs ask of vCPUs, and over a vCPU's coming to rest with interrupts off, or for a SIPI. */
+	struct lock resting;
 	/* The end: the first to claim it says how. */
 	atomic_flag end_claimed;
 	_Atomic bool ended;
@@ -129,7 +136,7 @@ enum tl_status pc_step(struct pc_vcpu *vcpu);
 /* Has the vCPU leave its guest when the first of its timers, or of the devices', is due. Context: its own CPU. */
 enum tl_status pc_set_deadline(struct pc_vcpu *vcpu);
 
-/* The host's TSC, and the guest's time, in ticks of both. */
+/* The host's TSC (pc_time.c), and the guest's time, in ticks of both. */
 uint64_t pc_host_ticks(void);
 static inline uint64_t pc_now(const struct pc *pc)
 {
@@ -138,6 +145,10 @@ static inline uint64_t pc_now(const struct pc *pc)
 
 /* The guest has ended so. Context: any. */
 void pc_end(struct pc *pc, unsigned ending, uint64_t code, const char *how);
+
+/* What the vCPU does from now on. Where nothing can wake any of them any more, the guest has ended. Context: its CPU,
+ * host. */
+void pc_rest(struct pc_vcpu *vcpu, enum pc_activity activity);
 
 /* What the local APICs' bus does to processors, and the processors themselves. pc_cpu.c */
 void pc_cpus_init(struct pc *pc);

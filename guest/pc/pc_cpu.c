@@ -101,62 +101,114 @@ static void interrupt(struct local_apic *apic)
 		wake(to);
 }
 
-static void ask(struct pc_vcpu *vcpu, unsigned event)
+/* What a processor takes of `event`, in what it does and was asked for already. SDM vol. 3, 9.4.4 and 10.4.1. */
+static unsigned with_event(const struct pc_vcpu *vcpu, unsigned events, unsigned event)
 {
-	/* release: the vector of a start-up. */
-	atomic_fetch_or_explicit(&vcpu->events, event, memory_order_seq_cst);
+	bool waits = events & PC_EVENT_INIT || atomic_load_explicit(&vcpu->activity, memory_order_relaxed) == PC_WAITS,
+	     starts = events & PC_EVENT_STARTUP;
+
+	/* With an INIT nothing is left of what came before. */
+	if (event == PC_EVENT_INIT)
+		return PC_EVENT_INIT;
+	if (event == PC_EVENT_STARTUP)
+		return waits ? events | PC_EVENT_STARTUP : events;
+	return waits && !starts ? events : events | PC_EVENT_NMI;
+}
+
+static void ask(struct pc_vcpu *vcpu, unsigned event, uint8_t vector)
+{
+	unsigned events, then;
+
+	lock_acquire(&vcpu->pc->resting);
+	/* relaxed: under the lock. */
+	events = atomic_load_explicit(&vcpu->events, memory_order_relaxed);
+	then = with_event(vcpu, events, event);
+	if (event == PC_EVENT_STARTUP && !(events & PC_EVENT_STARTUP))
+		atomic_store_explicit(&vcpu->startup, vector, memory_order_relaxed);
+	/* seq_cst: before the look at whether it sleeps; is_ready() asks without the lock. */
+	atomic_store_explicit(&vcpu->events, then, memory_order_seq_cst);
+	lock_release(&vcpu->pc->resting);
+	if (then == events)
+		return;
 	tl_vcpu_kick(vcpu->vcpu);
 	wake(vcpu);
 }
 
 static void nmi(struct local_apic *apic)
 {
-	ask(of_apic(apic), PC_EVENT_NMI);
+	ask(of_apic(apic), PC_EVENT_NMI, 0);
 }
 
 static void init(struct local_apic *apic)
 {
-	ask(of_apic(apic), PC_EVENT_INIT);
+	ask(of_apic(apic), PC_EVENT_INIT, 0);
 }
 
 static void startup(struct local_apic *apic, uint8_t vector)
 {
-	struct pc_vcpu *to = of_apic(apic);
+	ask(of_apic(apic), PC_EVENT_STARTUP, vector);
+}
 
-	/* relaxed: ask() orders it. */
-	atomic_store_explicit(&to->startup, vector, memory_order_relaxed);
-	ask(to, PC_EVENT_STARTUP);
+static enum pc_activity activity_after(enum pc_activity activity, unsigned events)
+{
+	if (events & PC_EVENT_INIT)
+		activity = PC_WAITS;
+	if (events & PC_EVENT_STARTUP || (events & PC_EVENT_NMI && activity != PC_WAITS))
+		activity = PC_RUNS;
+	return activity;
+}
+
+static unsigned take_events(struct pc_vcpu *vcpu)
+{
+	unsigned events;
+	enum pc_activity activity;
+
+	/* relaxed: under the lock. */
+	lock_acquire(&vcpu->pc->resting);
+	events = atomic_exchange_explicit(&vcpu->events, 0, memory_order_relaxed);
+	activity = activity_after(atomic_load_explicit(&vcpu->activity, memory_order_relaxed), events);
+	atomic_store_explicit(&vcpu->activity, activity, memory_order_relaxed);
+	lock_release(&vcpu->pc->resting);
+	return events;
+}
+
+/* One that is queued already is the same; another event is delivered first. */
+static void inject_nmi(struct pc_vcpu *vcpu)
+{
+	static const struct tl_event event = {.type = TL_EVENT_NMI, .vector = 2};
+
+	if (tl_vcpu_inject(vcpu->vcpu, &event) == TL_AGAIN)
+		ask(vcpu, PC_EVENT_NMI, 0);
+}
+
+static void start_up(struct pc_vcpu *vcpu)
+{
+	/* relaxed: the lock was held since. */
+	uint8_t vector = atomic_load_explicit(&vcpu->startup, memory_order_relaxed);
+	enum tl_status status = tl_vcpu_start_up(vcpu->vcpu, vector);
+
+	vcpu->exit.reason = TL_EXIT_KICKED;
+	if (status != TL_OK)
+		pc_end(vcpu->pc, GUEST_EXIT, 1, tl_status_text(status));
 }
 
 void pc_cpu_take_events(struct pc_vcpu *vcpu)
 {
-	static const struct tl_event nmi_event = {.type = TL_EVENT_NMI, .vector = 2};
-	/* acquire: the vector of a start-up. */
-	unsigned events = atomic_exchange_explicit(&vcpu->events, 0, memory_order_acquire);
+	unsigned events = take_events(vcpu);
 
-	if (events & PC_EVENT_INIT) {
-		/* There is no firmware for the first one to begin in again. */
-		if (vcpu->index == 0) {
-			pc_end(vcpu->pc, GUEST_RESET, 0, "reset: INIT reached the first processor");
-			return;
-		}
+	/* There is no firmware for the first one to begin in again. */
+	if (events & PC_EVENT_INIT && vcpu->index == 0) {
+		pc_end(vcpu->pc, GUEST_RESET, 0, "reset: INIT reached the first processor");
+		return;
+	}
+	if (events & PC_EVENT_INIT)
 		local_apic_reset(&vcpu->apic);
-		vcpu->activity = PC_WAITS;
-	}
-	if (events & PC_EVENT_STARTUP && vcpu->activity == PC_WAITS) {
-		uint8_t vector = atomic_load_explicit(&vcpu->startup, memory_order_relaxed);
-
-		if (tl_vcpu_start_up(vcpu->vcpu, vector) == TL_OK) {
-			vcpu->exit.reason = TL_EXIT_KICKED;
-			vcpu->activity = PC_RUNS;
-		}
-	}
-	if (events & PC_EVENT_NMI && vcpu->activity != PC_WAITS) {
-		vcpu->activity = PC_RUNS;
-		/* One that is queued already is the same; another event is delivered first. */
-		if (tl_vcpu_inject(vcpu->vcpu, &nmi_event) == TL_AGAIN)
-			atomic_fetch_or_explicit(&vcpu->events, PC_EVENT_NMI, memory_order_relaxed);
-	}
+	if (events & PC_EVENT_STARTUP)
+		start_up(vcpu);
+	if (events & PC_EVENT_NMI)
+		inject_nmi(vcpu);
+	/* relaxed: its own. */
+	pc_rest(vcpu, atomic_load_explicit(&vcpu->activity, memory_order_relaxed));
 }
 
 /* ---- Creation ---------------------------------------------------------------------------------------------------- */

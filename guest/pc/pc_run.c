@@ -67,19 +67,24 @@ static uint64_t earlier(uint64_t a, uint64_t b)
 	return a < b ? a : b;
 }
 
-/* When a CPU has to look after something again, whatever its vCPUs do, in guest time. */
+/* When a CPU has to look after something else than timers, whatever its vCPUs do, in guest time. */
 static uint64_t next_look(const struct pc *pc, unsigned cpu)
 {
 	uint64_t at = UINT64_MAX;
 
 	if (cpu != 0)
 		return at;
-	/* relaxed: who makes it sooner wakes or kicks this CPU afterwards. */
-	at = atomic_load_explicit(&pc->due, memory_order_relaxed);
 	at = pc->ends ? earlier(at, pc->ends) : at;
 	if (pc->shake)
 		at = earlier(at, pc_now(pc) + pc->hz / SHAKES_A_SECOND);
 	return pc->services->read_typed ? earlier(at, pc_now(pc) + pc->hz / LOOKS_A_SECOND) : at;
+}
+
+/* When the devices' timers are due, which are the first CPU's. */
+static uint64_t devices_due(const struct pc *pc, unsigned cpu)
+{
+	/* seq_cst: after a turn has begun; pairs with who makes it sooner, and then looks whose turn it is. */
+	return cpu == 0 ? atomic_load_explicit(&pc->due, memory_order_seq_cst) : UINT64_MAX;
 }
 
 /* In the host's time. */
@@ -94,8 +99,7 @@ enum tl_status pc_set_deadline(struct pc_vcpu *vcpu)
 	uint64_t at = clock_next(&vcpu->apic.clock), host;
 
 	/* The next look is not computed at each exit: a deadline is the same for as long as nothing has changed. */
-	at = earlier(at, vcpu->cpu == 0 ? earlier(vcpu->look, atomic_load_explicit(&pc->due, memory_order_relaxed))
-					: UINT64_MAX);
+	at = earlier(at, earlier(vcpu->look, devices_due(pc, vcpu->cpu)));
 	host = earlier(to_host(pc, at), vcpu->turn_ends);
 	return tl_vcpu_set_deadline(vcpu->vcpu, host);
 }
@@ -110,24 +114,47 @@ static void serve_io(struct pc *pc, struct tl_exit_io *io)
 		io->data = ports_read(&pc->machine.ports, io->port, io->size);
 }
 
-static bool has_waking_processor(const struct pc *pc)
+static enum pc_activity activity_of(const struct pc_vcpu *vcpu)
+{
+	/* relaxed: its own, or under the lock. */
+	return atomic_load_explicit(&vcpu->activity, memory_order_relaxed);
+}
+
+/* Whether one of them can still do something, or is asked to. The lock is held: without it none of those that cannot
+ * begins to. */
+static bool any_goes_on(const struct pc *pc)
 {
 	for (unsigned i = 0; i < pc->nr_vcpus; i++)
-		if (pc->vcpu[i].activity == PC_RUNS || (pc->vcpu[i].activity == PC_HALTED && pc->vcpu[i].interruptible))
+		/* relaxed: under the lock. */
+		if (activity_of(&pc->vcpu[i]) <= PC_HALTED ||
+		    atomic_load_explicit(&pc->vcpu[i].events, memory_order_relaxed))
 			return true;
 	return false;
 }
 
-/* With interrupts off only an NMI wakes it, which nothing but another processor sends. */
+/* The devices are asked last, and without the lock: they take it when they send an NMI, and hold their own. */
+void pc_rest(struct pc_vcpu *vcpu, enum pc_activity activity)
+{
+	struct pc *pc = vcpu->pc;
+	bool goes_on = true;
+
+	lock_acquire(&pc->resting);
+	/* relaxed: under the lock. */
+	atomic_store_explicit(&vcpu->activity, activity, memory_order_relaxed);
+	if (activity > PC_HALTED)
+		goes_on = any_goes_on(pc);
+	lock_release(&pc->resting);
+	if (!goes_on && !machine_sends_unmaskable(&pc->machine))
+		pc_end(pc, GUEST_HALT, 0, tl_exit_name(TL_EXIT_HLT));
+}
+
 static void serve_halt(struct pc_vcpu *vcpu)
 {
 	struct tl_state state;
+	bool masked = tl_vcpu_get(vcpu->vcpu, &state) == TL_OK && !(state.rflags & RFLAGS_IF);
 
-	vcpu->activity = PC_HALTED;
-	vcpu->interruptible = tl_vcpu_get(vcpu->vcpu, &state) != TL_OK || state.rflags & RFLAGS_IF;
 	pc_show(vcpu->pc);
-	if (!vcpu->interruptible && vcpu->pc->nr_cpus == 1 && !has_waking_processor(vcpu->pc))
-		pc_end(vcpu->pc, GUEST_HALT, 0, tl_exit_name(TL_EXIT_HLT));
+	pc_rest(vcpu, masked ? PC_HALTED_MASKED : PC_HALTED);
 }
 
 static void serve_stop(struct pc *pc, const struct tl_exit_stop *stop)
@@ -175,7 +202,7 @@ static bool serve_exit(struct pc_vcpu *vcpu)
 
 enum tl_status pc_step(struct pc_vcpu *vcpu)
 {
-	enum tl_status status = vcpu->activity == PC_RUNS ? tl_vcpu_set_step(vcpu->vcpu, true) : TL_AGAIN;
+	enum tl_status status = activity_of(vcpu) == PC_RUNS ? tl_vcpu_set_step(vcpu->vcpu, true) : TL_AGAIN;
 
 	if (status != TL_OK)
 		return status;
@@ -183,23 +210,26 @@ enum tl_status pc_step(struct pc_vcpu *vcpu)
 		status = tl_vcpu_run(vcpu->vcpu, &vcpu->exit);
 		if (status == TL_OK && vcpu->exit.reason == TL_EXIT_STEP)
 			return TL_OK;
-	} while (status == TL_OK && (serve_exit(vcpu) || vcpu->activity == PC_RUNS) && !has_ended(vcpu->pc));
+	} while (status == TL_OK && (serve_exit(vcpu) || activity_of(vcpu) == PC_RUNS) && !has_ended(vcpu->pc));
 	tl_vcpu_set_step(vcpu->vcpu, false);
 	return status == TL_OK ? TL_AGAIN : status;
 }
 
 /* ---- Turns ------------------------------------------------------------------------------------------------------- */
 
-static bool is_ready(struct pc_vcpu *vcpu)
+static bool is_awake(const struct pc_vcpu *vcpu)
+{
+	enum pc_activity activity = activity_of(vcpu);
+
+	return activity == PC_RUNS || (activity == PC_HALTED && local_apic_pending(&vcpu->apic));
+}
+
+static bool is_ready(const struct pc_vcpu *vcpu)
 {
 	/* relaxed: asked again after the CPU has said that it may halt. */
 	if (atomic_load_explicit(&vcpu->held, memory_order_relaxed))
 		return false;
-	if (atomic_load_explicit(&vcpu->events, memory_order_seq_cst))
-		return true;
-	if (vcpu->activity == PC_HALTED)
-		return vcpu->interruptible && local_apic_pending(&vcpu->apic);
-	return vcpu->activity == PC_RUNS;
+	return atomic_load_explicit(&vcpu->events, memory_order_seq_cst) || is_awake(vcpu);
 }
 
 static bool take(struct pc_vcpu *vcpu)
@@ -224,6 +254,27 @@ static void begin_turn(struct pc_vcpu *vcpu)
 	(void)tl_vcpu_set_budget(vcpu->vcpu, pc->slice);
 }
 
+/* Whether others ask for the vCPU itself. */
+static bool is_wanted(const struct pc_vcpu *vcpu)
+{
+	/* relaxed: a kick comes behind each. */
+	return has_ended(vcpu->pc) || atomic_load_explicit(&vcpu->events, memory_order_relaxed) ||
+	       atomic_load_explicit(&vcpu->held, memory_order_relaxed) ||
+	       atomic_load_explicit(&vcpu->wanted, memory_order_relaxed);
+}
+
+/* A timer that is due, or a kick for one that is sooner, does not end a turn: others would have theirs in its place. */
+static bool goes_on(struct pc_vcpu *vcpu)
+{
+	struct pc *pc = vcpu->pc;
+
+	if ((vcpu->exit.reason != TL_EXIT_DEADLINE && vcpu->exit.reason != TL_EXIT_KICKED) ||
+	    vcpu->turn_ends == UINT64_MAX || pc_host_ticks() >= vcpu->turn_ends || pc_now(pc) >= vcpu->look)
+		return false;
+	expire(vcpu);
+	return !is_wanted(vcpu);
+}
+
 static void run_turn(struct pc_vcpu *vcpu)
 {
 	struct pc *pc = vcpu->pc;
@@ -231,16 +282,18 @@ static void run_turn(struct pc_vcpu *vcpu)
 
 	if (atomic_load_explicit(&vcpu->events, memory_order_relaxed))
 		pc_cpu_take_events(vcpu);
-	if (vcpu->activity == PC_WAITS || has_ended(pc))
+	/* What it was asked for may have been nothing to it. */
+	if (!is_awake(vcpu) || has_ended(pc))
 		return;
-	vcpu->activity = PC_RUNS;
+	/* relaxed: from a HLT with interrupts on, at most. */
+	atomic_store_explicit(&vcpu->activity, PC_RUNS, memory_order_relaxed);
 	vcpu->look = next_look(pc, vcpu->cpu);
 	begin_turn(vcpu);
 	do {
 		status = pc_set_deadline(vcpu);
 		if (status == TL_OK)
 			status = tl_vcpu_run(vcpu->vcpu, &vcpu->exit);
-	} while (status == TL_OK && serve_exit(vcpu));
+	} while (status == TL_OK && (serve_exit(vcpu) || goes_on(vcpu)));
 	if (status != TL_OK)
 		pc_end(pc, GUEST_EXIT, 1, tl_status_text(status));
 }
@@ -255,7 +308,10 @@ static bool run_ready(struct pc *pc, unsigned cpu)
 		expire(vcpu);
 		if (!is_ready(vcpu) || !take(vcpu))
 			continue;
+		/* seq_cst: before the devices' next timer is looked at. */
+		atomic_store_explicit(&pc->cpu[cpu].turn, vcpu, memory_order_seq_cst);
 		run_turn(vcpu);
+		atomic_store_explicit(&pc->cpu[cpu].turn, NULL, memory_order_relaxed);
 		/* release: pairs with take(). */
 		atomic_store_explicit(&vcpu->taken, false, memory_order_release);
 		ran = true;
@@ -274,7 +330,7 @@ static void set_asleep(struct pc *pc, unsigned cpu, bool asleep)
 static void idle(struct pc *pc, unsigned cpu)
 {
 	const struct guest_services *services = pc->services;
-	uint64_t until = next_look(pc, cpu);
+	uint64_t until = earlier(next_look(pc, cpu), devices_due(pc, cpu));
 	bool ready = false;
 
 	set_asleep(pc, cpu, true);
@@ -309,7 +365,7 @@ static void run_on(void *context)
 void pc_run(struct pc *pc)
 {
 	for (unsigned i = 0; i < pc->nr_cpus; i++)
-		pc->cpu[i] = (struct pc_cpu){pc, i};
+		pc->cpu[i] = (struct pc_cpu){.pc = pc, .number = i};
 	for (unsigned i = 1; i < pc->nr_cpus; i++)
 		pc->services->start_cpu(i, run_on, &pc->cpu[i]);
 	run_on(&pc->cpu[0]);

@@ -73,9 +73,12 @@ static struct tl_vcpu *view_vcpu(const struct guest_view *view, unsigned index)
 static enum view_look look_at(void *context)
 {
 	struct pc_vcpu *vcpu = context;
-
 	/* acquire: the vCPU as its CPU has left it. */
-	return atomic_exchange_explicit(&vcpu->taken, true, memory_order_acquire) ? VIEW_BUSY : VIEW_TAKEN;
+	bool busy = atomic_exchange_explicit(&vcpu->taken, true, memory_order_acquire);
+
+	/* relaxed: it is kicked until it is taken. */
+	atomic_store_explicit(&vcpu->wanted, busy, memory_order_relaxed);
+	return busy ? VIEW_BUSY : VIEW_TAKEN;
 }
 
 static struct tl_vcpu *view_take(const struct guest_view *view, unsigned index)
