@@ -81,13 +81,20 @@ HOT enum vcpu_action vcpu_exit_fast(struct tl_vcpu *vcpu)
 	return VCPU_FULL;
 }
 
+/* Nothing is lent any more when it is taken for the second time. */
+static COLD enum vcpu_action exit_of_step(struct tl_vcpu *vcpu)
+{
+	step_take_back(vcpu);
+	return vcpu_exit_traced(vcpu);
+}
+
 /* The same while exits are traced: where HOST_RIP leads then (vmx/exit_traced.c). */
 enum vcpu_action vcpu_exit_traced(struct tl_vcpu *vcpu)
 {
 	uint32_t reason;
 
 	if (unlikely(vcpu->step.lent))
-		step_take_back(vcpu);
+		return exit_of_step(vcpu);
 	reason = vcpu_trace_exit(vcpu);
 	if (reason != EXIT_REASON_EPT_MISCONFIGURATION)
 		return vcpu_exit_fast(vcpu);

@@ -139,23 +139,17 @@ static enum tl_status record_access_again(const struct tl_mmio *access, const st
 	return make_ready(access->vcpu) ? record_access(access, range, begin, status) : status;
 }
 
-static COLD void trace_entry_again(struct tl_vcpu *vcpu)
-{
-	if (make_ready(vcpu))
-		vcpu_trace_entry(vcpu);
-}
+static COLD void record_entry_again(struct tl_vcpu *vcpu);
 
-HOT void vcpu_trace_entry(struct tl_vcpu *vcpu)
+ALWAYS_INLINE void record_entry(struct tl_vcpu *vcpu)
 {
 	unsigned cpu = cpu_of(vcpu);
 	uint64_t event;
 
-	if (unlikely(vcpu->step.by_trap_flag))
-		step_lend(vcpu);
 	if (!trace_is_on(TL_TRACE_ENTRY))
 		return;
 	if (unlikely(!trace_is_ready(cpu))) {
-		trace_entry_again(vcpu);
+		record_entry_again(vcpu);
 		return;
 	}
 	event = vmcs_read(VMCS_ENTRY_INTERRUPTION_INFORMATION);
@@ -163,6 +157,26 @@ HOT void vcpu_trace_entry(struct tl_vcpu *vcpu)
 		    (struct tl_trace_record){.event = TL_TRACE_ENTRY,
 					     .data = event & EVENT_INFO_VALID ? event : 0,
 					     .rip = vmcs_read(VMCS_GUEST_RIP)});
+}
+
+static void record_entry_again(struct tl_vcpu *vcpu)
+{
+	if (make_ready(vcpu))
+		record_entry(vcpu);
+}
+
+static COLD void enter_for_step(struct tl_vcpu *vcpu)
+{
+	step_lend(vcpu);
+	record_entry(vcpu);
+}
+
+HOT void vcpu_trace_entry(struct tl_vcpu *vcpu)
+{
+	if (likely(!vcpu->step.by_trap_flag))
+		record_entry(vcpu);
+	else
+		enter_for_step(vcpu);
 }
 
 /* Stands in for the callback of a range while exits are traced. */
