@@ -43,6 +43,9 @@ enum boot_screen_use { BOOT_SCREEN_USE_ANY, BOOT_SCREEN_USE_OFF, BOOT_SCREEN_USE
 /* What off= can name beside the library's features. */
 enum { BOOT_FEATURE_X2APIC = TL_NR_FEATURES };
 
+/* What trust= can name. */
+enum boot_trust { BOOT_TRUST_VIRTUAL_INTERRUPTS };
+
 struct boot_options {
 	char guests[CMDLINE_GUESTS_MAX][CMDLINE_NAME_MAX]; /* run only these; none named: all but the manual ones */
 	size_t nr_guests;
@@ -54,11 +57,12 @@ struct boot_options {
 	uint64_t invalidate;                       /* 1 + enum tl_invalidate; 0: not given */
 	struct hand_range ranges[ABI_HANDS];       /* mmio= */
 	size_t nr_ranges;
-	uint64_t crash;        /* enum boot_crash */
-	uint64_t console;      /* enum boot_console */
-	uint64_t screen;       /* enum boot_screen_use */
-	uint64_t mitigations;  /* a bit for each enum tl_mitigation, and one for none; 0: what the CPU needs */
-	uint64_t features_off; /* enum tl_feature, and those above */
+	uint64_t crash;            /* enum boot_crash */
+	uint64_t console;          /* enum boot_console */
+	uint64_t screen;           /* enum boot_screen_use */
+	uint64_t mitigations;      /* a bit for each enum tl_mitigation, and one for none; 0: what the CPU needs */
+	uint64_t features_off;     /* enum tl_feature, and those above */
+	uint64_t features_trusted; /* enum boot_trust */
 };
 
 /*

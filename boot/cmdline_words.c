@@ -51,6 +51,9 @@ static const char *const feature_choices[] = {
 	[BOOT_FEATURE_X2APIC + 1] = NULL,
 };
 
+/* Those that are probed. */
+static const char *const trust_choices[] = {[BOOT_TRUST_VIRTUAL_INTERRUPTS] = "virtual-interrupts", NULL};
+
 static const char *const trace_to_choices[] = {"console", "debugcon", NULL};
 
 /* What `trace` alone means: the events of 2013. */
@@ -91,6 +94,8 @@ static const struct word words[] = {
 	{"screen", WORD_CHOICE, FIELD(screen), 0, 0, screen_choices,
 	 "leave the screen alone, or show the text alone, or what a guest does while it runs, at any price"},
 	{"off", WORD_SET, FIELD(features_off), 0, 0, feature_choices, "do without these features of the CPU"},
+	{"trust", WORD_SET, FIELD(features_trusted), 0, 0, trust_choices,
+	 "use these features though a probe finds that they do not work"},
 	{"mitigations", WORD_SET, FIELD(mitigations), 0, 0, mitigation_choices,
 	 "against speculation, these and no others"},
 	{"crash", WORD_CHOICE, FIELD(crash), 0, 0, crash_choices, "check the host's own protection by a fault"},

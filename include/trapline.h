@@ -124,6 +124,12 @@ enum tl_feature {
 enum tl_status tl_features_off(uint32_t features);
 
 /*
+ * Has Trapline use those of them that it would leave alone because a probe of the CPU finds that they do not work:
+ * virtual interrupts, so far. For tests under an emulator. Errors, context: as above.
+ */
+enum tl_status tl_features_trusted(uint32_t features);
+
+/*
  * Turns VMX on for the calling CPU (IA32_FEATURE_CONTROL is set and locked where firmware left it 0).
  * Errors: the sentence for each missing feature is in tl_status_text(). TL_OK if it was up. After TL_NO_MEMORY it is
  * not, and may be tried again. Preconditions: 64-bit paging, ring 0, interrupts off. Context: host. SDM vol. 3, 24.6
@@ -141,7 +147,10 @@ void tl_cpu_down(void);
  */
 void tl_cpu_poll(void);
 
-/* Writes a few lines about the CPU and the VMX features in use through the log hook. Context: host, CPU up. */
+/*
+ * Writes a few lines about the CPU and the VMX features in use through the log hook. Context: host, CPU up, interrupts
+ * off; kicks work.
+ */
 void tl_cpu_describe(void);
 
 /* Against leaks by speculation. */

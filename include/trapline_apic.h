@@ -20,7 +20,10 @@ enum tl_apic_feature {
 	TL_APIC_REGISTERS = 1 << 4,  /* reads of nearly all registers */
 };
 
-/* A mask of them. Precondition: a CPU has been up. Context: any. */
+/*
+ * A mask of them. The first call probes the CPU, by a guest of a few instructions and a kick of the calling CPU.
+ * Precondition: the CPU is up. Context: host, interrupts off.
+ */
 uint32_t tl_apic_features(void);
 
 /*

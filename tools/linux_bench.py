@@ -47,7 +47,7 @@ def apic_figures(build, folder, timeout):
     """By MMIO, and where the CPU ends interrupts by itself."""
     ways = [
         APIC.search(run_guest(build, f"{folder}/apic{words}", timeout, APIC_MODULES, words))
-        for words in ("off=tpr-shadow", "")
+        for words in ("off=tpr-shadow", "trust=virtual-interrupts")
     ]
     if not all(ways):
         raise LinuxBenchError("the guest apic passed, but says nothing of ticks.")

@@ -3,6 +3,7 @@
 #include "mmu/hooks.h"
 #include "vmx/cpu.h"
 #include "vmx/exit_reason.h"
+#include "vmx/probe.h"
 
 /* In the virtual-APIC page. */
 enum { REGISTER_ISR = 0x100, REGISTER_TMR = 0x180, REGISTER_IRR = 0x200, STRIDE = 16, SET_WORDS = 8 };
@@ -11,6 +12,7 @@ uint32_t tl_apic_features(void)
 {
 	const struct vmx_controls *c = &vmx_controls;
 
+	probe_virtual_interrupts();
 	return (c->tpr_shadow ? TL_APIC_TPR : 0u) | (c->apic_accesses ? TL_APIC_ACCESSES : 0u) |
 	       (c->x2apic_mode ? TL_APIC_MSRS : 0u) | (c->virtual_interrupts ? TL_APIC_INTERRUPTS : 0u) |
 	       (c->apic_registers ? TL_APIC_REGISTERS : 0u);
@@ -76,7 +78,7 @@ enum tl_status tl_vcpu_set_apic(struct tl_vcpu *vcpu, const struct tl_apic *apic
 	uint64_t exits = PROC_CR8_LOAD_EXITING | PROC_CR8_STORE_EXITING;
 	enum tl_status status;
 
-	if (!vmx_controls.tpr_shadow)
+	if (!tl_apic_features())
 		return TL_UNSUPPORTED;
 	if (apic && !(vcpu->events & EVENT_ASKED))
 		return TL_INVALID_ARGUMENT;

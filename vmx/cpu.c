@@ -320,6 +320,7 @@ void tl_cpu_describe(void)
 	const struct vmx_controls *k = &vmx_controls;
 
 	describe_cpu();
+	probe_virtual_interrupts();
 	tl_log(TL_LOG_INFO,
 	       "EPT: pages of 4 KiB%s%s, accessed/dirty %s, execute-only %s, large pages executable %s, INVEPT%s%s",
 	       c->ept_2m ? ", 2 MiB" : "", c->ept_1g ? ", 1 GiB" : "", yes_no(c->ept_accessed_dirty),

@@ -3,7 +3,7 @@
 #include "mmu/hooks.h"
 #include "vmx/controls.h"
 
-static uint32_t features_off;
+static uint32_t features_off, trusted;
 
 enum tl_status tl_features_off(uint32_t features)
 {
@@ -12,6 +12,19 @@ enum tl_status tl_features_off(uint32_t features)
 		return TL_INVALID_ARGUMENT;
 	features_off = features;
 	return TL_OK;
+}
+
+enum tl_status tl_features_trusted(uint32_t features)
+{
+	if (features >> TL_NR_FEATURES || vmx_capability.physical_bits)
+		return TL_INVALID_ARGUMENT;
+	trusted = features;
+	return TL_OK;
+}
+
+bool features_trusted(enum tl_feature feature)
+{
+	return trusted >> feature & 1;
 }
 
 static enum tl_status hide_control(struct vmx_capability *c, enum vmx_control_word word, uint32_t control)

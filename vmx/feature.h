@@ -11,4 +11,7 @@
  */
 enum tl_status features_hide(struct vmx_capability *capability);
 
+/* Whether a feature is to be used whatever a probe says of it: tl_features_trusted(). */
+bool features_trusted(enum tl_feature feature);
+
 #endif

@@ -3,6 +3,7 @@
 #ifndef VMX_PROBE_H
 #define VMX_PROBE_H
 
+#include "mmu/types.h"
 #include <trapline.h>
 
 /*
@@ -16,6 +17,18 @@ extern bool probe_length_is_right;
  * and compares. Precondition: the calling CPU is up. Errors: TL_NO_MEMORY; and those of an embedder's memory.
  */
 enum tl_status probe_instruction_length(void);
+
+enum probe_delivery { PROBE_DELIVERY_UNKNOWN, PROBE_DELIVERY_BEGUN, PROBE_DELIVERY_RIGHT, PROBE_DELIVERY_WRONG };
+
+/*
+ * Before the first use of virtual-interrupt delivery: runs a guest that has interrupts off and one pending, while the
+ * CPU is kicked. Where it is delivered, vmx_controls says from then on that there is no such thing. What is known
+ * already is not probed again. Context: host, interrupts off.
+ */
+COLD void probe_virtual_interrupts(void);
+
+/* In the place of a probe: what it would have found. */
+void probe_set_delivery(enum probe_delivery result);
 
 /* What [RDI] and the absolute addresses of the probe's instructions are. */
 enum { PROBE_OPERAND = 0x100000, PROBE_INSNS_MOST = 16 };

@@ -24,7 +24,7 @@ enum {
 #define GIB (1ull << 30)
 
 enum { GUEST_PRESENT = 3, GUEST_LEAF = 0xe3 /* present, writable, accessed, dirty, large */, ENTRIES = 512 };
-enum { RFLAGS_FIXED = 2, INTERRUPTIONS_MOST = 100000 };
+enum { INTERRUPTIONS_MOST = 100000 };
 
 /* Not the first page of what an entry maps, so that the address shows which bits of it are right. */
 const gpa_t selftest_at[SELFTEST_LEVELS + 1] = {

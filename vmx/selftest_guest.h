@@ -12,13 +12,16 @@
 #include <trapline.h>
 
 /* Where the guest's instructions stand; each ends in a VMCALL but CODE_SPIN, which does not end. */
+enum { RFLAGS_FIXED = 2 };
+
 enum selftest_code {
-	CODE_READ = 0x00,    /* RAX = [RDI] */
-	CODE_WRITE = 0x10,   /* [RDI] = RAX */
-	CODE_JUMP = 0x20,    /* to RDI */
-	CODE_CALL = 0x30,    /* nothing but the VMCALL */
-	CODE_SPIN = 0x40,    /* a loop */
-	CODE_LENGTHS = 0x80, /* the probe's, one behind the other */
+	CODE_READ = 0x00,      /* RAX = [RDI] */
+	CODE_WRITE = 0x10,     /* [RDI] = RAX */
+	CODE_JUMP = 0x20,      /* to RDI */
+	CODE_CALL = 0x30,      /* nothing but the VMCALL */
+	CODE_SPIN = 0x40,      /* a loop */
+	CODE_OF_CALLER = 0x50, /* up to CODE_LENGTHS: nothing, to be written by who needs something else */
+	CODE_LENGTHS = 0x80,   /* the probe's, one behind the other */
 };
 
 /* The entry that the checks write, one for each level: index 1 is that of a 4 KiB page. Linear is guest-physical. */

@@ -329,6 +329,8 @@ void vmcs_init(struct tl_vcpu *vcpu);
 void vmcs_set_host_state(void);
 /* Which MSR bitmap: with `x2apic` that of a vCPU whose x2APIC the CPU serves. Precondition: loaded. */
 void vmcs_set_msr_bitmap(bool x2apic);
+/* Fills that bitmap by what vmx_controls says the CPU serves. Context: before a vCPU uses it. */
+void vmcs_fill_x2apic_bitmap(void);
 /* The bitmaps that all vCPUs share; once. */
 enum tl_status vmcs_bitmaps_create(void);
 

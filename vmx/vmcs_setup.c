@@ -44,7 +44,7 @@ static bool x2apic_reads_pass(unsigned index)
 }
 
 /* The TPR; with virtual-interrupt delivery EOI and SELF IPI, which have the CPU deliver what is next. */
-static void let_x2apic_pass(void)
+void vmcs_fill_x2apic_bitmap(void)
 {
 	__builtin_memcpy(x2apic_bitmap, msr_bitmap, PAGE_SIZE);
 	clear_bit(x2apic_bitmap, MSR_IA32_X2APIC_TPR, false);
@@ -83,7 +83,7 @@ enum tl_status vmcs_bitmaps_create(void)
 	for (unsigned i = 0; i < NR_GUEST_MSRS; i++)
 		if (guest_msrs[i].passed)
 			let_msrs_pass(guest_msrs[i].first, guest_msrs[i].last);
-	let_x2apic_pass();
+	vmcs_fill_x2apic_bitmap();
 	return TL_OK;
 }
 

@@ -271,6 +271,10 @@ void vmx_exit_traced_guarded(void)
 {
 }
 
+void vmx_exit_once(void)
+{
+}
+
 /* Completes what is for the embedder. False: the guest does not go on. */
 static bool embedder(void)
 {

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "tests/unit/apic_vcpu.h"
 
+#include "vmx/probe.h"
+
 uint32_t *registers;
 void *access_page;
 int requested, held, posted, from_pic;
@@ -81,6 +83,7 @@ void apic_offer_to(const struct vmx_controls *has)
 int apic_start(void **state)
 {
 	vcpu_start(state);
+	probe_set_delivery(PROBE_DELIVERY_RIGHT);
 	vmx_controls.proc = CR8_EXITS;
 	set_field(VMCS_PROC_CONTROLS, CR8_EXITS | PROC_HLT_EXITING);
 	registers = page_alloc(1);

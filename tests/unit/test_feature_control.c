@@ -44,6 +44,10 @@ void vmx_exit_traced_guarded(void)
 {
 }
 
+void vmx_exit_once(void)
+{
+}
+
 static uint64_t read_msr(uint32_t msr)
 {
 	return msr == MSR_IA32_FEATURE_CONTROL ? feature_control : 0;

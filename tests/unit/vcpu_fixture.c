@@ -64,6 +64,11 @@ void vmx_exit_traced_guarded(void)
 	fail_msg("HOST_RIP is reached");
 }
 
+void vmx_exit_once(void)
+{
+	fail_msg("HOST_RIP is reached");
+}
+
 static enum tl_status device(struct tl_mmio *access)
 {
 	assert_true(device_log.count < DEVICE_ACCESSES);

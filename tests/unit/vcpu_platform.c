@@ -49,6 +49,10 @@ void vmx_exit_traced_guarded(void)
 {
 }
 
+void vmx_exit_once(void)
+{
+}
+
 enum tl_exit_reason guest_call(struct platform_vcpu *vcpu, uint64_t number, uint64_t argument0, uint64_t argument1)
 {
 	vcpu->exit.vmcall = (struct tl_exit_vmcall){.number = number, .argument = {argument0, argument1}};

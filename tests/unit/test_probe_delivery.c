@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: MIT */
+/* Whether virtual interrupts wait for a guest that has interrupts off: what a run of the probe's guest ends in. */
+#include "tests/unit/hosted.h"
+
+#include "tests/unit/mock/vmx/asm.h"
+#include "vmx/capability.h"
+#include "vmx/cpu.h"
+#include "vmx/exit.h"
+#include "vmx/exit_reason.h"
+#include "vmx/feature.h"
+#include "vmx/probe.h"
+#include <setjmp.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+enum { BITMAP_PAGES = 4 };
+
+_Thread_local struct mock_cpu mock_cpu;
+static unsigned nr_nmis, nr_runs;
+static uint32_t ends_in;
+
+/* A guest with interrupts off, one pending, no IDT, and an interrupt of the host's on its way. */
+enum vcpu_action vmx_run(struct tl_vcpu *vcpu)
+{
+	const uint32_t *page = phys_to_host(vmcs_read(VMCS_VIRTUAL_APIC_ADDRESS));
+
+	(void)vcpu;
+	nr_runs++;
+	assert_int_equal(hosted.nr_kicks, 1);
+	assert_false(vmcs_read(VMCS_GUEST_RFLAGS) & RFLAGS_IF);
+	assert_int_equal(vmcs_read(VMCS_GUEST_IDTR_LIMIT), 0);
+	assert_int_equal(vmcs_read(VMCS_GUEST_INTERRUPT_STATUS), 0x41);
+	assert_int_equal(page[(0x200 + 2 * 16) / 4], 2);
+	assert_true(vmcs_read(VMCS_PROC_CONTROLS) & PROC_USE_TPR_SHADOW);
+	assert_true(vmcs_read(VMCS_PROC2_CONTROLS) & PROC2_VIRTUAL_INTERRUPT_DELIVERY);
+	vmcs_write(VMCS_EXIT_REASON, nr_runs <= nr_nmis ? EXIT_REASON_EXCEPTION_OR_NMI : ends_in);
+	return VCPU_LEAVE;
+}
+
+void vmx_exit_entry(void)
+{
+}
+
+void vmx_exit_traced(void)
+{
+}
+
+void vmx_exit_guarded(void)
+{
+}
+
+void vmx_exit_traced_guarded(void)
+{
+}
+
+void vmx_exit_once(void)
+{
+}
+
+static int start(void **state)
+{
+	(void)state;
+	hosted_start();
+	memset(&mock_cpu, 0, sizeof(mock_cpu));
+	vmx_cpu[0] = (struct vmx_cpu){.up = true};
+	vmx_capability.physical_bits = 0;
+	assert_int_equal(tl_features_trusted(0), TL_OK);
+	vmx_capability.physical_bits = 39;
+	vmx_controls = (struct vmx_controls){
+		.tpr_shadow = true, .virtual_interrupts = true, .apic_registers = true, .unrestricted_guest = true};
+	assert_int_equal(vmcs_bitmaps_create(), TL_OK);
+	nr_nmis = nr_runs = 0;
+	probe_set_delivery(PROBE_DELIVERY_UNKNOWN);
+	return 0;
+}
+
+static uint32_t features_after(uint32_t reason)
+{
+	uint32_t features;
+
+	ends_in = reason;
+	features = tl_apic_features();
+	assert_int_equal(hosted.pages_out, BITMAP_PAGES);
+	return features;
+}
+
+static void an_interrupt_of_the_hosts_is_all_that_comes(void **state)
+{
+	(void)state;
+	nr_nmis = 1;
+	assert_int_equal(features_after(EXIT_REASON_EXTERNAL_INTERRUPT),
+			 TL_APIC_TPR | TL_APIC_INTERRUPTS | TL_APIC_REGISTERS);
+	assert_int_equal(mock_cpu.nr_nmis, 1);
+	/* It is let in, and what is known is not probed again. */
+	assert_int_equal(mock_cpu.nr_windows, 1);
+	tl_apic_features();
+	assert_int_equal(nr_runs, 2);
+}
+
+static void nothing_at_all_is_right_as_well(void **state)
+{
+	(void)state;
+	assert_true(features_after(EXIT_REASON_VMCALL) & TL_APIC_INTERRUPTS);
+}
+
+static void a_delivery_is_not(void **state)
+{
+	(void)state;
+	assert_int_equal(features_after(EXIT_REASON_TRIPLE_FAULT), TL_APIC_TPR);
+	tl_apic_features();
+	assert_int_equal(nr_runs, 1);
+}
+
+static void it_is_used_all_the_same_by_who_says_so(void **state)
+{
+	(void)state;
+	vmx_capability.physical_bits = 0;
+	assert_int_equal(tl_features_trusted(1u << TL_FEATURE_VIRTUAL_INTERRUPTS), TL_OK);
+	assert_int_equal(tl_features_trusted(1u << TL_NR_FEATURES), TL_INVALID_ARGUMENT);
+	vmx_capability.physical_bits = 39;
+	assert_int_equal(tl_features_trusted(0), TL_INVALID_ARGUMENT);
+	assert_true(features_after(EXIT_REASON_TRIPLE_FAULT) & TL_APIC_INTERRUPTS);
+}
+
+static void what_is_not_there_is_not_probed(void **state)
+{
+	(void)state;
+	vmx_controls.virtual_interrupts = vmx_controls.apic_registers = false;
+	assert_int_equal(features_after(EXIT_REASON_TRIPLE_FAULT), TL_APIC_TPR);
+	assert_int_equal(nr_runs, 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup(an_interrupt_of_the_hosts_is_all_that_comes, start),
+		cmocka_unit_test_setup(nothing_at_all_is_right_as_well, start),
+		cmocka_unit_test_setup(a_delivery_is_not, start),
+		cmocka_unit_test_setup(it_is_used_all_the_same_by_who_says_so, start),
+		cmocka_unit_test_setup(what_is_not_there_is_not_probed, start),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
