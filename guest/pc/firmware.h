@@ -40,6 +40,12 @@ struct firmware {
  */
 uint32_t firmware_write(const struct firmware *firmware, uint8_t *rom);
 
+/*
+ * Writes what a BIOS keeps at 400h into `memory`, guest-physical 0, and the size of its other kibibyte at `ebda`.
+ * Precondition: there is RAM up to there.
+ */
+void firmware_write_bios_data(uint8_t *memory, uint32_t ebda);
+
 /* ---- The parts --------------------------------------------------------------------------------------------------- */
 
 /* ACPI's tables at `at` within the ROM; returns how many bytes they take. *rsdp: the root pointer within them. */

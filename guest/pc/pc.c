@@ -153,6 +153,7 @@ static bool init_machine(struct pc *pc, const struct guest_options *options, con
 	pc->machine.bus.timer_hz = pc->hz;
 	machine_firmware(&pc->machine, pc->nr_vcpus, &firmware);
 	pc->rsdp = firmware_write(&firmware, pc->ram + FIRMWARE_AT);
+	firmware_write_bios_data(pc->ram, PC_EBDA);
 	return true;
 }
 

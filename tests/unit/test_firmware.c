@@ -46,6 +46,29 @@ static const void *at(uint64_t address, size_t size)
 	return rom + (address - FIRMWARE_AT);
 }
 
+/* As Xen looks for room below 640 KiB: 16-bit segments and counts of kibibytes. */
+static void bios_data_says_where_memory_ends(void **context)
+{
+	enum { EBDA = 0x9fc00 };
+	static uint8_t memory[EBDA + 1];
+	uint16_t segment, kibibytes, serial;
+
+	(void)context;
+	firmware_write_bios_data(memory, EBDA);
+	memcpy(&serial, memory + 0x400, sizeof(serial));
+	memcpy(&segment, memory + 0x40e, sizeof(segment));
+	memcpy(&kibibytes, memory + 0x413, sizeof(kibibytes));
+	assert_int_equal(serial, 0x3f8);
+	assert_int_equal(segment << 4, EBDA);
+	assert_int_equal(kibibytes, 639);
+	assert_int_equal(memory[EBDA], 1);
+	/* Neighbours do not cut each other short. */
+	assert_int_equal(memory[0x449], 3);
+	assert_int_equal(memory[0x44a], 80);
+	assert_int_equal(memory[0x484], 24);
+	assert_int_equal(memory[0x485], 16);
+}
+
 static const struct acpi_rsdp *find_root(void)
 {
 	for (size_t i = 0; i < sizeof(rom); i += 16)
@@ -216,10 +239,8 @@ static void dsdt_is_understood(void **context)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(acpi_is_found),
-		TEST(madt_lists_the_processors),
-		TEST(mp_table_lists_the_same),
-		TEST(dsdt_is_understood),
+		TEST(acpi_is_found),      TEST(madt_lists_the_processors),        TEST(mp_table_lists_the_same),
+		TEST(dsdt_is_understood), TEST(bios_data_says_where_memory_ends),
 	};
 
 	return cmocka_run_group_tests_name("firmware", tests, NULL, NULL);

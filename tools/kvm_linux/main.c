@@ -140,6 +140,7 @@ static uint32_t build_board(const struct load_image *disk)
 		exit(1);
 	}
 	machine_firmware(&machine, 1, &firmware);
+	firmware_write_bios_data(the_vm.ram, PC_EBDA);
 	return firmware_write(&firmware, the_vm.ram + FIRMWARE_AT);
 }
 
