@@ -241,7 +241,7 @@ $(B)/guests/%.bin: guest/stubs/%.asm $(rebuild)
 
 # ---- Running and testing ---------------------------------------------------------------------------------------------
 
-export FUZZ_SECONDS B BACKEND MACHINE FIRMWARE BOOT MODEL MEM CPUS TIMEOUT LOG TRACE PROFILE GUEST CMDLINE KVM NESTED LINUX CONSOLE
+export FUZZ_SECONDS B BACKEND KERNEL MACHINE FIRMWARE BOOT MODEL MEM CPUS TIMEOUT LOG TRACE PROFILE GUEST CMDLINE KVM NESTED LINUX CONSOLE
 
 # A failed recipe makes GNU make end with 2, whatever the recipe's status was. `make run` has to tell 1 (a guest failed)
 # from 2 (it could not run), so it asks make a question (-q): then make ends with 1, and prints nothing, if a line is left
@@ -376,6 +376,7 @@ help:
 #:   PROFILE=1    run: what each guest did to its devices
 #:   TIMEOUT=     run: seconds of wall time      LOG=1          run: Bochs logs every VM exit that is an error to it
 #:   JOB=         linux: shell, boot, disk, load   VCPUS= WORDS= linux: its processors; more words of the guest's module
+#:   KERNEL=      linux: cloud, amd64: which of Debian's kernels
 #:   V=1          show the commands              CC=clang       build with another compiler
 #:   FUZZ_SECONDS= fuzz: in all, 3600 by default
 #:   B=folder     build there instead of build/

@@ -73,7 +73,7 @@ def guest_figures(console):
 
 def measure(build, folder, timeout):
     """The figures. Raises LinuxBenchError, machine.CannotRun, packages.NestedError."""
-    system.prepare(build + "/linux", build + "/nested")
+    system.prepare(build)
     words = " ".join(system.KERNEL_WORDS.split()) + " job=boot " + NATIVE_WORDS
     ticks, _ = native.run(build + "/linux", folder + "/native", words, MEMORY, machine.DEFAULT_MODEL, timeout)
     linux = system.modules(build + "/linux", "disk", 1, MEMORY)

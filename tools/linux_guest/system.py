@@ -40,40 +40,50 @@ def write(path, contents):
         file.write(contents)
 
 
-def archive(build, tree):
+def archive(build, folder, tree):
     files = initramfs.Archive()
     files.add_copy("bin/busybox", packages.the_file(tree, "*bin/busybox"))
-    files.add_copy("bin/ticks", build + "/ticks")
+    files.add_copy("bin/ticks", build + "/linux/ticks")
     files.add_copy("init", HERE + "/init")
     files.add_link("bin/sh", "busybox")
     paths = []
     for module in MODULES:
         paths += [path for path in packages.module_files(tree, module) if path not in paths]
     for number, path in enumerate(paths):
-        packages.strip_module(path, build + "/module.ko")
-        files.add_copy(f"lib/modules/{number:02}-{os.path.basename(path).split('.')[0]}.ko", build + "/module.ko")
+        packages.strip_module(path, folder + "/module.ko")
+        files.add_copy(f"lib/modules/{number:02}-{os.path.basename(path).split('.')[0]}.ko", folder + "/module.ko")
     disk = disk_bytes()
     files.add("disk/read-pages", b"%d\n" % READ_PAGES)
     files.add("disk/read-sum", hashlib.sha256(disk[: READ_PAGES * PAGE]).hexdigest().encode() + b"\n")
     return files.finish(), disk
 
 
-def prepare(build, debs):
-    """Makes `build`/vmlinuz, initrd and disk.img. `build`/ticks is there; packages are fetched and unpacked in `debs`, which
-    the nested runs have, too. Raises packages.NestedError."""
-    tree = packages.unpack(debs)
-    initrd, disk = archive(build, tree)
+def prepare(build, kernel="cloud"):
+    """Makes vmlinuz, initrd and disk.img in the folder that is returned. `build`/linux/ticks is there. The kernel is one of
+    packages.METAPACKAGES; the package of the first is the nested runs', too. Raises packages.NestedError."""
+    if kernel not in packages.METAPACKAGES:
+        raise packages.NestedError(f"KERNEL={kernel} is unknown; use {' or '.join(packages.METAPACKAGES)}.")
+    folder, debs = build + "/linux", build + "/nested"
+    if kernel != "cloud":
+        folder = debs = f"{build}/linux/{kernel}"
+    tree = packages.unpack(debs, packages.METAPACKAGES[kernel])
+    initrd, disk = archive(build, folder, tree)
     with open(packages.the_file(tree, "boot/vmlinuz-*"), "rb") as file:
-        write(build + "/vmlinuz", file.read())
-    write(build + "/initrd", initrd)
-    write(build + "/disk.img", disk)
+        write(folder + "/vmlinuz", file.read())
+    write(folder + "/initrd", initrd)
+    write(folder + "/disk.img", disk)
+    return folder
+
+
+# How long a kernel may take, in millions of ticks: amd64's is compressed by XZ, which takes it 4,500 of them.
+TIMEOUT = 12000
 
 
 def modules(folder, job, vcpus, memory, words=""):
     """The boot modules of a run: the kernel, the guest's name and words, and what belongs to it."""
     kernel = [*KERNEL_WORDS.split(), f"job={job}"]
     # A shell has all the time that its user takes.
-    machine = [*(["timeout=0"] if job == "shell" else []), *words.split()]
+    machine = [f"timeout={0 if job == 'shell' else TIMEOUT}", *words.split()]
     return [
         (folder + "/vmlinuz", ["linux", "pc", f"mem={memory}M", f"vcpus={vcpus}", *machine, "--", *kernel]),
         (folder + "/initrd", ["+initrd"]),

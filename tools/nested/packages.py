@@ -8,8 +8,9 @@ import re
 import shutil
 import subprocess
 
-# It depends on the newest kernel of the release, whatever its version is.
+# They depend on the newest kernel of the release, whatever its version is.
 METAPACKAGE = "linux-image-cloud-amd64"
+METAPACKAGES = {"cloud": METAPACKAGE, "amd64": "linux-image-amd64"}
 SHELL = "busybox-static"
 # Programs of packages that tools/setup installs.
 QEMU = "/usr/bin/qemu-system-x86_64"
@@ -36,21 +37,21 @@ def tool(*command, **options):
     return done.stdout
 
 
-def kernel_package():
+def kernel_package(metapackage):
     """The package of the kernel that the metapackage stands for now."""
     try:
-        text = tool("apt-cache", "show", "--no-all-versions", METAPACKAGE).decode(errors="replace")
+        text = tool("apt-cache", "show", "--no-all-versions", metapackage).decode(errors="replace")
     except NestedError:
         text = ""
     match = re.search(r"^Depends:.*?\b(linux-image-\d[\w.+-]*)", text, re.MULTILINE)
     return match[1] if match else None
 
 
-def download(folder):
-    packages = [kernel_package(), SHELL]
+def download(folder, metapackage):
+    packages = [kernel_package(metapackage), SHELL]
     if not packages[0]:
         raise NestedError(
-            f"apt knows no package {METAPACKAGE}: BACKEND=kvm-in-bochs needs the package lists of a Debian for amd64; "
+            f"apt knows no package {metapackage}: make linux and BACKEND=kvm-in-bochs need the package lists of a Debian for amd64; "
             "run apt-get update as root, then this again."
         )
     try:
@@ -58,12 +59,12 @@ def download(folder):
         tool("apt-get", "-q", "-o", "APT::Sandbox::User=root", "download", *packages, cwd=folder)
     except NestedError as error:
         raise NestedError(
-            f"{' and '.join(packages)}, which BACKEND=kvm-in-bochs needs once, cannot be downloaded: check the network, "
+            f"{' and '.join(packages)}, which make linux and BACKEND=kvm-in-bochs need once, cannot be downloaded: check the network, "
             f"or run apt-get update as root and this again; {error}"
         ) from None
 
 
-def fetch(folder):
+def fetch(folder, metapackage=METAPACKAGE):
     """The packages' files in `folder`, downloaded if they are not there yet."""
     os.makedirs(folder, exist_ok=True)
 
@@ -75,24 +76,34 @@ def fetch(folder):
     for path in there():
         os.remove(path)
     try:
-        download(folder)
+        download(folder, metapackage)
     except NestedError:
         # The lists may be missing or older than what the server still has.
         if os.geteuid() != 0:
             raise
         subprocess.run(["apt-get", "-q", "update"], capture_output=True, check=False)
-        download(folder)
+        download(folder, metapackage)
     return there()
 
 
-def unpack(build):
+def unpack_package(package, tree):
+    """Without what no guest here has: sound, and drivers of cards, which are most of a kernel's package."""
+    unwanted = [f"--exclude=*/kernel/{folder}" for folder in ("sound", "drivers/net", "drivers/gpu", "drivers/media", "fs")]
+    os.makedirs(tree, exist_ok=True)
+    with subprocess.Popen(["dpkg-deb", "--fsys-tarfile", package], stdout=subprocess.PIPE) as archive:
+        tool("tar", "-x", "-C", tree, *unwanted, stdin=archive.stdout)
+    if archive.returncode:
+        raise NestedError(f"dpkg-deb failed: {package} is broken; remove it and try again.")
+
+
+def unpack(build, metapackage=METAPACKAGE):
     """Fetches the packages into `build`/debs and unpacks them to `build`/debian, which is returned."""
     tree = build + "/debian"
-    packages = fetch(build + "/debs")
+    packages = fetch(build + "/debs", metapackage)
     if not os.path.exists(tree):
         shutil.rmtree(tree + ".part", ignore_errors=True)
         for package in packages:
-            tool("dpkg-deb", "-x", package, tree + ".part")
+            unpack_package(package, tree + ".part")
         os.rename(tree + ".part", tree)
     return tree
 
