@@ -185,7 +185,7 @@ enum vcpu_action exit_apic_access(struct tl_vcpu *vcpu)
 	gpa_t gpa = vcpu->apic_at | (qualification & APIC_ACCESS_OFFSET);
 	const struct map_range *range = apic_range(vcpu, map);
 
-	if (unlikely(APIC_ACCESS_TYPE(qualification) > APIC_ACCESS_WRITE))
+	if (unlikely(APIC_ACCESS_TYPE(qualification) > APIC_ACCESS_WRITE) || unlikely(!vcpu->apic))
 		return VCPU_FULL;
 	counter_add(&vcpu->exits_by_reason[EXIT_REASON_APIC_ACCESS], 1);
 	counter_add(&vcpu->reader.stats.stale, 1);
@@ -195,9 +195,10 @@ enum vcpu_action exit_apic_access(struct tl_vcpu *vcpu)
 	return VCPU_MMIO;
 }
 
-enum vcpu_action exit_apic_access_other(struct tl_vcpu *vcpu)
+/* What is neither: fetches, page walks, an event on its way. */
+static enum vcpu_action stop_by_access(struct tl_vcpu *vcpu, uint64_t qualification)
 {
-	switch (APIC_ACCESS_TYPE(vmcs_read(VMCS_EXIT_QUALIFICATION))) {
+	switch (APIC_ACCESS_TYPE(qualification)) {
 	case APIC_ACCESS_FETCH:
 		return exit_stop(vcpu, TL_STOP_FETCH, 0);
 	case APIC_ACCESS_EVENT:
@@ -207,15 +208,16 @@ enum vcpu_action exit_apic_access_other(struct tl_vcpu *vcpu)
 	}
 }
 
-/* The instruction is over, its store in the page (SDM vol. 3, 30.4.3.3). */
-enum vcpu_action exit_apic_write(struct tl_vcpu *vcpu)
+/* After a write and an EOI the instruction is over, its store in the page (SDM vol. 3, 30.4.3.3). */
+enum vcpu_action exit_apic(struct tl_vcpu *vcpu, uint32_t reason)
 {
-	vcpu->apic->written(vcpu, vmcs_read(VMCS_EXIT_QUALIFICATION) & APIC_ACCESS_OFFSET);
-	return vcpu_before_entry(vcpu);
-}
+	uint64_t qualification = vmcs_read(VMCS_EXIT_QUALIFICATION);
 
-enum vcpu_action exit_virtualized_eoi(struct tl_vcpu *vcpu)
-{
-	vcpu->apic->ended(vcpu, (uint8_t)vmcs_read(VMCS_EXIT_QUALIFICATION));
+	if (reason == EXIT_REASON_APIC_ACCESS)
+		return stop_by_access(vcpu, qualification);
+	if (reason == EXIT_REASON_APIC_WRITE)
+		vcpu->apic->written(vcpu, qualification & APIC_ACCESS_OFFSET);
+	else
+		vcpu->apic->ended(vcpu, (uint8_t)qualification);
 	return vcpu_before_entry(vcpu);
 }

@@ -16,9 +16,7 @@ COLD void apic_settle(struct tl_vcpu *vcpu);
 
 /* A load or store, as the exit says; VCPU_MMIO, or VCPU_FULL for what is neither. */
 enum vcpu_action exit_apic_access(struct tl_vcpu *vcpu);
-/* What is neither: fetches, page walks, an event on its way. */
-COLD enum vcpu_action exit_apic_access_other(struct tl_vcpu *vcpu);
-COLD enum vcpu_action exit_apic_write(struct tl_vcpu *vcpu);
-COLD enum vcpu_action exit_virtualized_eoi(struct tl_vcpu *vcpu);
+/* The other exits that an APIC makes: writes and EOIs that are over, and accesses that are neither load nor store. */
+COLD enum vcpu_action exit_apic(struct tl_vcpu *vcpu, uint32_t reason);
 
 #endif

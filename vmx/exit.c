@@ -211,11 +211,9 @@ enum vcpu_action vcpu_exit(struct tl_vcpu *vcpu)
 	case EXIT_REASON_TPR_BELOW_THRESHOLD:
 		return vcpu_attention(vcpu);
 	case EXIT_REASON_APIC_ACCESS:
-		return exit_apic_access_other(vcpu);
 	case EXIT_REASON_APIC_WRITE:
-		return exit_apic_write(vcpu);
 	case EXIT_REASON_VIRTUALIZED_EOI:
-		return exit_virtualized_eoi(vcpu);
+		return vcpu->apic ? exit_apic(vcpu, reason) : exit_unserved(vcpu, reason);
 	case EXIT_REASON_MONITOR_TRAP_FLAG:
 		return step_leave(vcpu);
 	case EXIT_REASON_TRIPLE_FAULT:

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "tests/unit/pc_guest.h"
 #include "guest/devices/local_apic_state.h"
+#include "mmu/vm.h"
 #include <setjmp.h>
 #include <stdarg.h>
 #include <string.h>
@@ -32,6 +33,8 @@ struct tl_vcpu {
 struct pc_script pc_script[PC_SCRIPTS];
 const struct pc_op *pc_started[256];
 _Atomic unsigned pc_ready;
+uint32_t pc_apic_features;
+void (*pc_on_ready)(struct pc *pc, unsigned count);
 
 static struct tl_vcpu vcpus[PC_SCRIPTS];
 static unsigned nr_vcpus;
@@ -147,26 +150,34 @@ enum tl_status tl_vcpu_set_step(struct tl_vcpu *vcpu, bool step)
 
 uint32_t tl_apic_features(void)
 {
-	return 0;
+	mmu_cpu.apic_accesses = pc_apic_features & TL_APIC_ACCESSES;
+	return pc_apic_features;
 }
 
 enum tl_status tl_vcpu_set_apic(struct tl_vcpu *vcpu, const struct tl_apic *apic)
 {
-	(void)vcpu;
-	(void)apic;
-	return TL_UNSUPPORTED;
+	assert_int_not_equal(pc_apic_features, 0);
+	vcpu->script->apic = apic;
+	return TL_OK;
 }
 
 enum tl_status tl_vcpu_set_apic_mode(struct tl_vcpu *vcpu, enum tl_apic_mode mode, uint64_t at)
 {
-	(void)vcpu;
-	(void)mode;
-	(void)at;
-	return TL_UNSUPPORTED;
+	assert_non_null(vcpu->script->apic);
+	vcpu->script->apic_mode = mode;
+	vcpu->script->apic_at = at;
+	return TL_OK;
 }
 
 void tl_cpu_poll(void)
 {
+}
+
+static void get_ready(const struct tl_vcpu *vcpu)
+{
+	if (pc_on_ready)
+		pc_on_ready(pc_of(vcpu), pc_ready + 1);
+	pc_ready++;
 }
 
 /* ---- Scripts ----------------------------------------------------------------------------------------------------- */
@@ -311,7 +322,7 @@ static bool execute(struct tl_vcpu *vcpu, struct tl_exit *exit)
 	else if (op->kind == OP_MSR)
 		assert_true(vcpu->processor->write_msr(vcpu, (uint32_t)op->where, op->value));
 	else
-		pc_ready++;
+		get_ready(vcpu);
 	vcpu->at++;
 	return false;
 }

@@ -60,11 +60,18 @@ struct pc_script {
 	uint64_t ran;         /* ticks */
 	uint64_t refuse_nmis; /* so many injections find an event queued */
 	bool saw_vmcall;      /* it was answered as a call that there is none */
+	/* What the library was told of its local APIC. */
+	const struct tl_apic *apic;
+	enum tl_apic_mode apic_mode;
+	uint64_t apic_at;
 };
 
 extern struct pc_script pc_script[PC_SCRIPTS];
 extern const struct pc_op *pc_started[256]; /* what a SIPI with this vector starts */
 extern _Atomic unsigned pc_ready;
+extern uint32_t pc_apic_features; /* what the CPU serves of local APICs; at first nothing */
+/* Told of each OP_READY, before it counts; NULL: not. */
+extern void (*pc_on_ready)(struct pc *pc, unsigned count);
 extern _Atomic uint64_t pc_ticks; /* the host's TSC */
 extern char pc_printed[256];
 extern const char *pc_typed;
