@@ -18,7 +18,7 @@ enum {
 	COUNT = 0x380,
 	DIVIDE = 0x3E0
 };
-enum { SELF = 1 << 18, LEVEL_FIRST = 0xf0, LEVEL_LAST = 0xfe };
+enum { SELF = 1 << 18, LEVEL_FIRST = 0xd8, LEVEL_LAST = 0xfe };
 
 static uint32_t page[1024] __attribute__((aligned(4096)));
 static uint8_t rvi, svi;
@@ -171,7 +171,7 @@ static uint8_t below(unsigned limit)
 
 static uint8_t edge_vector(void)
 {
-	return (uint8_t)(0x40 + below(0xb0));
+	return (uint8_t)(0x40 + below(0x98));
 }
 
 static void step(void)
