@@ -20,7 +20,7 @@
 /* Types of events besides those of enum tl_event_type (SDM vol. 3, table 25-16). */
 enum { EVENT_SOFTWARE_INTERRUPT = 4, EVENT_PRIVILEGED_SOFTWARE_EXCEPTION = 5, EVENT_SOFTWARE_EXCEPTION = 6 };
 
-enum { VECTOR_DB = 1, VECTOR_UD = 6, VECTOR_GP = 13, VECTOR_PF = 14, VECTOR_AC = 17, VECTOR_MC = 18 };
+enum { VECTOR_DB = 1, VECTOR_UD = 6, VECTOR_DF = 8, VECTOR_GP = 13, VECTOR_PF = 14, VECTOR_AC = 17, VECTOR_MC = 18 };
 
 /* Called by entry.asm. */
 enum vcpu_action vcpu_exit_fast(struct tl_vcpu *vcpu);
