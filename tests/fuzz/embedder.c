@@ -122,3 +122,52 @@ const struct tl_processor embedder_processor = {.acknowledge = acknowledge,
 						.cpuid = change_cpuid,
 						.read_cr8 = get_cr8,
 						.write_cr8 = put_cr8};
+
+/* ---- A local APIC ------------------------------------------------------------------------------------------------ */
+
+enum { TPR = 0x80, ISR = 0x100, TMR = 0x180, IRR = 0x200 };
+
+static uint32_t registers[1024] __attribute__((aligned(4096)));
+
+/* A TPR holds back nothing that is above it. */
+static int held_back(struct tl_vcpu *vcpu)
+{
+	(void)vcpu;
+	registers[TPR / 4] = take();
+	return registers[TPR / 4] & 8 ? -1 : (int)(registers[TPR / 4] & 0xf0);
+}
+
+static void collect(struct tl_vcpu *vcpu)
+{
+	uint8_t vector = take();
+
+	(void)vcpu;
+	registers[(IRR + vector / 32 * 16) / 4] ^= 1u << vector % 32;
+	registers[(ISR + vector % 8 * 16) / 4] = vector;
+	registers[(TMR + vector % 8 * 16) / 4] = ~(uint32_t)vector;
+}
+
+static bool external(struct tl_vcpu *vcpu)
+{
+	return pending(vcpu);
+}
+
+static void written(struct tl_vcpu *vcpu, unsigned offset)
+{
+	fuzz_require(offset < sizeof(registers));
+	embedder_callback(vcpu);
+}
+
+static void ended(struct tl_vcpu *vcpu, uint8_t vector)
+{
+	(void)vector;
+	embedder_callback(vcpu);
+}
+
+const struct tl_apic embedder_apic = {.registers = registers,
+				      .access_page = registers,
+				      .held_back = held_back,
+				      .collect = collect,
+				      .external = external,
+				      .written = written,
+				      .ended = ended};

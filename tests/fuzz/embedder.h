@@ -29,4 +29,7 @@ enum tl_status embedder_callback(const struct tl_vcpu *asked);
 
 extern const struct tl_processor embedder_processor;
 
+/* A local APIC that holds what the input says, and whose registers the vCPU reads at each of its questions. */
+extern const struct tl_apic embedder_apic;
+
 #endif
