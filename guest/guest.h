@@ -4,7 +4,8 @@
  *
  * A module's words, in any order (options.h has their meanings):
  *   mem=SIZE tag-bits=N generation=N mmio-level=N timeout=MILLIONS-OF-TICKS expect=ENDING flat=ADDRESS
- *   mode=real|protected|long exact decode-doorbells vcpus=N roam slice=TICKS pc testdev shake manual --
+ *   mode=real|protected|long exact decode-doorbells vcpus=N roam slice=TICKS pc testdev
+ *   virtio-console shake manual --
  *   WORDS-FOR-THE-GUEST
  * `manual` says that the guest runs only when it is asked for by name; whoever chooses the modules reads it.
  */

@@ -119,6 +119,10 @@ static const char *options_word(const char *word, struct guest_options *options)
 		options->has_test_devices = true;
 		return NULL;
 	}
+	if (text_equal(word, "virtio-console")) {
+		options->has_virtio_console = true;
+		return NULL;
+	}
 	if (text_equal(word, "shake")) {
 		options->shake = true;
 		return NULL;
@@ -152,7 +156,7 @@ bool options_parse(const char *words, struct guest_options *options, char *why, 
 	options->flat = 0;
 	options->mode = STATE_PROTECTED;
 	options->timeout = OPTIONS_DEFAULT_TIMEOUT * 1000000ull;
-	options->is_pc = options->has_test_devices = false;
+	options->is_pc = options->has_test_devices = options->has_virtio_console = false;
 	options->shake = false;
 	options->expect = UINT32_MAX;
 	options->exact = false;

@@ -30,6 +30,7 @@ struct guest_options {
 	uint64_t timeout;              /* timeout=: ticks of guest time; given in millions, 0 for no limit */
 	bool is_pc;                    /* pc: the machine is a PC, with its devices */
 	bool has_test_devices;         /* testdev: the PC has QEMU's pc-testdev and pci-testdev */
+	bool has_virtio_console;       /* virtio-console: the PC has one beside COM1 */
 	bool shake;                    /* shake: a PC's ranges are moved, added and made stale all the time */
 	unsigned expect;               /* expect=: enum guest_ending; of a PC it is that it turns itself off */
 	bool exact;                    /* exact: no access is split, fresh + stale must be what the devices counted */

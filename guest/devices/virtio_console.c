@@ -59,6 +59,16 @@ void virtio_console_init(struct virtio_console *console, struct virtio_place pla
 	console->virtio = (struct virtio_mmio){.place = place, .model = &console_model, .device = console};
 }
 
+bool virtio_console_is_driven(struct virtio_console *console)
+{
+	bool driven;
+
+	lock_acquire(console->virtio.place.lock);
+	driven = virtio_mmio_is_driven(&console->virtio);
+	lock_release(console->virtio.place.lock);
+	return driven;
+}
+
 bool virtio_console_input(struct virtio_console *console, uint8_t byte)
 {
 	bool taken;

@@ -16,6 +16,9 @@ struct virtio_console {
 void virtio_console_init(struct virtio_console *console, struct virtio_place place,
 			 void (*put)(void *context, uint8_t byte), void *context);
 
+/* Whether a driver has it, and it works. Takes the lock. Context: as below. */
+bool virtio_console_is_driven(struct virtio_console *console);
+
 /* A byte for the guest; false: so many wait that it has to be tried again later. Takes the lock. Context: host, or a
  * callback of a vCPU of the VM, but not `put`. */
 bool virtio_console_input(struct virtio_console *console, uint8_t byte);

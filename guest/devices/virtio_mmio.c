@@ -59,14 +59,14 @@ static void virtio_break(struct virtio_mmio *virtio)
 		virtio_interrupt(virtio, INTERRUPT_CONFIG);
 }
 
-static bool virtio_works(const struct virtio_mmio *virtio)
+bool virtio_mmio_is_driven(const struct virtio_mmio *virtio)
 {
 	return (virtio->status & (STATUS_DRIVER_OK | STATUS_NEEDS_RESET)) == STATUS_DRIVER_OK;
 }
 
 static bool virtio_wants(const struct virtio_mmio *virtio, unsigned queue)
 {
-	return virtio_works(virtio) && virtio->queue[queue].ready &&
+	return virtio_mmio_is_driven(virtio) && virtio->queue[queue].ready &&
 	       (!virtio->model->wants || virtio->model->wants(virtio, queue));
 }
 

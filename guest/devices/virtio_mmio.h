@@ -49,6 +49,9 @@ struct virtio_mmio {
 /* Precondition: the first five members are set, everything else is zero. The range, one page, to be put at `gpa`. */
 struct tl_range virtio_mmio_range(struct virtio_mmio *virtio, uint64_t gpa);
 
+/* Whether a driver has it, and nothing is broken. The lock is held. */
+bool virtio_mmio_is_driven(const struct virtio_mmio *virtio);
+
 /* Something happened in the device that makes it want buffers. Context: host or callback, the lock held. */
 void virtio_mmio_serve(struct virtio_mmio *virtio);
 

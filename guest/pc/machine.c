@@ -131,15 +131,21 @@ static void machine_init_others(struct machine *machine, const struct machine_pa
 	fw_cfg_init(&machine->fw_cfg, lock, parts->vm, parts->memory_below_4g + parts->memory_above_4g,
 		    (uint16_t)parts->nr_cpus);
 	vga_text_init(&machine->vga, lock, parts->vga_memory);
-	virtio_entropy_init(&machine->entropy,
-			    (struct virtio_place){parts->vm, lock, machine_io_apic_line(machine, MACHINE_ENTROPY_PIN)},
-			    machine_fill_random, machine);
+}
+
+static void machine_init_virtio(struct machine *machine, const struct machine_parts *parts)
+{
+	struct virtio_place place = {parts->vm, &machine->lock, machine_io_apic_line(machine, MACHINE_ENTROPY_PIN)};
+
+	virtio_entropy_init(&machine->entropy, place, machine_fill_random, machine);
 	machine->has_disk = parts->disk_size;
+	place.line = machine_io_apic_line(machine, MACHINE_DISK_PIN);
 	if (machine->has_disk)
-		virtio_block_init(
-			&machine->disk,
-			(struct virtio_place){parts->vm, lock, machine_io_apic_line(machine, MACHINE_DISK_PIN)},
-			parts->disk, parts->disk_size, false, "trapline");
+		virtio_block_init(&machine->disk, place, parts->disk, parts->disk_size, false, "trapline");
+	machine->has_virtio_console = parts->has_virtio_console;
+	place.line = machine_io_apic_line(machine, MACHINE_CONSOLE_PIN);
+	if (machine->has_virtio_console)
+		virtio_console_init(&machine->virtio_console, place, parts->put, parts->context);
 }
 
 static bool machine_add_ports(struct machine *machine)
@@ -197,6 +203,7 @@ bool machine_init(struct machine *machine, const struct machine_parts *parts)
 	machine_init_timers(machine, parts);
 	machine_init_pci(machine, parts);
 	machine_init_others(machine, parts);
+	machine_init_virtio(machine, parts);
 	if (!machine_add_ports(machine))
 		return false;
 	machine_program_pics(machine);
@@ -223,6 +230,8 @@ static void machine_list_ranges(struct machine *machine)
 		range[machine->nr_ranges++] = test_device_range(&machine->test);
 	if (machine->has_disk)
 		range[machine->nr_ranges++] = virtio_mmio_range(&machine->disk.virtio, MACHINE_DISK_AT);
+	if (machine->has_virtio_console)
+		range[machine->nr_ranges++] = virtio_mmio_range(&machine->virtio_console.virtio, MACHINE_CONSOLE_AT);
 }
 
 enum tl_status machine_add_ranges(struct machine *machine, struct tl_edit *edit)
@@ -249,6 +258,16 @@ void machine_firmware(const struct machine *machine, unsigned nr_cpus, struct fi
 	if (machine->has_disk)
 		firmware->virtio[firmware->nr_virtio++] = (struct firmware_virtio){MACHINE_DISK_AT, MACHINE_DISK_PIN};
 	firmware->virtio[firmware->nr_virtio++] = (struct firmware_virtio){MACHINE_ENTROPY_AT, MACHINE_ENTROPY_PIN};
+	if (machine->has_virtio_console)
+		firmware->virtio[firmware->nr_virtio++] =
+			(struct firmware_virtio){MACHINE_CONSOLE_AT, MACHINE_CONSOLE_PIN};
+}
+
+bool machine_input(struct machine *machine, uint8_t byte)
+{
+	if (machine->has_virtio_console && virtio_console_is_driven(&machine->virtio_console))
+		return virtio_console_input(&machine->virtio_console, byte);
+	return serial_input(&machine->serial, byte);
 }
 
 bool machine_sends_unmaskable(struct machine *machine)

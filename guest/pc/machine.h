@@ -24,13 +24,15 @@
 #include "guest/devices/test_device.h"
 #include "guest/devices/vga_text.h"
 #include "guest/devices/virtio_block.h"
+#include "guest/devices/virtio_console.h"
 #include "guest/devices/virtio_entropy.h"
 #include "guest/pc/firmware.h"
 
-enum { MACHINE_DISK_AT = 0xFEB00000, MACHINE_ENTROPY_AT = 0xFEB01000, MACHINE_DISK_PIN = 16, MACHINE_ENTROPY_PIN = 17 };
+enum { MACHINE_DISK_AT = 0xFEB00000, MACHINE_ENTROPY_AT = 0xFEB01000, MACHINE_CONSOLE_AT = 0xFEB02000 };
+enum { MACHINE_DISK_PIN = 16, MACHINE_ENTROPY_PIN = 17, MACHINE_CONSOLE_PIN = 18 };
 
-/* The ranges of its board: I/O APIC, HPET, screen, entropy, test device, disk. */
-enum { MACHINE_RANGES = 6 };
+/* The ranges of its board: I/O APIC, HPET, screen, entropy, test device, disk, console. */
+enum { MACHINE_RANGES = 7 };
 
 struct machine_parts {
 	struct tl_vm *vm;
@@ -41,7 +43,8 @@ struct machine_parts {
 	uint64_t disk_size;    /* bytes; 0: there is none */
 	void *vga_memory;      /* VGA_TEXT_SIZE bytes, page-aligned */
 	bool has_test_devices; /* QEMU's pc-testdev, in the place of the debug console at E9h, and its pci-testdev */
-	/* What the serial port and the debug consoles print. Called with the lock held. */
+	bool has_virtio_console;
+	/* What the serial port, the debug consoles and the virtio console print. Called with the lock held. */
 	void (*put)(void *context, uint8_t byte);
 	void *context;
 	struct ending ending;
@@ -68,8 +71,9 @@ struct machine {
 	struct vga_text vga;
 	struct virtio_block disk; /* if parts say that there is one */
 	struct virtio_entropy entropy;
+	struct virtio_console virtio_console; /* if parts say that there is one */
 	struct fw_cfg fw_cfg;
-	bool has_disk, has_test_devices;
+	bool has_disk, has_test_devices, has_virtio_console;
 	struct test_device test;
 	struct pci_test_device pci_test;
 	uint8_t test_registers[TEST_DEVICE_SIZE];
@@ -89,6 +93,12 @@ bool machine_init(struct machine *machine, const struct machine_parts *parts);
 /* Adds the ranges of the I/O APIC, the HPET, the screen and the virtio devices: the local APICs' page is not among
  * them. */
 enum tl_status machine_add_ranges(struct machine *machine, struct tl_edit *edit);
+
+/*
+ * A byte that was typed, for the serial port; or for the virtio console, once a driver has that. False: it has to be
+ * tried again later. Takes the lock. Context: host.
+ */
+bool machine_input(struct machine *machine, uint8_t byte);
 
 /* What the firmware's tables have to say of it. */
 void machine_firmware(const struct machine *machine, unsigned nr_cpus, struct firmware *firmware);

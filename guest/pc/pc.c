@@ -139,6 +139,7 @@ static bool init_machine(struct pc *pc, const struct guest_options *options, con
 		.disk_size = disk ? disk->size : 0,
 		.vga_memory = pc->ram + VGA_TEXT_AT,
 		.has_test_devices = options->has_test_devices,
+		.has_virtio_console = options->has_virtio_console,
 		.put = pc_put,
 		.context = pc,
 		.ending = {machine_ends, pc},

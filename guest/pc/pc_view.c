@@ -52,7 +52,7 @@ void pc_type(struct pc *pc)
 	for (;;) {
 		if (pc->typed < 0)
 			pc->typed = pc->services->read_typed();
-		if (pc->typed < 0 || !serial_input(&pc->machine.serial, (uint8_t)pc->typed))
+		if (pc->typed < 0 || !machine_input(&pc->machine, (uint8_t)pc->typed))
 			return;
 		pc->typed = -1;
 	}
@@ -129,6 +129,7 @@ static const char *view_range_name(const struct guest_view *view, uint64_t start
 		     {HPET_AT, "HPET"},
 		     {MACHINE_DISK_AT, "virtio disk"},
 		     {MACHINE_ENTROPY_AT, "virtio entropy"},
+		     {MACHINE_CONSOLE_AT, "virtio console"},
 		     {VGA_TEXT_AT, "VGA text"},
 		     {PC_ROM, "firmware"}};
 

@@ -25,6 +25,7 @@
 %define COUNTED     0xfa
 
 %define ENTROPY     0xfeb01000
+%define CONSOLE     0xfeb02000		; with the word virtio-console
 %define DESCRIPTORS 0x200000		; memory that is zero and nobody else's
 %define DRIVER      0x201000
 %define DEVICE      0x202000
@@ -126,6 +127,11 @@ start:
 	expect al, 0x34
 	mov dword [TEST_MEMORY + 0xffc], 0x9abcdef0
 	expect word [TEST_MEMORY + 0xffe], 0x9abc
+
+	step 13				; the console's page: "virt", version 2, a console
+	expect dword [CONSOLE], 'virt'
+	expect dword [CONSOLE + 4], 2
+	expect dword [CONSOLE + 8], 3
 
 	step 8				; the keyboard controller's self-test
 	mov al, 0xaa

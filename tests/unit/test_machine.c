@@ -97,7 +97,7 @@ static void program_pics(void)
 	}
 }
 
-static void build(bool has_test_devices)
+static void build(bool has_test_devices, bool has_virtio_console)
 {
 	const struct clock clock = {.now = now, .hz = HERTZ};
 	const struct machine_parts parts = {.vm = vm,
@@ -108,6 +108,7 @@ static void build(bool has_test_devices)
 					    .disk_size = sizeof(disk),
 					    .vga_memory = vga_memory,
 					    .has_test_devices = has_test_devices,
+					    .has_virtio_console = has_virtio_console,
 					    .put = put,
 					    .context = printed,
 					    .ending = {end, NULL}};
@@ -126,17 +127,16 @@ static void build(bool has_test_devices)
 	}
 }
 
+/* What a test's board has beside the others'. */
+struct wanted {
+	bool test_devices, virtio_console;
+};
+
 static int setup(void **context)
 {
-	(void)context;
-	build(false);
-	return 0;
-}
+	const struct wanted *wanted = *context;
 
-static int setup_with_test_devices(void **context)
-{
-	(void)context;
-	build(true);
+	build(wanted && wanted->test_devices, wanted && wanted->virtio_console);
 	return 0;
 }
 
@@ -345,10 +345,42 @@ static void test_devices_are_wired(void **context)
 	expect_vector(PIC_BASE + 5);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+/* What is typed is the serial port's until a driver has the console. */
+static void a_virtio_console_takes_what_is_typed(void **context)
+{
+	enum { VERSION_1 = 1, FEATURES = 0x20, FEATURES_SELECT = 0x24, STATUS = 0x70 };
+	const struct tl_range range = virtio_mmio_range(&machine->virtio_console.virtio, MACHINE_CONSOLE_AT);
+	struct firmware firmware;
+
+	(void)context;
+	machine_firmware(machine, CPUS, &firmware);
+	assert_int_equal(firmware.nr_virtio, 3);
+	assert_int_equal(firmware.virtio[2].address, MACHINE_CONSOLE_AT);
+	assert_int_equal(firmware.virtio[2].irq, MACHINE_CONSOLE_PIN);
+	assert_true(machine_input(machine, 'a'));
+	assert_int_equal(in(0x3F8, 1), 'a');
+	write_range(range.access, range.context, STATUS, 3);
+	write_range(range.access, range.context, FEATURES_SELECT, 1);
+	write_range(range.access, range.context, FEATURES, VERSION_1);
+	write_range(range.access, range.context, STATUS, 11);
+	assert_true(machine_input(machine, 'b'));
+	assert_int_equal(in(0x3F8, 1), 'b');
+	write_range(range.access, range.context, STATUS, 15);
+	assert_true(machine_input(machine, 'c'));
+	assert_int_equal(byte_queue_count(&machine->virtio_console.input), 1);
+	assert_int_equal(in(0x3FD, 1) & 1, 0);
+	/* A driver that goes leaves it to the serial port again. */
+	write_range(range.access, range.context, STATUS, 0);
+	assert_true(machine_input(machine, 'd'));
+	assert_int_equal(in(0x3F8, 1), 'd');
+}
+
+#define WITH(name, wanted) cmocka_unit_test_prestate_setup_teardown(name, setup, teardown, wanted)
+#define TEST(name)         WITH(name, NULL)
 
 int main(void)
 {
+	static struct wanted test_devices = {.test_devices = true}, virtio_console = {.virtio_console = true};
 	const struct CMUnitTest tests[] = {
 		TEST(the_pit_interrupts),
 		TEST(the_hpet_takes_the_pits_place),
@@ -360,7 +392,8 @@ int main(void)
 		TEST(random_bytes_differ),
 		TEST(fw_cfg_knows_the_machine),
 		TEST(test_devices_are_asked_for),
-		cmocka_unit_test_setup_teardown(test_devices_are_wired, setup_with_test_devices, teardown),
+		WITH(test_devices_are_wired, &test_devices),
+		WITH(a_virtio_console_takes_what_is_typed, &virtio_console),
 	};
 
 	return cmocka_run_group_tests(tests, vm_setup, vm_teardown);

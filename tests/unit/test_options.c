@@ -37,10 +37,10 @@ static void reads_options(void **context)
 	assert_int_equal(options.vcpus, 1);
 	assert_false(options.roam);
 	assert_false(options.has_test_devices);
-	assert_true(options_parse("pc testdev", &options, why, sizeof(why)));
-	assert_true(options.is_pc && options.has_test_devices);
+	assert_true(options_parse("pc testdev virtio-console", &options, why, sizeof(why)));
+	assert_true(options.is_pc && options.has_test_devices && options.has_virtio_console);
 	assert_true(options_parse("vcpus=64 roam slice=500", &options, why, sizeof(why)));
-	assert_false(options.is_pc || options.has_test_devices);
+	assert_false(options.is_pc || options.has_test_devices || options.has_virtio_console);
 	assert_int_equal(options.vcpus, 64);
 	assert_true(options.roam);
 	assert_int_equal(options.slice, 500);
