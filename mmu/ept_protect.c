@@ -61,6 +61,36 @@ void ept_close(struct tl_vm *vm, gpa_t first, gpa_t last, enum dirty_by by)
 	close_below(vm->root, EPT_LEVELS, 0, first, last, by != DIRTY_BY_PROTECTION);
 }
 
+enum { ENTRIES_AT_ONCE = 32 };
+
+/* As a rule: what can be read is no MMIO entry, and what is open nobody is opening. */
+ALWAYS_INLINE bool close_plain(ept_slot_t *slot, ept_entry_t entry)
+{
+	return likely((entry & (EPT_READ | EPT_WRITE)) == (EPT_READ | EPT_WRITE)) &&
+	       /* acq_rel: as above. */
+	       likely(atomic_compare_exchange_strong_explicit(slot, &entry, entry & ~EPT_WRITE, memory_order_acq_rel,
+							      memory_order_relaxed));
+}
+
+/* All entries of a table. Of those that are closed, or clean, there may be many: they are passed by together. */
+static void close_or_clean_all(ept_slot_t *table, unsigned level, bool cleans)
+{
+	const bool closes = level > 1 || !cleans;
+	const ept_entry_t goes = closes ? EPT_WRITE | EPT_OPENING : EPT_DIRTY;
+
+	for (ept_slot_t *slot = table; slot < table + EPT_NR_ENTRIES; slot += ENTRIES_AT_ONCE) {
+		if (!(any_of_words(slot, ENTRIES_AT_ONCE) & goes))
+			continue;
+		for (ept_slot_t *at = slot; at < slot + ENTRIES_AT_ONCE; at++) {
+			/* relaxed: a value, compared as a whole. */
+			ept_entry_t entry = atomic_load_explicit(at, memory_order_relaxed);
+
+			if (!closes || !close_plain(at, entry))
+				close_or_clean(at, entry, level, cleans);
+		}
+	}
+}
+
 static enum ept_open open_entry(ept_slot_t *slot, ept_entry_t entry, unsigned level, bool cleans)
 {
 	ept_slot_t *table = ept_table_at(entry);
@@ -69,8 +99,7 @@ static enum ept_open open_entry(ept_slot_t *slot, ept_entry_t entry, unsigned le
 	if (entry & EPT_OPENING || !atomic_compare_exchange_strong_explicit(slot, &entry, entry | EPT_OPENING,
 									    memory_order_acquire, memory_order_relaxed))
 		return EPT_BUSY;
-	for (unsigned i = 0; i < EPT_NR_ENTRIES; i++)
-		close_or_clean(&table[i], atomic_load_explicit(&table[i], memory_order_relaxed), level - 1, cleans);
+	close_or_clean_all(table, level - 1, cleans);
 	/*
 	 * It fails where the table was unlinked meanwhile: then there is nothing to open. release: closed below first.
 	 */

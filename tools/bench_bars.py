@@ -66,7 +66,7 @@ BARS = {
     "ram_fault_ticks": [at_most(190)],
     "commit_add_1gib_ticks": [near("commit_add_4kib_ticks")],
     "commit_remove_1gib_ticks": [near("commit_remove_4kib_ticks")],
-    "dirty_enable_2mib_ticks": [at_most(3600)],
+    "dirty_enable_2mib_ticks": [at_most(3700)],
     "dirty_first_write_2mib_ticks": [at_most(2)],
     "dirty_fetch_2mib_ticks": [at_most(2050)],
     "dirty_enable_1gib_ticks": [no_more_than("dirty_enable_2mib_ticks")],
