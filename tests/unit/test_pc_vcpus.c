@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Several vCPUs of a PC: INIT, SIPI and NMI, turns on one CPU of the host, and when nothing is left to go on. */
 #include "tests/unit/pc_guest.h"
+#include <pthread.h> /* CPUs are threads (pc_host.c): it runs under the thread sanitizer, too */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <string.h>
