@@ -153,9 +153,9 @@ struct vmx_controls {
 	bool msr_bitmaps;      /* else every RDMSR and WRMSR exits */
 	bool vpid;             /* with an INVVPID for one context or all */
 	bool unrestricted_guest;
-	bool rdtscp, invpcid, xsaves; /* the guest may use the instruction */
-	bool pat;                     /* IA32_PAT switched by entries and exits, both ways */
-	bool pml;                     /* may be turned on, with the EPT's accessed and dirty flags */
+	bool rdtscp, invpcid; /* the guest may use the instruction */
+	bool pat;             /* IA32_PAT switched by entries and exits, both ways */
+	bool pml;             /* may be turned on, with the EPT's accessed and dirty flags */
 	/* May be turned on for a vCPU's local APIC, and off; all but the first only where that one is. */
 	bool tpr_shadow, apic_accesses, x2apic_mode, virtual_interrupts, apic_registers;
 	bool cr3_exiting; /* loads and stores of CR3 exit: the CPU does not let it be turned off */

@@ -331,10 +331,9 @@ void tl_cpu_describe(void)
 	       "VMX: revision %u, TRUE controls %s, VPID %s, unrestricted guest %s, virtual NMIs %s, PML %s",
 	       c->revision, yes_no(c->msr.basic >> 55 & 1), yes_no(k->vpid), yes_no(k->unrestricted_guest),
 	       yes_no(k->virtual_nmis), yes_no(c->control[VMX_PROC2].allowed1 & PROC2_ENABLE_PML));
-	tl_log(TL_LOG_INFO,
-	       "VMX: I/O bitmaps %s, MSR bitmaps %s, PAT switch %s, RDTSCP %s, INVPCID %s, XSAVES %s, CR3 exits %s",
+	tl_log(TL_LOG_INFO, "VMX: I/O bitmaps %s, MSR bitmaps %s, PAT switch %s, RDTSCP %s, INVPCID %s, CR3 exits %s",
 	       yes_no(k->io_bitmaps), yes_no(k->msr_bitmaps), yes_no(k->pat), yes_no(k->rdtscp), yes_no(k->invpcid),
-	       yes_no(k->xsaves), yes_no(k->cr3_exiting));
+	       yes_no(k->cr3_exiting));
 	tl_log(TL_LOG_INFO,
 	       "VMX: TPR shadow %s, APIC accesses %s, x2APIC mode %s, virtual interrupts %s, APIC registers %s",
 	       yes_no(k->tpr_shadow), yes_no(k->apic_accesses), yes_no(k->x2apic_mode), yes_no(k->virtual_interrupts),

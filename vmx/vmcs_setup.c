@@ -116,8 +116,6 @@ static void set_controls(const struct tl_vcpu *vcpu)
 	vmcs_set_msr_bitmap(false);
 	if (c->vpid)
 		vmcs_write(VMCS_VPID, vcpu->vpid);
-	if (c->xsaves)
-		vmcs_write(VMCS_XSS_EXITING_BITMAP, 0);
 	vmcs_write(VMCS_EPT_POINTER, vcpu->eptp);
 	vmcs_write(VMCS_TSC_OFFSET, vcpu->tsc_offset);
 }

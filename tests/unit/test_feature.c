@@ -73,6 +73,19 @@ static void all_are_used_by_themselves(void **context)
 	assert_int_equal(used(&c), (1u << TL_NR_FEATURES) - 1);
 }
 
+/* Its IA32_XSS is the host's, which no guest may save or load by. */
+static void no_guest_has_xsaves(void **context)
+{
+	struct vmx_capability c = whole();
+	struct vmx_controls k;
+
+	(void)context;
+	turn_off(0);
+	c.control[VMX_PROC2].allowed1 |= PROC2_ENABLE_XSAVES;
+	assert_int_equal(controls_compute(&c, &k), TL_OK);
+	assert_false(k.proc2 & PROC2_ENABLE_XSAVES);
+}
+
 /* What goes with a feature, itself included. */
 static uint32_t goes_with(enum tl_feature feature)
 {
@@ -171,6 +184,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(all_are_used_by_themselves),
+		cmocka_unit_test(no_guest_has_xsaves),
 		cmocka_unit_test(each_goes_alone),
 		cmocka_unit_test(all_go_together),
 		cmocka_unit_test(a_fixed_control_is_refused),
