@@ -103,7 +103,7 @@ static void trace_other_kinds(void)
 
 static uint64_t written_pages(void)
 {
-	for (uint64_t page = 1; page < WRITTEN_PAGES; page++)
+	for (uint64_t page = 0; page < WRITTEN_PAGES; page++)
 		write64(ABI_BENCH_MEMORY_AT + (page << 12), page);
 	return 0;
 }
