@@ -188,6 +188,9 @@ void tl_vcpu_kick(struct tl_vcpu *vcpu)
 {
 	/* seq_cst: the store before the load of in_run, against the exchange in grace_enter(); else both could miss. */
 	atomic_store_explicit(&vcpu->reader.kicked, 1, memory_order_seq_cst);
+	/* Its own callback: Bochs 2.7 keeps the interrupt back for as long as the guest masks its own. */
+	if (grace_current() == &vcpu->reader)
+		vcpu->reader.entry_round = GRACE_ATTENTION;
 	if (atomic_load_explicit(&vcpu->reader.in_run, memory_order_seq_cst))
 		hooks->kick(atomic_load_explicit(&vcpu->reader.cpu, memory_order_relaxed));
 }
