@@ -239,13 +239,24 @@ static const struct load_image *find_module(const struct guest_module *module, c
 	return NULL;
 }
 
+/* As QEMU's -kernel starts it: the first word of its command line is its name, which most kernels step over. */
+static bool load_by_multiboot(struct pc *pc, const struct guest_module *module, const struct guest_options *options,
+			      struct tl_state *state, char *why, size_t size)
+{
+	char line[1024];
+	struct load_module kernel = {{module->image, module->size}, line};
+
+	text_format(line, sizeof(line), *options->command_line ? "%s %s" : "%s", module->name, options->command_line);
+	return load_multiboot(&kernel, module->modules, module->nr_modules, &pc->memory, state, why, size);
+}
+
 static bool load(struct pc *pc, const struct guest_module *module, const struct guest_options *options, char *why,
 		 size_t size)
 {
-	struct load_module kernel = {{module->image, module->size}, options->command_line};
+	struct load_image kernel = {module->image, module->size};
 	const struct load_image *initrd = find_module(module, "initrd");
 	struct linux_boot boot = {.memory = &pc->memory,
-				  .kernel = kernel.image,
+				  .kernel = kernel,
 				  .initrd = initrd ? *initrd : (struct load_image){NULL, 0},
 				  .line = options->command_line,
 				  .rsdp = pc->rsdp};
@@ -254,13 +265,13 @@ static bool load(struct pc *pc, const struct guest_module *module, const struct 
 	bool loaded;
 
 	if (options->is_flat)
-		loaded = load_flat(&kernel.image, &pc->memory, options->flat, options->mode, &state, why, size);
-	else if (linux_is_kernel(&kernel.image))
+		loaded = load_flat(&kernel, &pc->memory, options->flat, options->mode, &state, why, size);
+	else if (linux_is_kernel(&kernel))
 		loaded = linux_load(&boot, &state, why, size);
-	else if (pvh_is_kernel(&kernel.image))
+	else if (pvh_is_kernel(&kernel))
 		loaded = pvh_load(&boot, &state, why, size);
 	else
-		loaded = load_multiboot(&kernel, module->modules, module->nr_modules, &pc->memory, &state, why, size);
+		loaded = load_by_multiboot(pc, module, options, &state, why, size);
 	if (!loaded)
 		return false;
 	status = tl_vcpu_set(pc->vcpu[0].vcpu, &state);

@@ -48,18 +48,22 @@ def kernel_package(metapackage):
 
 
 def download(folder, metapackage):
-    packages = [kernel_package(metapackage), SHELL]
-    if not packages[0]:
+    package = kernel_package(metapackage)
+    if not package:
         raise NestedError(
             f"apt knows no package {metapackage}: make linux and BACKEND=kvm-in-bochs need the package lists of a Debian for amd64; "
             "run apt-get update as root, then this again."
         )
+    download_named(folder, package, SHELL)
+
+
+def download_named(folder, *packages):
     try:
         # apt fetches as an unprivileged user if it may; here the folder is ours.
         tool("apt-get", "-q", "-o", "APT::Sandbox::User=root", "download", *packages, cwd=folder)
     except NestedError as error:
         raise NestedError(
-            f"{' and '.join(packages)}, which make linux and BACKEND=kvm-in-bochs need once, cannot be downloaded: check the network, "
+            f"{' and '.join(packages)}, which this needs once, cannot be downloaded: check the network, "
             f"or run apt-get update as root and this again; {error}"
         ) from None
 
