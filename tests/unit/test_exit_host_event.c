@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* NMIs and machine checks that come while a guest runs: they are the host's, and the guest does not notice. */
+/*
+ * What takes the CPU from a guest that runs: NMIs and machine checks, which are the host's and the guest does not
+ * notice, and a kick.
+ */
 #include "tests/unit/vcpu_fixture.h"
 
 #include "vmx/exit_reason.h"
@@ -71,6 +74,27 @@ static void machine_check_at_the_entry(void **context)
 	assert_int_equal(vcpu_left.stop.code, EXIT_REASON_ENTRY_MACHINE_CHECK);
 }
 
+static void kick_by_a_write(struct tl_mmio *access)
+{
+	tl_vcpu_kick(access->vcpu);
+}
+
+/* The guest is left after the instruction, whether or not the CPU lets the kick's own interrupt through. */
+static void a_callback_kicks_its_own_vcpu(void **state)
+{
+	static const uint8_t store[] = {0x89, 0x07}; /* mov [rdi], eax */
+
+	(void)state;
+	put_code(CODE, store, sizeof(store));
+	assert_int_equal(exit_at(DEVICE_LINEAR), VCPU_RESUME);
+	device_log.on_access = kick_by_a_write;
+	set_field(VMCS_GUEST_RIP, CODE);
+	set_field(VMCS_EXIT_INSTRUCTION_LENGTH, 2);
+	assert_int_equal(exit_at(DEVICE_LINEAR), VCPU_LEAVE);
+	assert_int_equal(field(VMCS_GUEST_RIP), CODE + sizeof(store));
+	assert_int_equal(vcpu_left.reason, TL_EXIT_KICKED);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, vcpu_start, vcpu_stop)
 
 int main(void)
@@ -80,6 +104,7 @@ int main(void)
 		TEST(machine_check),
 		TEST(machine_check_while_an_event_is_delivered),
 		TEST(machine_check_at_the_entry),
+		TEST(a_callback_kicks_its_own_vcpu),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -224,27 +224,6 @@ static void a_callback_interrupts_its_own_vcpu(void **state)
 	assert_int_equal(hosted.nr_kicks, 0);
 }
 
-static void kick_by_a_write(struct tl_mmio *access)
-{
-	tl_vcpu_kick(access->vcpu);
-}
-
-/* The guest is left after the instruction, whether or not the CPU lets the kick's own interrupt through. */
-static void a_callback_kicks_its_own_vcpu(void **state)
-{
-	static const uint8_t store[] = {0x89, 0x07}; /* mov [rdi], eax */
-
-	(void)state;
-	put_code(CODE, store, sizeof(store));
-	assert_int_equal(exit_at(DEVICE_LINEAR), VCPU_RESUME);
-	device_log.on_access = kick_by_a_write;
-	set_field(VMCS_GUEST_RIP, CODE);
-	set_field(VMCS_EXIT_INSTRUCTION_LENGTH, 2);
-	assert_int_equal(exit_at(DEVICE_LINEAR), VCPU_LEAVE);
-	assert_int_equal(field(VMCS_GUEST_RIP), CODE + sizeof(store));
-	assert_int_equal(vcpu_left.reason, TL_EXIT_KICKED);
-}
-
 static void request_by_the_third(struct tl_mmio *access)
 {
 	if (device_log.count == 3)
@@ -397,7 +376,6 @@ int main(void)
 		TEST(an_interrupted_delivery_goes_first),
 		TEST(a_queued_event_goes_before_it),
 		TEST(a_callback_interrupts_its_own_vcpu),
-		TEST(a_callback_kicks_its_own_vcpu),
 		TEST(a_callback_interrupts_a_rep),
 		TEST(a_load_of_ss_from_a_device_keeps_it_off),
 		TEST(another_cpu_interrupts_it),
