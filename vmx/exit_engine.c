@@ -142,8 +142,9 @@ static enum vcpu_action run(struct tl_vcpu *vcpu, const struct map *map, uint64_
 enum vcpu_action engine_execute(struct tl_vcpu *vcpu, const struct insn *insn, const struct guest_code *code,
 				uint64_t rip, uint64_t cs_access, gpa_t exit_gpa)
 {
-	/* A stepped REP traps after each of its elements, and so it is stepped from outside. */
-	bool stepped = vmcs_read(VMCS_GUEST_RFLAGS) & RFLAGS_TF || vcpu->events & EVENT_STEP;
+	/* A stepped REP traps after each of its elements. One that is stepped from outside stops there for attention.
+	 */
+	bool stepped = vmcs_read(VMCS_GUEST_RFLAGS) & RFLAGS_TF;
 
 	vcpu->operation_code = *code;
 	vcpu->operation_rip = rip;
