@@ -16,6 +16,12 @@ static void put_big(uint8_t *bytes, unsigned size, uint64_t value)
 		bytes[i] = (uint8_t)(value >> (8 * (size - 1 - i)));
 }
 
+static void put_little(uint8_t *bytes, unsigned size, uint64_t value)
+{
+	for (unsigned i = 0; i < size; i++)
+		bytes[i] = (uint8_t)(value >> (8 * i));
+}
+
 static uint64_t get_big(const uint8_t *bytes, unsigned size)
 {
 	uint64_t value = 0;
@@ -25,7 +31,7 @@ static uint64_t get_big(const uint8_t *bytes, unsigned size)
 	return value;
 }
 
-static const struct fw_cfg_item *fw_cfg_find(const struct fw_cfg *fw_cfg, uint16_t key)
+static struct fw_cfg_item *fw_cfg_find(struct fw_cfg *fw_cfg, uint16_t key)
 {
 	for (unsigned i = 0; i < fw_cfg->nr_items; i++)
 		if (fw_cfg->item[i].key == key)
@@ -57,8 +63,29 @@ bool fw_cfg_add_file(struct fw_cfg *fw_cfg, const char *name, const void *data, 
 	return true;
 }
 
+bool fw_cfg_add_memory(struct fw_cfg *fw_cfg, uint64_t start, uint64_t size, uint32_t type)
+{
+	struct fw_cfg_memory *entry = &fw_cfg->memory[fw_cfg->nr_memories];
+	struct fw_cfg_item *item;
+
+	if (!fw_cfg->nr_memories) {
+		fw_cfg->memory_key = (uint16_t)(FW_CFG_FIRST_FILE + fw_cfg->nr_files);
+		if (!fw_cfg_add_file(fw_cfg, "etc/e820", fw_cfg->memory, 0))
+			return false;
+	}
+	if (fw_cfg->nr_memories == FW_CFG_MEMORIES)
+		return false;
+	put_little(entry->start, sizeof(entry->start), start);
+	put_little(entry->size, sizeof(entry->size), size);
+	put_little(entry->type, sizeof(entry->type), type);
+	item = fw_cfg_find(fw_cfg, fw_cfg->memory_key);
+	item->size = (uint32_t)(++fw_cfg->nr_memories * sizeof(*entry));
+	put_big(fw_cfg->directory.file[fw_cfg->memory_key - FW_CFG_FIRST_FILE].size, 4, item->size);
+	return true;
+}
+
 /* What is left of the selected item; *bytes is where. */
-static uint32_t fw_cfg_left(const struct fw_cfg *fw_cfg, const uint8_t **bytes)
+static uint32_t fw_cfg_left(struct fw_cfg *fw_cfg, const uint8_t **bytes)
 {
 	const struct fw_cfg_item *item = fw_cfg_find(fw_cfg, fw_cfg->key);
 

@@ -11,6 +11,7 @@
 #include <trapline.h>
 
 enum { FW_CFG_PORTS = 0x510, FW_CFG_DMA_PORTS = 0x514, FW_CFG_ITEMS = 32, FW_CFG_FILES = 16, FW_CFG_NAME = 56 };
+enum { FW_CFG_MEMORIES = 8 };
 
 /* Keys that every guest may ask for. */
 enum {
@@ -36,6 +37,11 @@ struct fw_cfg_file {
 	char name[FW_CFG_NAME];
 };
 
+/* Of the file etc/e820, little-endian. */
+struct fw_cfg_memory {
+	uint8_t start[8], size[8], type[4];
+};
+
 struct fw_cfg {
 	struct lock *lock;
 	struct tl_vm *vm;
@@ -47,6 +53,9 @@ struct fw_cfg {
 	} directory;
 	uint64_t ram_size;
 	uint16_t cpus;
+	struct fw_cfg_memory memory[FW_CFG_MEMORIES];
+	unsigned nr_memories;
+	uint16_t memory_key; /* of its file, once there is one */
 	/* What the guest has selected and how far it has read, and the address of its request, until that is whole. */
 	uint16_t key;
 	uint32_t offset;
@@ -60,6 +69,9 @@ void fw_cfg_init(struct fw_cfg *fw_cfg, struct lock *lock, struct tl_vm *vm, uin
  * taken. Not while a vCPU runs. */
 bool fw_cfg_add(struct fw_cfg *fw_cfg, uint16_t key, const void *data, uint32_t size);
 bool fw_cfg_add_file(struct fw_cfg *fw_cfg, const char *name, const void *data, uint32_t size);
+
+/* An entry of etc/e820: `type` is that of ACPI's INT 15h, 1 for RAM, 2 for what is reserved. As for fw_cfg_add(). */
+bool fw_cfg_add_memory(struct fw_cfg *fw_cfg, uint64_t start, uint64_t size, uint32_t type);
 
 struct port_range fw_cfg_ports(struct fw_cfg *fw_cfg);
 struct port_range fw_cfg_dma_ports(struct fw_cfg *fw_cfg);

@@ -152,6 +152,9 @@ static bool init_machine(struct pc *pc, const struct guest_options *options, con
 		return false;
 	/* One clock for APIC timers and TSC: CPUID says its rate. */
 	pc->machine.bus.timer_hz = pc->hz;
+	for (unsigned i = 0; i < sizeof(pc->map) / sizeof(pc->map[0]); i++)
+		if (!fw_cfg_add_memory(&pc->machine.fw_cfg, pc->map[i].start, pc->map[i].size, pc->map[i].type))
+			return false;
 	machine_firmware(&pc->machine, pc->nr_vcpus, &firmware);
 	pc->rsdp = firmware_write(&firmware, pc->ram + FIRMWARE_AT);
 	firmware_write_bios_data(pc->ram, PC_EBDA);

@@ -39,11 +39,14 @@ static void learn(gva_t at, unsigned count)
 }
 
 /* `served` accesses are served in the exit of the one at `first`, in order. */
-static void expect_run(gva_t at, unsigned first, unsigned served)
+static void expect_run_and(enum vcpu_action action, gva_t at, unsigned first, unsigned served)
 {
 	uint64_t clustered = guest_vcpu->reader.stats.clustered;
 
-	expect_served(at + INSN * first, DEVICE_LINEAR + 4 * first, at + INSN * (first + served));
+	set_field(VMCS_GUEST_RIP, at + INSN * first);
+	assert_int_equal(exit_at(DEVICE_LINEAR + 4 * first), action);
+	assert_int_equal(field(VMCS_GUEST_RIP), at + INSN * (first + served));
+	assert_int_equal(field(VMCS_ENTRY_INTERRUPTION_INFORMATION), 0);
 	assert_int_equal(device_log.count, served);
 	for (unsigned i = 0; i < served; i++) {
 		assert_int_equal(device_log.access[i].offset, 4 * (first + i));
@@ -51,6 +54,11 @@ static void expect_run(gva_t at, unsigned first, unsigned served)
 	}
 	assert_int_equal(guest_vcpu->reader.stats.clustered - clustered, served - 1);
 	device_log.count = 0;
+}
+
+static void expect_run(gva_t at, unsigned first, unsigned served)
+{
+	expect_run_and(VCPU_RESUME, at, first, served);
 }
 
 static void run_is_served_in_one_exit(void **context)
@@ -197,13 +205,12 @@ static void kick_ends_a_run(void **context)
 	(void)context;
 	learn(CODE, STORES);
 	device_log.on_access = kick_at_third;
-	expect_run(CODE, 0, 3);
-	assert_int_equal(vcpu_attention(guest_vcpu), VCPU_LEAVE);
+	expect_run_and(VCPU_LEAVE, CODE, 0, 3);
 	/* What ended it says nothing about the instructions: they are still known. */
 	device_log.on_access = kick_at_first;
-	expect_run(CODE, 0, 1);
-	assert_int_equal(vcpu_attention(guest_vcpu), VCPU_LEAVE);
+	expect_run_and(VCPU_LEAVE, CODE, 0, 1);
 	device_log.on_access = NULL;
+	assert_int_equal(vcpu_attention(guest_vcpu), VCPU_RESUME);
 	expect_run(CODE, 0, STORES);
 }
 

@@ -80,6 +80,34 @@ static void has_files(void **context)
 	assert_int_equal(item(0x20, 1), large[0]);
 }
 
+/* The bytes of QEMU's struct e820_entry, one behind the other. */
+static void tells_of_memory(void **context)
+{
+	unsigned entries = 2;
+
+	(void)context;
+	assert_true(fw_cfg_add_file(&fw_cfg, "first", "abc", 3));
+	assert_true(fw_cfg_add_memory(&fw_cfg, 0, 0x9fc00, 1));
+	assert_true(fw_cfg_add_memory(&fw_cfg, 0x1122334455667788, 0x99aabbccddeeff00, 2));
+	assert_int_equal(item(0x19, 4), 2 << 24);
+	for (unsigned i = 0; i < 64; i++)
+		bench_in(ports, 1, 1);
+	for (unsigned i = 0; i < 4; i++)
+		assert_int_equal(bench_in(ports, 1, 1), i == 3 ? 40 : 0);
+	assert_int_equal(item(0x21, 8), 0);
+	for (unsigned i = 0; i < 8; i++)
+		assert_int_equal(bench_in(ports, 1, 1), 0x9fc00 >> 8 * i & 0xff);
+	for (unsigned i = 0; i < 4; i++)
+		assert_int_equal(bench_in(ports, 1, 1), !i);
+	for (unsigned i = 0; i < 16; i++)
+		assert_int_equal(bench_in(ports, 1, 1),
+				 (i < 8 ? 0x1122334455667788 >> 8 * i : 0x99aabbccddeeff00 >> 8 * (i - 8)) & 0xff);
+	assert_int_equal(bench_in(ports, 1, 1), 2);
+	while (fw_cfg_add_memory(&fw_cfg, 0, 0, 1))
+		entries++;
+	assert_int_equal(entries, FW_CFG_MEMORIES);
+}
+
 static void holds_so_many(void **context)
 {
 	unsigned files = 0;
@@ -182,6 +210,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(describes_the_machine, start, virtio_guest_stop),
 		cmocka_unit_test_setup_teardown(has_files, start, virtio_guest_stop),
+		cmocka_unit_test_setup_teardown(tells_of_memory, start, virtio_guest_stop),
 		cmocka_unit_test_setup_teardown(holds_so_many, start, virtio_guest_stop),
 		cmocka_unit_test_setup_teardown(copies_items, start, virtio_guest_stop),
 		cmocka_unit_test_setup_teardown(refuses_in_words, start, virtio_guest_stop),
