@@ -96,12 +96,13 @@ static void tells_of_memory(void **context)
 		assert_int_equal(bench_in(ports, 1, 1), i == 3 ? 40 : 0);
 	assert_int_equal(item(0x21, 8), 0);
 	for (unsigned i = 0; i < 8; i++)
-		assert_int_equal(bench_in(ports, 1, 1), 0x9fc00 >> 8 * i & 0xff);
+		assert_int_equal(bench_in(ports, 1, 1), 0x9fc00ull >> 8 * i & 0xff);
 	for (unsigned i = 0; i < 4; i++)
 		assert_int_equal(bench_in(ports, 1, 1), !i);
 	for (unsigned i = 0; i < 16; i++)
 		assert_int_equal(bench_in(ports, 1, 1),
-				 (i < 8 ? 0x1122334455667788 >> 8 * i : 0x99aabbccddeeff00 >> 8 * (i - 8)) & 0xff);
+				 (i < 8 ? 0x1122334455667788ull >> 8 * i : 0x99aabbccddeeff00ull >> 8 * (i - 8)) &
+					 0xff);
 	assert_int_equal(bench_in(ports, 1, 1), 2);
 	while (fw_cfg_add_memory(&fw_cfg, 0, 0, 1))
 		entries++;
