@@ -282,7 +282,9 @@ fuzz: $(libfuzzer) $(B)/unit/test_decode_zydis
 test-fuzz: $(replayers)
 	@tools/fuzz test
 
-test: $(unit_tests) $(tsan_tests) $(replayers) $(coverage_programs) all $(guests) $(other_images) $(B)/linux/ticks
+# The program that boots Linux under KVM is made of the same board: that it links is a test of it.
+test: $(unit_tests) $(tsan_tests) $(replayers) $(coverage_programs) all $(guests) $(other_images) $(B)/linux/ticks \
+	$(B)/kvm_linux/kvm-linux
 	@tools/test docs msrs tools unit tsan fuzz coverage model system
 test-unit: $(unit_tests)
 	@tools/test unit

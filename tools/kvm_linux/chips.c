@@ -71,9 +71,21 @@ void io_apic_end_of_interrupt(struct io_apic *io_apic, uint8_t vector)
 	abort();
 }
 
+bool io_apic_sends_unmaskable(const struct io_apic *io_apic)
+{
+	(void)io_apic;
+	abort();
+}
+
 void local_apic_pin(void *context, unsigned pin, bool level)
 {
 	(void)context, (void)pin, (void)level;
+	abort();
+}
+
+bool local_apic_pin_is_unmaskable(const struct local_apic *apic, unsigned pin)
+{
+	(void)apic, (void)pin;
 	abort();
 }
 
