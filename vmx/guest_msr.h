@@ -33,6 +33,9 @@
 	  "The CPU's, and what the host does for its guests")                                                          \
 	X(0x174, 0x174, IA32_SYSENTER_CS, PASSED, PASSED, msr_read_field, msr_write_sysenter_cs, "")                   \
 	X(0x175, 0x176, IA32_SYSENTER_ESP and _EIP, PASSED, PASSED, msr_read_field, msr_write_base, "")                \
+	X(0x179, 0x179, IA32_MCG_CAP, CONSTANT, FAULTS, msr_read_zero, NULL,                                           \
+	  "0: no banks; Xen looks without asking CPUID")                                                               \
+	X(0x17a, 0x17a, IA32_MCG_STATUS, CONSTANT, IGNORED, msr_read_zero, msr_write_nothing, "0")                     \
 	X(0x1a0, 0x1a0, IA32_MISC_ENABLE, EMULATED, EMULATED, msr_read_misc_enable, msr_write_misc_enable,             \
 	  "Fast strings may be turned off and on, to no effect; no BTS, no PEBS")                                      \
 	X(0x1d9, 0x1d9, IA32_DEBUGCTL, EMULATED, EMULATED, msr_read_field, msr_write_debugctl,                         \
