@@ -18,6 +18,12 @@ extern bool probe_length_is_right;
  */
 enum tl_status probe_instruction_length(void);
 
+/* The CPU offers the monitor trap flag, and does not exit by it: steps are made by TF then. False until probed. */
+extern bool probe_trap_flag_fails;
+
+/* Runs a guest of two instructions with the flag, where the CPU has it. As probe_instruction_length(). */
+enum tl_status probe_trap_flag(void);
+
 enum probe_delivery { PROBE_DELIVERY_UNKNOWN, PROBE_DELIVERY_BEGUN, PROBE_DELIVERY_RIGHT, PROBE_DELIVERY_WRONG };
 
 /*

@@ -18,6 +18,7 @@
 #include "vmx/cpu.h"
 #include "vmx/exit.h"
 #include "vmx/exit_reason.h"
+#include "vmx/probe.h"
 
 #define ALL_EXCEPTIONS       BITS(31, 0)
 #define INTERRUPT_STATUS_RVI BITS(7, 0)
@@ -26,7 +27,7 @@
 
 static bool has_monitor_trap_flag(void)
 {
-	return vmx_capability.control[VMX_PROC].allowed1 & PROC_MONITOR_TRAP_FLAG;
+	return vmx_capability.control[VMX_PROC].allowed1 & PROC_MONITOR_TRAP_FLAG && !probe_trap_flag_fails;
 }
 
 static void set_step(struct tl_vcpu *vcpu, bool on)

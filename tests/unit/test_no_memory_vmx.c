@@ -32,11 +32,16 @@ _Thread_local struct mock_cpu mock_cpu;
 static struct tl_vcpu *vcpus[NR_VCPUS];
 static unsigned nr_probes;
 
-/* A guest of one fetch and one HLT. */
+/* A guest of one fetch and one HLT; that of the monitor trap flag exits by it. */
 enum vcpu_action vmx_run(struct tl_vcpu *vcpu)
 {
 	enum vcpu_action action;
 
+	if (vmcs_read(VMCS_PROC_CONTROLS) & PROC_MONITOR_TRAP_FLAG) {
+		vmcs_write(VMCS_EXIT_REASON, EXIT_REASON_MONITOR_TRAP_FLAG);
+		vmcs_write(VMCS_GUEST_RIP, vmcs_read(VMCS_GUEST_RIP) + 1);
+		return VCPU_LEAVE;
+	}
 	vmcs_write(VMCS_EXIT_REASON, EXIT_REASON_EPT_VIOLATION);
 	vmcs_write(VMCS_GUEST_PHYSICAL_ADDRESS, 0);
 	vmcs_write(VMCS_EXIT_QUALIFICATION, FETCH);

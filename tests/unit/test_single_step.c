@@ -4,6 +4,7 @@
 #include "vmx/capability.h"
 #include "vmx/controls.h"
 #include "vmx/exit_reason.h"
+#include "vmx/probe.h"
 #include <setjmp.h>
 #include <stdarg.h>
 
@@ -54,6 +55,18 @@ static void begin_step(void)
 {
 	assert_int_equal(tl_vcpu_set_step(guest_vcpu, true), TL_OK);
 	assert_int_equal(vcpu_attention(guest_vcpu), VCPU_RESUME);
+}
+
+/* A probe has found that the CPU only offers it. */
+static void without_effect_it_is_not_used(void **context)
+{
+	(void)context;
+	probe_trap_flag_fails = true;
+	assert_int_equal(tl_vcpu_set_step(guest_vcpu, true), TL_OK);
+	assert_false(flag_is_set());
+	assert_true(guest_vcpu->step.by_trap_flag);
+	assert_int_equal(tl_vcpu_set_step(guest_vcpu, false), TL_OK);
+	probe_trap_flag_fails = false;
 }
 
 static void ends_by_the_flag(void **context)
@@ -171,6 +184,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(ends_by_the_flag, start, stop),
+		cmocka_unit_test_setup_teardown(without_effect_it_is_not_used, start, stop),
 		cmocka_unit_test_setup_teardown(ends_behind_one_emulated_instruction, start, stop),
 		cmocka_unit_test_setup_teardown(goes_on_while_nothing_was_executed, start, stop),
 		cmocka_unit_test_setup_teardown(a_kick_comes_first_and_takes_nothing_from_it, start, stop),
