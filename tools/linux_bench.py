@@ -45,9 +45,10 @@ def run_guest(build, folder, timeout, modules, command_line=""):
 
 def apic_figures(build, folder, timeout):
     """By MMIO, and where the CPU ends interrupts by itself."""
+    # No "=" in the folders' names: xorriso takes what is before one in a path for where the rest is to be put.
     ways = [
-        APIC.search(run_guest(build, f"{folder}/apic{words}", timeout, APIC_MODULES, words))
-        for words in ("off=tpr-shadow", "trust=virtual-interrupts")
+        APIC.search(run_guest(build, f"{folder}/apic-{way}", timeout, APIC_MODULES, words))
+        for way, words in (("mmio", "off=tpr-shadow"), ("virtual", "trust=virtual-interrupts"))
     ]
     if not all(ways):
         raise LinuxBenchError("the guest apic passed, but says nothing of ticks.")
