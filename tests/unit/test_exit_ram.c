@@ -167,7 +167,7 @@ static void both_ways_map_the_same(void **context)
 					 .start = start + random_below(2) * PAGE_SIZE,
 					 .size = size,
 					 .host = hosted_memory(hosts[random_below(4)])};
-		enum mmu_access access = random_below(3);
+		enum mmu_access access = (enum mmu_access)random_below(3);
 		const struct map_range *found;
 		struct ept_walk walk;
 		ept_entry_t entry;
