@@ -120,7 +120,7 @@ void pci_test_device_init(struct pci_test_device *device, struct lock *lock, str
 enum tl_status tl_map_add(struct tl_edit *edit, const struct tl_range *range, tl_range_id *id)
 {
 	(void)edit, (void)id;
-	if (range->kind != TL_RANGE_MMIO) {
+	if (range->host) {
 		vm_add_slot(range->start, range->size, range->host, range->kind == TL_RANGE_ROM);
 		return TL_OK;
 	}

@@ -6,6 +6,7 @@
  */
 #include "guest/pc/linux_boot.h"
 #include "guest/pc/pc.h"
+#include "tests/unit/range_access.h"
 #include "tools/kvm_linux/vm.h"
 
 #include <signal.h>
@@ -200,7 +201,7 @@ static void serve_mmio(void)
 			continue;
 		access.offset = at - range->start;
 		access.context = range->context;
-		if (range->access(&access) != TL_OK) {
+		if (range_access(range, &access) != TL_OK) {
 			printf("kvm-linux: a device refuses an access at %#lx\n", at);
 			exit(1);
 		}

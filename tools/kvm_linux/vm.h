@@ -22,7 +22,7 @@ struct tl_vm {
 	uint64_t ram_size;
 	uint32_t nr_slots;
 	unsigned nr_ranges;
-	struct tl_range range[VM_MOST_RANGES]; /* of MMIO */
+	struct tl_range range[VM_MOST_RANGES]; /* of devices */
 	uint64_t lines;                        /* the levels that KVM was told of, by GSI */
 };
 
