@@ -6,10 +6,11 @@
  * S5.
  */
 #include "guest/stubs/cpu.h"
+#include "guest/stubs/idt.h"
 #include "guest/stubs/lib.h"
 #include "guest/stubs/ticks.h"
 
-enum { CODE_SELECTOR = 0x08, INTERRUPT_GATE = 0x8e00, VECTOR = 0x40, SPURIOUS = 0xff, VECTORS = 256 };
+enum { VECTOR = 0x40, SPURIOUS = 0xff, VECTORS = 256 };
 enum { DEBUG_PORT = 0xE9, EXIT_PORT = 0xF4, POWER_PORT = 0x604, POWER_OFF = 5 << 10 | 1 << 13 };
 enum { PIT_COUNTER = 0x40, PIT_CONTROL = 0x43, MSR_APIC_BASE = 0x1B, MSR_DEADLINE = 0x6E0, MSR_SELF_IPI = 0x83F };
 enum {
@@ -29,11 +30,6 @@ enum { SELF_IPI = 1 << 18 | VECTOR, PERIODIC = 1 << 17, DEADLINE = 1 << 18, MASK
 enum { MEMORY_WORDS = 512, NR_MEMORY_PAGES = 3 };
 /* Memory of the guest's own. */
 static volatile uint64_t memory[NR_MEMORY_PAGES][MEMORY_WORDS] __attribute__((aligned(4096)));
-
-struct gate {
-	uint16_t offset_low, selector, type, offset_middle;
-	uint32_t offset_high, reserved;
-};
 
 struct frame {
 	uint64_t rip, cs, rflags, rsp, ss;
@@ -111,27 +107,11 @@ __attribute__((interrupt)) static void spurious(struct frame *frame)
 	(void)frame;
 }
 
-static void set_gate(unsigned vector, void (*function)(struct frame *frame))
-{
-	uint64_t offset = (uint64_t)function;
-
-	idt[vector] = (struct gate){.offset_low = (uint16_t)offset,
-				    .selector = CODE_SELECTOR,
-				    .type = INTERRUPT_GATE,
-				    .offset_middle = (uint16_t)(offset >> 16),
-				    .offset_high = (uint32_t)(offset >> 32)};
-}
-
 static void load_idt(void)
 {
-	const struct {
-		uint16_t limit;
-		uint64_t base;
-	} __attribute__((packed)) idtr = {sizeof(idt) - 1, (uint64_t)idt};
-
-	set_gate(VECTOR, handler);
-	set_gate(SPURIOUS, spurious);
-	__asm__ volatile("lidt %0" : : "m"(idtr));
+	idt[VECTOR] = gate_to((uint64_t)handler);
+	idt[SPURIOUS] = gate_to((uint64_t)spurious);
+	load_gates(idt, VECTORS);
 }
 
 static void interrupts_on(void)

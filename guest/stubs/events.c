@@ -4,6 +4,7 @@
  * frame leaves the guest for an EPT violation; the event must then be delivered once more, whole: the same return
  * address, the same error code, and once only.
  */
+#include "guest/stubs/idt.h"
 #include "guest/stubs/lib.h"
 
 /* Far enough apart that no page of the EPT, however large, holds two of them. */
@@ -17,12 +18,7 @@ enum { VECTOR_DB = 1, VECTOR_BP = 3, VECTOR_UD = 6, VECTOR_GP = 13, VECTOR_SOFTW
 #define DR7_GD      0x2400ull
 #define DR6_BD      0x2000ull
 
-enum { CODE_SELECTOR = 0x08, INTERRUPT_GATE = 0x8e00, NO_SELECTOR = 0x1230 };
-
-struct gate {
-	uint16_t offset_low, selector, type, offset_middle;
-	uint32_t offset_high, reserved;
-};
+enum { NO_SELECTOR = 0x1230 };
 
 /* Written by the handlers below. */
 volatile uint64_t events_taken, events_return, events_error;
@@ -48,13 +44,7 @@ static uint32_t watched;
 
 static void set_gate(unsigned vector, void (*handler)(void))
 {
-	uint64_t offset = (uint64_t)handler;
-
-	idt[vector] = (struct gate){.offset_low = (uint16_t)offset,
-				    .selector = CODE_SELECTOR,
-				    .type = INTERRUPT_GATE,
-				    .offset_middle = (uint16_t)(offset >> 16),
-				    .offset_high = (uint32_t)(offset >> 32)};
+	idt[vector] = gate_to((uint64_t)handler);
 }
 
 /* Raises an event on the next fresh stack; it must return behind `instruction`. */
@@ -101,10 +91,6 @@ static void check_general_detect(void)
 
 int main(const struct mb1_info *info)
 {
-	const struct {
-		uint16_t limit;
-		uint64_t base;
-	} __attribute__((packed)) idtr = {sizeof(idt) - 1, (uint64_t)idt};
 	uint64_t stack = FRESH_STACKS;
 
 	(void)info;
@@ -113,7 +99,7 @@ int main(const struct mb1_info *info)
 	set_gate(VECTOR_SOFTWARE, events_trap);
 	set_gate(VECTOR_UD, events_fault);
 	set_gate(VECTOR_GP, events_fault_with_error);
-	__asm__ volatile("lidt %0" : : "m"(idtr));
+	load_gates(idt, NR_VECTORS);
 	RAISE("int3", 0);
 	RAISE("int $0x80", 0);
 	RAISE("ud2", 0);

@@ -5,18 +5,14 @@
  * none is lost, whether it comes while the vCPU runs, halts or enters.
  */
 #include "guest/stubs/cpu.h"
+#include "guest/stubs/idt.h"
 #include "guest/stubs/libsmp.h"
 
 #define FRESH_STACK 0x600000ull
 
-enum { CODE_SELECTOR = 0x08, INTERRUPT_GATE = 0x8e00, DEFAULT_ROUNDS = 300 };
+enum { DEFAULT_ROUNDS = 300 };
 /* By its number a vector counts below. */
 enum { LOW, HIGH, ALARM, RING, NR_RINGS = 4, NR_NUMBERS = RING + NR_RINGS, VECTORS_AT = 0x40 };
-
-struct gate {
-	uint16_t offset_low, selector, type, offset_middle;
-	uint32_t offset_high, reserved;
-};
 
 /* Written by the handlers below: how often, in which order among all, and where each returned to last. */
 volatile uint64_t interrupt_counts[NR_NUMBERS], interrupt_order[NR_NUMBERS], interrupt_returns[NR_NUMBERS];
@@ -49,21 +45,9 @@ static uint64_t rounds;
 
 static void load_idt(void)
 {
-	const struct {
-		uint16_t limit;
-		uint64_t base;
-	} __attribute__((packed)) idtr = {sizeof(idt) - 1, (uint64_t)idt};
-
-	for (unsigned i = 0; i < NR_NUMBERS; i++) {
-		uint64_t offset = (uint64_t)interrupt_handlers + (uint64_t)i * HANDLER_SIZE;
-
-		idt[VECTORS_AT + i] = (struct gate){.offset_low = (uint16_t)offset,
-						    .selector = CODE_SELECTOR,
-						    .type = INTERRUPT_GATE,
-						    .offset_middle = (uint16_t)(offset >> 16),
-						    .offset_high = (uint32_t)(offset >> 32)};
-	}
-	__asm__ volatile("lidt %0" : : "m"(idtr));
+	for (unsigned i = 0; i < NR_NUMBERS; i++)
+		idt[VECTORS_AT + i] = gate_to((uint64_t)interrupt_handlers + (uint64_t)i * HANDLER_SIZE);
+	load_gates(idt, VECTORS_AT + NR_NUMBERS);
 }
 
 static void request(unsigned index, unsigned number)

@@ -1,13 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* Taking interrupts: handlers that look, that are interrupted by others, that end. */
 #include "guest/stubs/apic_trace/apic_trace.h"
+#include "guest/stubs/idt.h"
 
-enum { CODE_SELECTOR = 0x08, INTERRUPT_GATE = 0x8e00, VECTORS = 256 };
-
-struct gate {
-	uint16_t offset_low, selector, type, offset_middle;
-	uint32_t offset_high, reserved;
-};
+enum { VECTORS = 256 };
 
 static struct gate idt[VECTORS];
 
@@ -76,19 +72,7 @@ extern const char stubs[];
 
 void load_idt(void)
 {
-	const struct {
-		uint16_t limit;
-		uint64_t base;
-	} __attribute__((packed)) idtr = {sizeof(idt) - 1, (uint64_t)idt};
-
-	for (unsigned vector = 0; vector < VECTORS; vector++) {
-		uint64_t offset = (uint64_t)stubs + 16ull * vector;
-
-		idt[vector] = (struct gate){.offset_low = (uint16_t)offset,
-					    .selector = CODE_SELECTOR,
-					    .type = INTERRUPT_GATE,
-					    .offset_middle = (uint16_t)(offset >> 16),
-					    .offset_high = (uint32_t)(offset >> 32)};
-	}
-	__asm__ volatile("lidt %0" : : "m"(idtr));
+	for (unsigned vector = 0; vector < VECTORS; vector++)
+		idt[vector] = gate_to((uint64_t)stubs + 16ull * vector);
+	load_gates(idt, VECTORS);
 }

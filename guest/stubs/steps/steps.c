@@ -5,9 +5,10 @@
  * own TF, breakpoints and shadows work.
  */
 #include "guest/stubs/cpu.h"
+#include "guest/stubs/idt.h"
 #include "guest/stubs/lib.h"
 
-enum { CODE_SELECTOR = 0x08, DATA_SELECTOR = 0x10, INTERRUPT_GATE = 0x8e00 };
+enum { DATA_SELECTOR = 0x10 };
 enum {
 	VECTOR_DB = 1,
 	VECTOR_BP = 3,
@@ -56,35 +57,17 @@ extern const uint64_t steps_wanted[], steps_wanted_end[];
 enum { MOST_STEPS = 256 };
 static struct abi_step steps[MOST_STEPS];
 
-struct gate {
-	uint16_t offset_low, selector, type, offset_middle;
-	uint32_t offset_high, reserved;
-};
 static struct gate idt[NR_VECTORS];
-
-static void set_gate(unsigned vector, uint64_t offset)
-{
-	idt[vector] = (struct gate){.offset_low = (uint16_t)offset,
-				    .selector = CODE_SELECTOR,
-				    .type = INTERRUPT_GATE,
-				    .offset_middle = (uint16_t)(offset >> 16),
-				    .offset_high = (uint32_t)(offset >> 32)};
-}
 
 static void load_idt(void)
 {
-	const struct {
-		uint16_t limit;
-		uint64_t base;
-	} __attribute__((packed)) idtr = {sizeof(idt) - 1, (uint64_t)idt};
-
-	set_gate(VECTOR_DB, (uint64_t)steps_debug);
-	set_gate(VECTOR_BP, (uint64_t)steps_bp);
-	set_gate(VECTOR_UD, (uint64_t)steps_ud);
-	set_gate(VECTOR_PF, (uint64_t)steps_pf);
-	set_gate(VECTOR_CONTROLLER, (uint64_t)steps_interrupt);
-	set_gate(VECTOR_SOFTWARE, (uint64_t)steps_int);
-	__asm__ volatile("lidt %0" : : "m"(idtr));
+	idt[VECTOR_DB] = gate_to((uint64_t)steps_debug);
+	idt[VECTOR_BP] = gate_to((uint64_t)steps_bp);
+	idt[VECTOR_UD] = gate_to((uint64_t)steps_ud);
+	idt[VECTOR_PF] = gate_to((uint64_t)steps_pf);
+	idt[VECTOR_CONTROLLER] = gate_to((uint64_t)steps_interrupt);
+	idt[VECTOR_SOFTWARE] = gate_to((uint64_t)steps_int);
+	load_gates(idt, NR_VECTORS);
 }
 
 /* A process has all pages: those of the tables from `entry` on, of which a level has so many that are in use. */
