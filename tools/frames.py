@@ -4,7 +4,6 @@
 import contextlib
 import glob
 import os
-import re
 import struct
 import threading
 import time
@@ -71,16 +70,4 @@ def read_text(folder):
 
 def wait_for(folder, pattern, seconds=SECONDS):
     """The rows of text once one matches."""
-    deadline = time.monotonic() + seconds
-    seen = "nothing"
-    while time.monotonic() < deadline:
-        try:
-            rows = read_text(folder)
-        except screen.ScreenError as error:  # of a loader with colours, or between two modes
-            seen = str(error)
-        else:
-            if any(re.search(pattern, row) for row in rows):
-                return rows
-            seen = str(rows)
-        time.sleep(0.2)
-    raise screen.ScreenError(f'no row of the screen matches "{pattern}"; what was read: {seen}')
+    return screen.wait_for(lambda: (None, read_text(folder)), pattern, seconds)[1]

@@ -123,20 +123,12 @@ def read_text(picture):
 
 def wait_for(log, pattern, seconds=SECONDS):
     """(picture, rows of text) once a row matches; Bochs draws its screen only now and then."""
-    deadline = time.monotonic() + seconds
-    seen = "nothing"
-    while time.monotonic() < deadline:
+
+    def look():
         picture = take_picture(find_port(log))
-        try:
-            rows = read_text(picture)
-        except screen.ScreenError as error:  # of a loader with colours, or between two modes
-            seen = str(error)
-        else:
-            if any(re.search(pattern, row) for row in rows):
-                return picture, rows
-            seen = str(rows)
-        time.sleep(0.2)
-    raise screen.ScreenError(f'no row of the screen matches "{pattern}"; what was read: {seen}')
+        return picture, read_text(picture)
+
+    return screen.wait_for(look, pattern, seconds)
 
 
 def chunk(kind, data):

@@ -2,6 +2,7 @@
 """What a machine's screen shows: QEMU's picture of it, read back as text by the shapes of the letters."""
 
 import json
+import re
 import socket
 import time
 
@@ -134,6 +135,23 @@ def read_framebuffer(width, height, pixels):
     rows, columns = read_text(width, height, pixels, framebuffer_letters(), 8, scale)
     high = height // (16 * scale)
     return rows, columns, high, high // 8
+
+
+def wait_for(look, pattern, seconds):
+    """What look() gives, (a picture, its rows of text), once a row matches."""
+    deadline = time.monotonic() + seconds
+    seen = "nothing"
+    while time.monotonic() < deadline:
+        try:
+            picture, rows = look()
+        except ScreenError as error:  # of a loader with colours, or between two modes
+            seen = str(error)
+        else:
+            if any(re.search(pattern, row) for row in rows):
+                return picture, rows
+            seen = str(rows)
+        time.sleep(0.2)
+    raise ScreenError(f'no row of the screen matches "{pattern}"; what was read: {seen}')
 
 
 def visible(text, columns, high, step):
