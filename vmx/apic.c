@@ -163,35 +163,39 @@ void apic_settle(struct tl_vcpu *vcpu)
 
 /* ---- Exits ------------------------------------------------------------------------------------------------------- */
 
-/* The range is where it was, as a rule. What else has come there since is searched for as if several ranges met. */
+/*
+ * The range is where it was, as a rule: one compare, and counted as fresh. What else has come there since is searched
+ * for as if several ranges met.
+ */
 ALWAYS_INLINE const struct map_range *apic_range(struct tl_vcpu *vcpu, const struct map *map)
 {
 	const struct map_range *range = &map->ranges[vcpu->apic_range_id];
 
 	if (likely(vcpu->apic_range_id < map->nr_slots) && likely(range->kind == MAP_APIC) &&
-	    likely(range->start == vcpu->apic_at))
+	    likely(range->start == vcpu->apic_at)) {
+		counter_add(&vcpu->reader.stats.fresh, 1);
 		return range;
+	}
+	counter_add(&vcpu->reader.stats.stale, 1);
 	range = map_find(map, vcpu->apic_at);
 	vcpu->apic_range_id = range->id;
 	return range->kind == MAP_APIC ? range : &map->ranges[MAP_SHARED_ID];
 }
 
-/* The CPU says where in the page it was; which page that is the mode says. Counted as what it is: searched for. */
+/* The CPU says where in the page it was; which page that is the mode says. */
 enum vcpu_action exit_apic_access(struct tl_vcpu *vcpu)
 {
 	uint64_t qualification = vmcs_read(VMCS_EXIT_QUALIFICATION);
 	/* acquire: rule 2. Rule 1: the only load of this exit. */
 	const struct map *map = atomic_load_explicit(&vcpu->vm->map, memory_order_acquire);
 	gpa_t gpa = vcpu->apic_at | (qualification & APIC_ACCESS_OFFSET);
-	const struct map_range *range = apic_range(vcpu, map);
 
 	if (unlikely(APIC_ACCESS_TYPE(qualification) > APIC_ACCESS_WRITE) || unlikely(!vcpu->apic))
 		return VCPU_FULL;
 	counter_add(&vcpu->exits_by_reason[EXIT_REASON_APIC_ACCESS], 1);
-	counter_add(&vcpu->reader.stats.stale, 1);
 	vcpu->exit_gpa = gpa;
 	vcpu->exit_map = map;
-	vcpu->exit_range = range;
+	vcpu->exit_range = apic_range(vcpu, map);
 	return VCPU_MMIO;
 }
 
