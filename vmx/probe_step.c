@@ -3,35 +3,24 @@
  * Whether the monitor trap flag has the guest exit behind an instruction (SDM vol. 3, 26.5.2). Bochs 2.7 offers it on
  * its newest models, and runs on.
  */
+#include "vmx/asm.h"
 #include "vmx/cpu.h"
-#include "vmx/exit.h"
 #include "vmx/exit_reason.h"
 #include "vmx/probe.h"
 #include "vmx/selftest_guest.h"
+#include "vmx/vmcs_field.h"
 
 bool probe_trap_flag_fails;
 
 static const uint8_t code[] = {0x90, 0x90, 0x0f, 0x01, 0xc1}; /* nop; nop; vmcall */
 
-enum { NMIS_MOST = 16 };
-
 static bool exits_behind_the_first(const struct selftest_guest *guest)
 {
-	uint32_t reason = SELFTEST_NOT_ENTERED;
+	uint32_t reason;
 
 	__builtin_memcpy(guest->memory + CODE_OF_CALLER, code, sizeof(code));
 	vmcs_write(VMCS_PROC_CONTROLS, vmcs_read(VMCS_PROC_CONTROLS) | PROC_MONITOR_TRAP_FLAG);
-	vmcs_write(VMCS_GUEST_RIP, CODE_OF_CALLER);
-	for (unsigned i = 0; i < NMIS_MOST && vmx_run(guest->vcpu) != VCPU_FAILED; i++) {
-		reason = (uint32_t)vmcs_read(VMCS_EXIT_REASON);
-		/* The host's own, before the instruction: the guest is entered again. */
-		if (reason == EXIT_REASON_EXCEPTION_OR_NMI)
-			raise_nmi();
-		else if (reason == EXIT_REASON_EXTERNAL_INTERRUPT)
-			interrupt_window();
-		else
-			break;
-	}
+	reason = selftest_run(guest, CODE_OF_CALLER, 0);
 	return reason == EXIT_REASON_MONITOR_TRAP_FLAG && vmcs_read(VMCS_GUEST_RIP) == CODE_OF_CALLER + 1;
 }
 

@@ -18,7 +18,7 @@
 enum { BITMAP_PAGES = 4 };
 
 _Thread_local struct mock_cpu mock_cpu;
-static unsigned nr_nmis, nr_runs;
+static unsigned nr_nmis, nr_interrupts, nr_runs;
 static uint32_t ends_in;
 
 /* A guest with interrupts off, one pending, no IDT, and an interrupt of the host's on its way. */
@@ -35,7 +35,13 @@ enum vcpu_action vmx_run(struct tl_vcpu *vcpu)
 	assert_int_equal(page[(0x200 + 2 * 16) / 4], 2);
 	assert_true(vmcs_read(VMCS_PROC_CONTROLS) & PROC_USE_TPR_SHADOW);
 	assert_true(vmcs_read(VMCS_PROC2_CONTROLS) & PROC2_VIRTUAL_INTERRUPT_DELIVERY);
-	vmcs_write(VMCS_EXIT_REASON, nr_runs <= nr_nmis ? EXIT_REASON_EXCEPTION_OR_NMI : ends_in);
+	vmcs_write(VMCS_EXIT_INTERRUPTION_INFORMATION, EVENT_INFO_VALID | TL_EVENT_NMI << 8 | 2);
+	if (nr_runs <= nr_nmis)
+		vmcs_write(VMCS_EXIT_REASON, EXIT_REASON_EXCEPTION_OR_NMI);
+	else if (nr_runs <= nr_nmis + nr_interrupts)
+		vmcs_write(VMCS_EXIT_REASON, EXIT_REASON_EXTERNAL_INTERRUPT);
+	else
+		vmcs_write(VMCS_EXIT_REASON, ends_in);
 	return VCPU_LEAVE;
 }
 
@@ -71,7 +77,7 @@ static int start(void **state)
 	vmx_controls = (struct vmx_controls){
 		.tpr_shadow = true, .virtual_interrupts = true, .apic_registers = true, .unrestricted_guest = true};
 	assert_int_equal(vmcs_bitmaps_create(), TL_OK);
-	nr_nmis = nr_runs = 0;
+	nr_nmis = nr_interrupts = nr_runs = 0;
 	probe_set_delivery(PROBE_DELIVERY_UNKNOWN);
 	return 0;
 }
@@ -86,17 +92,32 @@ static uint32_t features_after(uint32_t reason)
 	return features;
 }
 
-static void an_interrupt_of_the_hosts_is_all_that_comes(void **state)
+static void interrupts_of_the_hosts_are_all_that_comes(void **state)
 {
 	(void)state;
 	nr_nmis = 1;
-	assert_int_equal(features_after(EXIT_REASON_EXTERNAL_INTERRUPT),
-			 TL_APIC_TPR | TL_APIC_INTERRUPTS | TL_APIC_REGISTERS);
+	nr_interrupts = 2;
+	assert_int_equal(features_after(EXIT_REASON_VMCALL), TL_APIC_TPR | TL_APIC_INTERRUPTS | TL_APIC_REGISTERS);
 	assert_int_equal(mock_cpu.nr_nmis, 1);
-	/* It is let in, and what is known is not probed again. */
-	assert_int_equal(mock_cpu.nr_windows, 1);
+	/* Each is let in, as is what the kick has left pending; and what is known is not probed again. */
+	assert_int_equal(mock_cpu.nr_windows, 3);
 	tl_apic_features();
-	assert_int_equal(nr_runs, 2);
+	assert_int_equal(nr_runs, 4);
+}
+
+/* As far as was looked: it is not looked for ever. */
+static void interrupts_without_end_are_right_as_well(void **state)
+{
+	(void)state;
+	assert_true(features_after(EXIT_REASON_EXTERNAL_INTERRUPT) & TL_APIC_INTERRUPTS);
+}
+
+static void a_delivery_behind_them_is_not(void **state)
+{
+	(void)state;
+	nr_interrupts = 2;
+	assert_int_equal(features_after(EXIT_REASON_TRIPLE_FAULT), TL_APIC_TPR);
+	assert_int_equal(nr_runs, 3);
 }
 
 static void nothing_at_all_is_right_as_well(void **state)
@@ -135,7 +156,9 @@ static void what_is_not_there_is_not_probed(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup(an_interrupt_of_the_hosts_is_all_that_comes, start),
+		cmocka_unit_test_setup(interrupts_of_the_hosts_are_all_that_comes, start),
+		cmocka_unit_test_setup(interrupts_without_end_are_right_as_well, start),
+		cmocka_unit_test_setup(a_delivery_behind_them_is_not, start),
 		cmocka_unit_test_setup(nothing_at_all_is_right_as_well, start),
 		cmocka_unit_test_setup(a_delivery_is_not, start),
 		cmocka_unit_test_setup(it_is_used_all_the_same_by_who_says_so, start),
