@@ -191,6 +191,8 @@ def start(boot, settings, folder, typist_at=""):
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
+                # SIGPIPE stays ignored: Bochs may be drawing for who looked at its screen and has gone.
+                restore_signals=False,
             )
         except FileNotFoundError:
             raise CannotRun(f"{command[0]} is not installed; run tools/setup run test.") from None
