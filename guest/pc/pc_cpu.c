@@ -96,7 +96,7 @@ static void interrupt(struct local_apic *apic)
 	struct pc_vcpu *to = of_apic(apic);
 
 	tl_vcpu_interrupt(to->vcpu);
-	/* relaxed: the IRR's bit was set before, and the wake-up orders what its CPU looks at then. */
+	/* seq_cst: after the request; pairs with set_asleep(), after which its CPU looks for requests once more. */
 	if (atomic_load_explicit(&to->asleep, memory_order_seq_cst))
 		wake(to);
 }
