@@ -187,7 +187,7 @@ $(B)/trapline.elf: $(B)/obj/trapline.elf
 	@[ $$(stat -c %s $@) -le $(image_most) ] || \
 		{ echo "$@ has $$(stat -c %s $@) bytes; $(image_most) is the most: see what has grown"; exit 1; }
 
-# The image of the system tests, which can damage EPT entries and believes in a processor that is not there.
+# The image of the system tests, which can damage EPT entries and has odd firmware.
 $(B)/test-image/trapline.elf: $(image_parts) $(symbols) \
 	$(patsubst %.c,$(B)/obj/%.o,$(wildcard tests/system/*.c))
 	$(call say,LD,$@)

@@ -10,7 +10,7 @@ enum { ACPI_TABLE_MAX = 1 << 20 };
 
 struct parser {
 	acpi_bytes_fn at;
-	struct acpi_cpus *cpus;
+	struct acpi_apics *apics;
 	struct refusal why;
 };
 
@@ -97,31 +97,32 @@ static const uint8_t *find_table(const struct parser *p, uint64_t at, const char
 /* ---- Processors ------------------------------------------------------------------------------------------- */
 
 /* Firmware may list one processor in both forms. */
-static bool is_listed(const struct acpi_cpus *cpus, uint32_t apic_id)
+static bool is_listed(const struct acpi_apics *apics, uint32_t apic_id)
 {
-	for (size_t i = 0; i < cpus->count; i++)
-		if (cpus->apic_id[i] == apic_id)
+	for (size_t i = 0; i < apics->count; i++)
+		if (apics->apic_id[i] == apic_id)
 			return true;
 	return false;
 }
 
-static void add_cpu(struct acpi_cpus *cpus, uint32_t apic_id, uint32_t flags)
+static void add_cpu(struct acpi_apics *apics, uint32_t apic_id, uint32_t flags)
 {
 	if (!(flags & MADT_ENABLED))
-		cpus->disabled++;
-	else if (is_listed(cpus, apic_id))
+		apics->disabled++;
+	else if (is_listed(apics, apic_id))
 		return;
-	else if (cpus->count == ACPI_CPUS_MAX)
-		cpus->left_out++;
+	else if (apics->count == ACPI_CPUS_MAX)
+		apics->left_out++;
 	else
-		cpus->apic_id[cpus->count++] = apic_id;
+		apics->apic_id[apics->count++] = apic_id;
 }
 
 /* One entry, `length` bytes of which are there. false: it is shorter than its type has to be. */
-static bool take_entry(struct acpi_cpus *cpus, const uint8_t *bytes, uint8_t type, uint8_t length)
+static bool take_entry(struct acpi_apics *apics, const uint8_t *bytes, uint8_t type, uint8_t length)
 {
 	struct madt_local_apic local;
 	struct madt_local_x2apic local_x2;
+	struct madt_io_apic io;
 
 	if (type == MADT_LOCAL_APIC) {
 		if (length < sizeof(local))
@@ -129,13 +130,19 @@ static bool take_entry(struct acpi_cpus *cpus, const uint8_t *bytes, uint8_t typ
 		memcpy(&local, bytes, sizeof(local));
 		/* 255 is every processor's: firmware fills rows that stand for none with it. */
 		if (local.id != 0xFF)
-			add_cpu(cpus, local.id, local.flags);
+			add_cpu(apics, local.id, local.flags);
 	} else if (type == MADT_LOCAL_X2APIC) {
 		if (length < sizeof(local_x2))
 			return false;
 		memcpy(&local_x2, bytes, sizeof(local_x2));
 		if (local_x2.id != UINT32_MAX)
-			add_cpu(cpus, local_x2.id, local_x2.flags);
+			add_cpu(apics, local_x2.id, local_x2.flags);
+	} else if (type == MADT_IO_APIC) {
+		if (length < sizeof(io))
+			return false;
+		memcpy(&io, bytes, sizeof(io));
+		if (apics->nr_io_apics < ACPI_IO_APICS_MAX)
+			apics->io_apic[apics->nr_io_apics++] = io.address;
 	}
 	return true;
 }
@@ -145,7 +152,7 @@ static bool read_madt(const struct parser *p, uint64_t where)
 	uint32_t length, at = sizeof(struct acpi_madt);
 	const uint8_t *madt = find_table(p, where, "APIC", &length);
 
-	memset(p->cpus, 0, sizeof(*p->cpus));
+	memset(p->apics, 0, sizeof(*p->apics));
 	if (!madt)
 		return false;
 	while (at < length) {
@@ -154,15 +161,15 @@ static bool read_madt(const struct parser *p, uint64_t where)
 
 		/* A size of 0 would be read for ever. */
 		if (size < sizeof(struct madt_entry) || size > left ||
-		    !take_entry(p->cpus, madt + at, madt[at], size)) {
-			p->cpus->count = 0;
+		    !take_entry(p->apics, madt + at, madt[at], size)) {
+			memset(p->apics, 0, sizeof(*p->apics));
 			return refuse(&p->why,
 				      "ACPI's APIC table has an entry of %u bytes at offset %u; update the firmware.",
 				      size, at);
 		}
 		at += size;
 	}
-	return p->cpus->count ||
+	return p->apics->count ||
 	       refuse(&p->why, "ACPI's APIC table lists no processor that is enabled; turn them on in the "
 			       "firmware.");
 }
@@ -192,13 +199,13 @@ static bool read_root(const struct parser *p, uint64_t where, const char *name, 
 		   : refuse(&p->why, "ACPI's %s names no APIC table that can be read; update the firmware.", name);
 }
 
-bool acpi_find_cpus(acpi_bytes_fn at, const uint8_t *rsdp, size_t rsdp_size, struct acpi_cpus *cpus, char *reason,
-		    size_t size)
+bool acpi_find_apics(acpi_bytes_fn at, const uint8_t *rsdp, size_t rsdp_size, struct acpi_apics *apics, char *reason,
+		     size_t size)
 {
-	const struct parser p = {at, cpus, {reason, size}};
+	const struct parser p = {at, apics, {reason, size}};
 	struct acpi_rsdp root;
 
-	memset(cpus, 0, sizeof(*cpus));
+	memset(apics, 0, sizeof(*apics));
 	if (!take_rsdp(rsdp, rsdp_size, &root) && !find_rsdp(&p, &root))
 		return refuse(&p.why, "neither the loader nor the BIOS has a root pointer of ACPI; turn ACPI on in the "
 				      "firmware.");

@@ -19,6 +19,7 @@ enum apic_register {
 	APIC_TASK_PRIORITY = 0x80,
 	APIC_END_OF_INTERRUPT = 0xB0,
 	APIC_SPURIOUS = 0xF0,
+	APIC_IN_SERVICE = 0x100,
 	APIC_COMMAND = 0x300,
 	APIC_COMMAND_HIGH = 0x310,
 	APIC_LVT_TIMER = 0x320,
@@ -30,6 +31,13 @@ enum apic_register {
 
 enum { MSR_X2APIC = 0x800, APIC_SOFTWARE_ENABLE = 1 << 8, LVT_MASKED = 1 << 16, COMMAND_PENDING = 1 << 12 };
 enum { XAPIC_ID_SHIFT = 24, XAPIC_EVERYBODY = 0xFF, COMMAND_POLLS = 1000000 };
+
+enum { IN_SERVICE_WORDS = 8, VECTORS = 256 };
+
+/* SDM vol. 4: firmware may have locked the APIC in x2APIC form; where the second MSR is, the first says so. */
+enum { MSR_ARCH_CAPABILITIES = 0x10A, ARCH_XAPIC_DISABLE_STATUS = 1 << 21 };
+enum { MSR_XAPIC_DISABLE_STATUS = 0xBD, LEGACY_XAPIC_DISABLED = 1 << 0 };
+enum { LEAF_EXTENDED_FEATURES = 7, FEATURE_ARCH_CAPABILITIES = 1 << 29 /* EDX */ };
 
 enum { TIMER_DIVIDE_BY_1 = 0xB, CALIBRATION_TICKS = 1 << 18 /* of the TSC */ };
 
@@ -52,11 +60,19 @@ static void apic_write(enum apic_register which, uint32_t value)
 		*(volatile uint32_t *)(apic_registers + which) = value;
 }
 
+static bool is_locked(void)
+{
+	return cpu_id(0).eax >= LEAF_EXTENDED_FEATURES &&
+	       cpu_id(LEAF_EXTENDED_FEATURES).edx & FEATURE_ARCH_CAPABILITIES &&
+	       msr_read(MSR_ARCH_CAPABILITIES) & ARCH_XAPIC_DISABLE_STATUS &&
+	       msr_read(MSR_XAPIC_DISABLE_STATUS) & LEGACY_XAPIC_DISABLED;
+}
+
 bool apic_init(bool x2apic_off)
 {
 	if (!(cpu_id(LEAF_FEATURES).edx & FEATURE_APIC))
 		return false;
-	apic_x2 = cpu_id(LEAF_FEATURES).ecx & FEATURE_X2APIC && !x2apic_off;
+	apic_x2 = cpu_id(LEAF_FEATURES).ecx & FEATURE_X2APIC && (!x2apic_off || is_locked());
 	if (!apic_x2)
 		apic_registers = paging_map_device(msr_read(MSR_APIC_BASE) & APIC_BASE_ADDRESS, APIC_SIZE);
 	apic_usable = apic_x2 || apic_registers;
@@ -68,6 +84,15 @@ const char *apic_form(void)
 	if (!apic_usable)
 		return NULL;
 	return apic_x2 ? "x2APIC" : "xAPIC";
+}
+
+static bool any_in_service(void)
+{
+	uint32_t any = 0;
+
+	for (unsigned word = 0; word < IN_SERVICE_WORDS; word++)
+		any |= apic_read(APIC_IN_SERVICE + 16 * word);
+	return any;
 }
 
 void apic_enable(void)
@@ -86,6 +111,9 @@ void apic_enable(void)
 	apic_write(APIC_LVT_LINT0, LVT_MASKED);
 	apic_write(APIC_TASK_PRIORITY, 0);
 	apic_write(APIC_SPURIOUS, APIC_SOFTWARE_ENABLE | IDT_VECTOR_SPURIOUS);
+	/* What came for firmware's drivers, and was not ended, would hold back all that is less urgent. */
+	for (unsigned i = 0; i < VECTORS && any_in_service(); i++)
+		apic_write(APIC_END_OF_INTERRUPT, 0);
 }
 
 uint32_t apic_id(void)
@@ -119,7 +147,8 @@ void apic_send(uint32_t id, uint32_t command)
 
 void apic_end_interrupt(void)
 {
-	apic_write(APIC_END_OF_INTERRUPT, 0);
+	if (apic_usable)
+		apic_write(APIC_END_OF_INTERRUPT, 0);
 }
 
 /* ---- The timer ----------------------------------------------------------------------------------------------------

@@ -16,8 +16,9 @@ enum {
 
 /*
  * Finds out which form the machine is to use, the same for all CPUs: x2APIC where the CPU has it, since it needs no
- * memory and reaches every ID, unless it is turned off. false: there is no local APIC, or its registers cannot be
- * mapped. Precondition: paging_init(). Context: the first CPU.
+ * memory and reaches every ID, unless it is turned off; or it is locked (SDM vol. 3, 11.12.2), whatever is turned off.
+ * false: there is no local APIC, or its registers cannot be mapped. Precondition: paging_init(). Context: the first
+ * CPU.
  */
 bool apic_init(bool x2apic_off);
 
@@ -45,7 +46,10 @@ void apic_calibrate_timer(void);
 /* struct tl_hooks' arm_timer: the interrupt is a kick without a sender. Context: any, interrupts off. */
 bool apic_arm_timer(uint64_t tsc_ticks);
 
-/* Says that the interrupt in service is done. Called by boot/start.asm. */
+/*
+ * Says that the interrupt in service is done, if the APIC is in use by then: before, apic_enable() does it. Called by
+ * boot/start.asm.
+ */
 void apic_end_interrupt(void);
 
 #endif

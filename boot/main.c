@@ -14,6 +14,7 @@
 #include "boot/hooks.h"
 #include "boot/host_cpu.h"
 #include "boot/idt.h"
+#include "boot/io_apic.h"
 #include "boot/memory.h"
 #include "boot/multiboot.h"
 #include "boot/paging.h"
@@ -25,11 +26,11 @@ _Noreturn void boot_main(uint32_t magic, uint32_t address);
 
 extern char image_start[], image_end[];
 
-/* Only the image of the system tests has it (tests/system/phantom_cpu.c). */
-extern void test_phantom_cpu(struct acpi_cpus *cpus) __attribute__((weak));
+/* Only the image of the system tests has it (tests/system/odd_firmware.c). */
+extern void test_firmware(struct acpi_apics *apics) __attribute__((weak));
 
 static struct boot_info boot_info;
-static struct acpi_cpus acpi_cpus;
+static struct acpi_apics acpi_apics;
 static struct boot_options boot_options;
 static char refusal[1024];
 
@@ -104,12 +105,12 @@ static void print_banner(void)
 /* While the early tables map firmware's own memory. A machine that says nothing of itself has one processor. */
 static void read_firmware(void)
 {
-	if (!acpi_find_cpus(early_firmware, boot_info.rsdp, boot_info.rsdp_size, &acpi_cpus, refusal,
-			    sizeof(refusal)) &&
+	if (!acpi_find_apics(early_firmware, boot_info.rsdp, boot_info.rsdp_size, &acpi_apics, refusal,
+			     sizeof(refusal)) &&
 	    !boot_options.quiet)
 		host_print("SMP: one processor is used: %s\n", refusal);
-	if (test_phantom_cpu)
-		test_phantom_cpu(&acpi_cpus);
+	if (test_firmware)
+		test_firmware(&acpi_apics);
 }
 
 static void start_memory(void)
@@ -151,6 +152,7 @@ _Noreturn void boot_main(uint32_t magic, uint32_t address)
 	print_banner();
 	read_firmware();
 	start_memory();
+	io_apics_silence(&acpi_apics);
 	selfcheck_crash((enum boot_crash)boot_options.crash);
 	if (!boot_options.selftest && !guests_init(&boot_info, &boot_options, refusal, sizeof(refusal)))
 		host_exit(HOST_CANNOT_RUN, "%s", refusal);
@@ -163,7 +165,7 @@ _Noreturn void boot_main(uint32_t magic, uint32_t address)
 	if (boot_options.mitigations)
 		require(tl_mitigations((uint32_t)boot_options.mitigations & ((1u << TL_NR_MITIGATIONS) - 1)));
 	require(tl_cpu_up());
-	smp_init(&boot_info, &acpi_cpus, boot_options.features_off >> BOOT_FEATURE_X2APIC & 1);
+	smp_init(&boot_info, &acpi_apics, boot_options.features_off >> BOOT_FEATURE_X2APIC & 1);
 	selfcheck_crash_other((enum boot_crash)boot_options.crash);
 	if (!boot_options.quiet) {
 		tl_cpu_describe();

@@ -135,22 +135,22 @@ static const char *start_cpu(struct host_cpu *cpu, uint64_t page)
 }
 
 /* What each needs, for all of them before the first runs: unmapping guard pages is for one CPU alone. */
-static unsigned prepare(const struct acpi_cpus *cpus)
+static unsigned prepare(const struct acpi_apics *apics)
 {
 	unsigned count = 1;
 
-	for (size_t i = 0; i < cpus->count; i++) {
+	for (size_t i = 0; i < apics->count; i++) {
 		struct host_cpu *cpu = &host_cpus[count];
 
-		if (cpus->apic_id[i] == host_cpus[0].apic_id)
+		if (apics->apic_id[i] == host_cpus[0].apic_id)
 			continue;
 		if (count == TL_MAX_CPUS) {
 			host_print("SMP: there are more than %d processors; the others are not used.\n", TL_MAX_CPUS);
 			break;
 		}
-		if (!apic_reaches(cpus->apic_id[i])) {
+		if (!apic_reaches(apics->apic_id[i])) {
 			host_print("SMP: the processor with APIC ID %u is out of xAPIC's reach; it is not used.\n",
-				   cpus->apic_id[i]);
+				   apics->apic_id[i]);
 			continue;
 		}
 		if (!host_stacks_make(cpu)) {
@@ -158,7 +158,7 @@ static unsigned prepare(const struct acpi_cpus *cpus)
 			break;
 		}
 		cpu->index = count++;
-		cpu->apic_id = cpus->apic_id[i];
+		cpu->apic_id = apics->apic_id[i];
 	}
 	return count;
 }
@@ -182,7 +182,7 @@ static void start_all(const struct boot_info *info, unsigned count)
 	}
 }
 
-void smp_init(const struct boot_info *info, const struct acpi_cpus *cpus, bool x2apic_off)
+void smp_init(const struct boot_info *info, const struct acpi_apics *apics, bool x2apic_off)
 {
 	if (!apic_init(x2apic_off)) {
 		host_print("SMP: the processor has no local APIC that can be used, so that it stays alone.\n");
@@ -192,9 +192,9 @@ void smp_init(const struct boot_info *info, const struct acpi_cpus *cpus, bool x
 	apic_calibrate_timer();
 	host_cpus[0].apic_id = apic_id();
 	atomic_store_explicit(&host_cpus[0].state, HOST_CPU_IDLE_OR_WORKING, memory_order_relaxed);
-	nr_listed = cpus->count + cpus->left_out;
-	if (cpus->count)
-		start_all(info, prepare(cpus));
+	nr_listed = apics->count + apics->left_out;
+	if (apics->count)
+		start_all(info, prepare(apics));
 }
 
 void smp_describe(void)

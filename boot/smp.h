@@ -11,11 +11,11 @@
 
 /*
  * Starts every processor that ACPI lists, up to TL_MAX_CPUS, and calls tl_cpu_up() on each. One that does not answer,
- * or that the library refuses, is named on the console, and the run goes on without it. `cpus` may be empty: the first
- * CPU is alone then. `x2apic_off`: see apic_init(). Preconditions: tl_init() and tl_cpu_up() on the calling CPU, which
- * is the first. Context: once.
+ * or that the library refuses, is named on the console, and the run goes on without it. `apics` may list none: the
+ * first CPU is alone then. `x2apic_off`: see apic_init(). Preconditions: tl_init() and tl_cpu_up() on the calling CPU,
+ * which is the first. Context: once.
  */
-void smp_init(const struct boot_info *info, const struct acpi_cpus *cpus, bool x2apic_off);
+void smp_init(const struct boot_info *info, const struct acpi_apics *apics, bool x2apic_off);
 
 /* One line about the processors. */
 void smp_describe(void);

@@ -139,6 +139,8 @@ start:
 	mov [boot_first_tsc + 4], edx
 	call map_first_4gib
 	mov eax, cr4
+	; UEFI may have had 5-level paging, and its loader leaves the bit.
+	and eax, ~CR4_LA57
 	or eax, CR4_PAE
 	mov cr4, eax
 	mov eax, early_pml4
@@ -374,9 +376,12 @@ idt_machine_check:
 	jz exception_18
 	iretq
 
-; The PIC is masked and nothing else is programmed to interrupt: what comes is spurious.
+; The PIC is masked, and so are the pins of the I/O APICs: what comes is spurious, or was on its way to firmware's drivers.
+; Unended it would hold back kicks; the end of one that the APIC does not have in service is nothing to it.
 idt_interrupt:
 	lock inc qword [idt_interrupts]
+	CALL_C apic_end_interrupt
+	LOAD_CHANGED
 	iretq
 
 section .rodata

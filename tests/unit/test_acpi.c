@@ -16,7 +16,7 @@ enum { RSDT_AT = TABLES_AT, XSDT_AT = TABLES_AT + 0x1000, MADT_AT = TABLES_AT + 
 enum { EBDA_AT = 0x9FC00, COPIES = 65536 };
 
 static uint8_t low[LOW_SIZE], tables[TABLES_SIZE];
-static struct acpi_cpus cpus;
+static struct acpi_apics cpus;
 static char reason[256];
 static uint32_t madt_size;
 
@@ -53,7 +53,7 @@ static bool find(const void *rsdp, size_t size)
 
 	strcpy(reason, "nothing.");
 	memset(&cpus, 0xEE, sizeof(cpus));
-	found = acpi_find_cpus(bytes_at, rsdp, size, &cpus, reason, sizeof(reason));
+	found = acpi_find_apics(bytes_at, rsdp, size, &cpus, reason, sizeof(reason));
 	while (nr_copies)
 		free(copies[--nr_copies]);
 	assert_true(found == (cpus.count > 0));
@@ -206,6 +206,29 @@ static void lists_any_number(void **context)
 		assert_int_equal(cpus.apic_id[i], 2 * i);
 }
 
+static void lists_io_apics(void **context)
+{
+	struct madt_io_apic entry = {MADT_IO_APIC, sizeof(entry), 0, 0, 0xFEC00000, 0};
+
+	(void)context;
+	put_cpu(4, MADT_ENABLED);
+	assert_true(find_from(2));
+	assert_int_equal(cpus.nr_io_apics, 0);
+	for (unsigned i = 0; i < ACPI_IO_APICS_MAX + 2; i++) {
+		put_entry(&entry, sizeof(entry));
+		entry.address += 0x1000;
+		assert_true(find_from(2));
+		assert_int_equal(cpus.nr_io_apics, i < ACPI_IO_APICS_MAX ? i + 1 : ACPI_IO_APICS_MAX);
+	}
+	for (unsigned i = 0; i < ACPI_IO_APICS_MAX; i++)
+		assert_int_equal(cpus.io_apic[i], 0xFEC00000 + 0x1000 * i);
+	/* None of a table that is not to be believed. */
+	entry.length = sizeof(entry) - 1;
+	put_entry(&entry, sizeof(entry));
+	assert_refused(find_from(2), "has an entry of 11 bytes");
+	assert_int_equal(cpus.nr_io_apics, 0);
+}
+
 /* ---- Where the root pointer is ---------------------------------------------------------------------------- */
 
 static void searches_the_root(void **context)
@@ -356,6 +379,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(lists_processors, empty_tables),
 		cmocka_unit_test_setup(lists_any_number, empty_tables),
+		cmocka_unit_test_setup(lists_io_apics, empty_tables),
 		cmocka_unit_test_setup(searches_the_root, empty_tables),
 		cmocka_unit_test_setup(takes_the_root_that_is_good, empty_tables),
 		cmocka_unit_test_setup(refuses_broken_tables, empty_tables),
