@@ -43,7 +43,7 @@ void apic_send(uint32_t id, uint32_t command);
 /* Measures the timer's rate by the TSC. Precondition: apic_enable(). Context: the first CPU, once. */
 void apic_calibrate_timer(void);
 
-/* struct tl_hooks' arm_timer: the interrupt is a kick without a sender. Context: any, interrupts off. */
+/* As struct tl_hooks' arm_timer: the interrupt is a kick without a sender. Context: any, interrupts off. */
 bool apic_arm_timer(uint64_t tsc_ticks);
 
 /*

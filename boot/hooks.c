@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "boot/hooks.h"
 
-#include "boot/apic.h"
 #include "boot/backtrace.h"
 #include "boot/console.h"
 #include "boot/halt.h"
@@ -49,5 +48,5 @@ const struct tl_hooks host_hooks = {
 	.panic = panic,
 	.cpu_index = host_cpu_index,
 	.kick = smp_kick,
-	.arm_timer = apic_arm_timer,
+	.arm_timer = smp_arm_alarm,
 };

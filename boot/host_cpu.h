@@ -40,6 +40,7 @@ struct host_cpu {
 	/* A job for it, NULL while it has none; `context` is written first. */
 	void (*_Atomic work)(void *context);
 	void *context;
+	uint64_t alarm; /* the TSC at which the library wants an interrupt; 0: it does not */
 	uint64_t gdt[5] __attribute__((aligned(16)));
 	struct host_tss tss;
 	struct host_stack stacks[HOST_STACKS];

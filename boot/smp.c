@@ -235,6 +235,23 @@ void smp_wait(unsigned cpu)
 	}
 }
 
+bool smp_arm_alarm(uint64_t tsc_ticks)
+{
+	host_cpus[host_cpu_index()].alarm = tsc_ticks ? tsc_read() + tsc_ticks : 0;
+	return apic_arm_timer(tsc_ticks);
+}
+
+/* The library's alarm has the timer again. One that is over has ended a halt, and tl_vcpu_run() looks by itself. */
+static void give_timer_back(void)
+{
+	struct host_cpu *cpu = &host_cpus[host_cpu_index()];
+	uint64_t now = tsc_read();
+
+	if (cpu->alarm <= now)
+		cpu->alarm = 0;
+	apic_arm_timer(cpu->alarm ? cpu->alarm - now : 0);
+}
+
 void smp_idle(uint64_t tsc)
 {
 	uint64_t now = tsc_read();
@@ -248,7 +265,7 @@ void smp_idle(uint64_t tsc)
 	}
 	cpu_wait();
 	if (timed)
-		apic_arm_timer(0);
+		give_timer_back();
 	tl_cpu_poll();
 }
 

@@ -36,6 +36,11 @@ void smp_wait(unsigned cpu);
 void smp_stop(void);
 
 /*
+ * struct tl_hooks' arm_timer, by the timer that smp_idle() uses, too, and then gives back. Context: interrupts off.
+ */
+bool smp_arm_alarm(uint64_t tsc_ticks);
+
+/*
  * Halts the calling CPU until the TSC reaches `tsc` (UINT64_MAX: whenever), a kick, or any other interrupt; it may
  * return at once. What is kicked for after the caller last looked ends it, since interrupts are off until the halt: a
  * precondition. Lets go of vCPUs that are asked for (tl_cpu_poll()).

@@ -81,7 +81,8 @@ struct tl_hooks {
 	/*
 	 * Interrupts the calling CPU once, after so many ticks of its TSC or up to a sixteenth of them before; 0: not
 	 * any more. It takes the place of an earlier call. For deadlines, and for budgets on CPUs without a preemption
-	 * timer; false, or NULL: then there are none.
+	 * timer; false, or NULL: then there are none. An embedder that uses the timer itself, to halt say, arms it
+	 * again for what is left.
 	 */
 	bool (*arm_timer)(uint64_t tsc_ticks);
 };

@@ -46,6 +46,7 @@ struct pc_vcpu {
 	_Atomic unsigned activity; /* enum pc_activity; only its own CPU changes it */
 	int64_t tsc_adjust;        /* that its APIC knows of */
 	uint64_t turn_ends;        /* ticks of the host, where vCPUs share its CPU */
+	bool has_budget;           /* or else it is set at the next turn */
 	uint64_t look;             /* guest time: when its CPU has to look after something else than timers */
 	uint64_t apic_at;          /* where its APIC's page has been counted */
 	void *apic_page;           /* the virtual-APIC page; NULL: the CPU serves nothing of it */
@@ -109,6 +110,7 @@ struct pc {
 	/* What the guest writes to its serial port and has not been shown. The machine's lock. */
 	char line[PC_LINE];
 	unsigned line_length;
+	uint64_t line_began;   /* when, in guest time */
 	uint64_t screen_shown; /* when, in guest time */
 	int typed;             /* a key that the guest's port had no room for, or -1 */
 	struct guest_view view;
@@ -161,8 +163,9 @@ void pc_apic_moved(struct local_apic *apic);
 void pc_apic_beneath(struct tl_mmio *access);
 /* Serves what others asked for. Context: the vCPU's CPU, host. */
 void pc_cpu_take_events(struct pc_vcpu *vcpu);
-/* Shows what the guest has written so far. */
+/* Shows what the guest has written so far; the second one where the machine's lock is held. */
 void pc_show(struct pc *pc);
+void pc_show_line(struct pc *pc);
 /* Shows the rows of its screen that are new. Context: host, the first CPU. */
 void pc_show_screen(struct pc *pc);
 void pc_put(void *context, uint8_t byte);

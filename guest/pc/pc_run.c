@@ -5,7 +5,7 @@
 #include "guest/text.h"
 #include "guest/traced.h"
 
-enum { RFLAGS_IF = 1 << 9, LOOKS_A_SECOND = 100 };
+enum { RFLAGS_IF = 1 << 9, LOOKS_A_SECOND = 100, LEAST_LOOKS_A_SECOND = 10 };
 
 static bool has_ended(const struct pc *pc)
 {
@@ -45,6 +45,9 @@ static void expire_devices(struct pc *pc)
 	clock_expire(&machine->clock, now);
 	/* relaxed: the lock orders it with those who set timers. */
 	atomic_store_explicit(&pc->due, clock_next(&machine->clock), memory_order_relaxed);
+	/* A prompt, say, of a guest that does not come to a HLT. */
+	if (pc->line_length && now - pc->line_began >= pc->hz / LOOKS_A_SECOND)
+		pc_show_line(pc);
 	lock_release(&machine->lock);
 	pc_type(pc);
 	/* What scrolls by faster is not read; and looking costs. */
@@ -52,13 +55,24 @@ static void expire_devices(struct pc *pc)
 		pc_show_screen(pc);
 }
 
+static bool is_held(const struct pc_vcpu *vcpu)
+{
+	/* relaxed: a kick, or a wake-up, comes behind each change. */
+	return atomic_load_explicit(&vcpu->held, memory_order_relaxed);
+}
+
+/*
+ * One that is held may be stepped. A step takes the time of thousands of instructions, in which the timer would be due
+ * again: an interrupt at each step, and no way out of its handler. It comes when the vCPU goes on.
+ */
 static void expire(struct pc_vcpu *vcpu)
 {
 	struct pc *pc = vcpu->pc;
 
 	if (vcpu->cpu == 0)
 		expire_devices(pc);
-	clock_expire(&vcpu->apic.clock, pc_now(pc));
+	if (!is_held(vcpu))
+		clock_expire(&vcpu->apic.clock, pc_now(pc));
 	traced_drain(pc->services, vcpu->cpu);
 }
 
@@ -175,8 +189,10 @@ static bool serve_exit(struct pc_vcpu *vcpu)
 	case TL_EXIT_IO:
 		serve_io(pc, &exit->io);
 		return true;
-	case TL_EXIT_DEADLINE:
 	case TL_EXIT_BUDGET:
+		vcpu->has_budget = false;
+		return false;
+	case TL_EXIT_DEADLINE:
 	case TL_EXIT_KICKED:
 		return false;
 	case TL_EXIT_HLT:
@@ -226,8 +242,8 @@ static bool is_awake(const struct pc_vcpu *vcpu)
 
 static bool is_ready(const struct pc_vcpu *vcpu)
 {
-	/* relaxed: asked again after the CPU has said that it may halt. */
-	if (atomic_load_explicit(&vcpu->held, memory_order_relaxed))
+	/* Asked again after the CPU has said that it may halt. */
+	if (is_held(vcpu))
 		return false;
 	return atomic_load_explicit(&vcpu->events, memory_order_seq_cst) || is_awake(vcpu);
 }
@@ -241,25 +257,27 @@ static bool take(struct pc_vcpu *vcpu)
 /*
  * The turn ends by the host's timer, and by the preemption timer where there is one: a guest that waits for another
  * vCPU with its interrupts off must give it the CPU, and Bochs 2.7 lets no interrupt of the host's through then
- * (boot/smp.c).
+ * (boot/smp.c). One that has its CPU to itself is looked after all the same; its budget is not set anew at each turn.
  */
 static void begin_turn(struct pc_vcpu *vcpu)
 {
 	struct pc *pc = vcpu->pc;
 
 	vcpu->turn_ends = UINT64_MAX;
-	if (pc->nr_vcpus <= pc->nr_cpus)
-		return;
-	vcpu->turn_ends = pc_host_ticks() + pc->slice;
-	(void)tl_vcpu_set_budget(vcpu->vcpu, pc->slice);
+	if (pc->nr_vcpus > pc->nr_cpus) {
+		vcpu->turn_ends = pc_host_ticks() + pc->slice;
+		(void)tl_vcpu_set_budget(vcpu->vcpu, pc->slice);
+	} else if (!vcpu->has_budget) {
+		(void)tl_vcpu_set_budget(vcpu->vcpu, pc->hz / LEAST_LOOKS_A_SECOND);
+		vcpu->has_budget = true;
+	}
 }
 
 /* Whether others ask for the vCPU itself. */
 static bool is_wanted(const struct pc_vcpu *vcpu)
 {
 	/* relaxed: a kick comes behind each. */
-	return has_ended(vcpu->pc) || atomic_load_explicit(&vcpu->events, memory_order_relaxed) ||
-	       atomic_load_explicit(&vcpu->held, memory_order_relaxed) ||
+	return has_ended(vcpu->pc) || atomic_load_explicit(&vcpu->events, memory_order_relaxed) || is_held(vcpu) ||
 	       atomic_load_explicit(&vcpu->wanted, memory_order_relaxed);
 }
 
@@ -335,7 +353,8 @@ static void idle(struct pc *pc, unsigned cpu)
 
 	set_asleep(pc, cpu, true);
 	for (unsigned i = cpu; i < pc->nr_vcpus; i += pc->nr_cpus) {
-		until = earlier(until, clock_next(&pc->vcpu[i].apic.clock));
+		if (!is_held(&pc->vcpu[i]))
+			until = earlier(until, clock_next(&pc->vcpu[i].apic.clock));
 		ready |= is_ready(&pc->vcpu[i]);
 	}
 	until = to_host(pc, until);

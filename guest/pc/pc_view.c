@@ -4,7 +4,7 @@
 
 /* ---- The console ------------------------------------------------------------------------------------------------- */
 
-static void show_line(struct pc *pc)
+void pc_show_line(struct pc *pc)
 {
 	pc->line[pc->line_length] = '\0';
 	if (pc->line_length && !pc->services->quiet)
@@ -19,15 +19,17 @@ void pc_put(void *context, uint8_t byte)
 
 	if (byte == '\r' || byte == '\0')
 		return;
+	if (!pc->line_length)
+		pc->line_began = pc_now(pc);
 	pc->line[pc->line_length++] = (char)byte;
 	if (byte == '\n' || pc->line_length == PC_LINE - 1)
-		show_line(pc);
+		pc_show_line(pc);
 }
 
 void pc_show(struct pc *pc)
 {
 	lock_acquire(&pc->machine.lock);
-	show_line(pc);
+	pc_show_line(pc);
 	lock_release(&pc->machine.lock);
 }
 

@@ -171,6 +171,33 @@ static void what_is_typed_reaches_the_serial_port(void **context)
 	pc_passes(&report);
 }
 
+static char seen[2][8];
+
+static void look_at_console(struct pc *pc, unsigned count)
+{
+	(void)pc;
+	strncpy(seen[count - 1], pc_printed, sizeof(seen[0]) - 1);
+}
+
+/* A guest that never halts has its prompt seen: not at once, since its line may go on, but within two looks. */
+static void what_it_wrote_is_seen_before_the_line_ends(void **context)
+{
+	static const struct pc_op ops[] = {{OP_OUT, 0x402, '#'}, {OP_COMPUTE, 0, PC_HZ / 200},
+					   {OP_READY, 0, 0},     {OP_COMPUTE, 0, PC_HZ / 50},
+					   {OP_READY, 0, 0},     {OP_OUT, PC_EXIT, 0}};
+	struct guest_report report;
+
+	(void)context;
+	pc_typed = "";
+	pc_on_ready = look_at_console;
+	report = pc_play(&(struct pc_case){.vcpus = 1}, ops);
+	pc_on_ready = NULL;
+	pc_passes(&report);
+	assert_string_equal(seen[0], "");
+	assert_string_equal(seen[1], "#");
+	assert_string_equal(pc_printed, "#");
+}
+
 #define TEST(name) cmocka_unit_test_setup(name, pc_scripts_start)
 
 int main(void)
@@ -183,6 +210,7 @@ int main(void)
 		TEST(a_tsc_deadline_and_a_periodic_timer),
 		TEST(a_device_ends_what_computes),
 		TEST(what_is_typed_reaches_the_serial_port),
+		TEST(what_it_wrote_is_seen_before_the_line_ends),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
