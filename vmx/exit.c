@@ -222,7 +222,7 @@ enum vcpu_action vcpu_exit(struct tl_vcpu *vcpu)
 	case EXIT_REASON_INVD:
 	case EXIT_REASON_WBINVD:
 		return exit_skip_instruction(vcpu);
-	/* CPUID shows the guest none of these. */
+	/* CPUID shows the guest none of these. The last two exit by themselves on a CPU with TDX. */
 	case EXIT_REASON_VMCLEAR:
 	case EXIT_REASON_VMLAUNCH:
 	case EXIT_REASON_VMPTRLD:
@@ -238,6 +238,8 @@ enum vcpu_action vcpu_exit(struct tl_vcpu *vcpu)
 	case EXIT_REASON_MONITOR:
 	case EXIT_REASON_MWAIT:
 	case EXIT_REASON_ENCLS:
+	case EXIT_REASON_SEAMCALL:
+	case EXIT_REASON_TDCALL:
 		return exit_raise(vcpu, VECTOR_UD);
 	case EXIT_REASON_RDPMC:
 		return exit_raise_error(vcpu, VECTOR_GP, 0);
