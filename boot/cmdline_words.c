@@ -62,7 +62,8 @@ static const char *const trace_to_choices[] = {"console", "debugcon", NULL};
 
 static const char *const mitigation_choices[] = {
 	[TL_MITIGATION_L1D_FLUSH] = "l1d-flush", [TL_MITIGATION_VERW] = "verw", [TL_MITIGATION_RSB] = "rsb",
-	[TL_MITIGATION_SPEC_CTRL] = "spec-ctrl", [TL_NR_MITIGATIONS] = "none",  [TL_NR_MITIGATIONS + 1] = NULL,
+	[TL_MITIGATION_SPEC_CTRL] = "spec-ctrl", [TL_MITIGATION_BHI] = "bhi",   [TL_NR_MITIGATIONS] = "none",
+	[TL_NR_MITIGATIONS + 1] = NULL,
 };
 
 #define FIELD(name) offsetof(struct boot_options, name)

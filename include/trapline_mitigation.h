@@ -12,6 +12,7 @@ enum tl_mitigation {
 	TL_MITIGATION_VERW,      /* MDS, TAA, MMIO stale data, RFDS: so are the CPU's buffers */
 	TL_MITIGATION_RSB,       /* the return stack buffer is filled after each VM exit */
 	TL_MITIGATION_SPEC_CTRL, /* IBRS for the host; guests have an IA32_SPEC_CTRL and an IBPB of their own */
+	TL_MITIGATION_BHI,       /* the guest's branch history does not choose among the host's branch targets */
 	TL_NR_MITIGATIONS
 };
 

@@ -49,6 +49,7 @@ static void read_features(struct vmx_capability *c)
 {
 	struct cpuid leaf1 = cpuid_or_none(1, 0);
 	struct cpuid leaf7 = cpuid_or_none(7, 0);
+	struct cpuid leaf7_2 = leaf7.eax >= 2 ? cpuid_or_none(7, 2) : (struct cpuid){0};
 	struct cpuid extended1 = cpuid_or_none(0x80000001, 0);
 	struct cpuid sizes = cpuid_or_none(0x80000008, 0);
 	bool has_xsave = leaf1.ecx & BIT(26);

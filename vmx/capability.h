@@ -88,6 +88,7 @@ struct vmx_capability_msrs {
 	X(l1d_flush, leaf7.edx, 28, "L1D_FLUSH")                          \
 	X(has_arch_capabilities, leaf7.edx, 29, "IA32_ARCH_CAPABILITIES") \
 	X(ssbd, leaf7.edx, 31, "SSBD")                                    \
+	X(bhi_ctrl, leaf7_2.edx, 4, "BHI_CTRL")                           \
 	X(xsaves, leaf13.eax, 3, "XSAVES")                                \
 	X(nx, extended1.edx, 20, "NX")                                    \
 	X(page_1g, extended1.edx, 26, "1 GiB pages")                      \

@@ -41,8 +41,11 @@ default rel
 ; The bits of vmx_guard (vmx/mitigation.h)
 %define GUARD_VERW 1
 %define GUARD_RSB 2
+%define GUARD_BHI 4
 
 %define RSB_ENTRIES 32
+; More than any CPU keeps of taken branches that cannot leave them out of its predictions by itself (BHI_DIS_S).
+%define HISTORY_BRANCHES 128
 
 global vmx_run, vmx_exit_entry, vmx_exit_traced, vmx_exit_once, vmx_exit_guarded, vmx_exit_traced_guarded
 extern vmx_guard, vmx_guard_selector
@@ -206,7 +209,7 @@ vmx_exit_traced:
 
 ; Calls whose returns are never used: what the guest left in the return stack buffer is pushed out. Changes RAX. The LFENCE
 ; keeps the host's first return from being predicted before the calls are done (PBRSB).
-%macro GUARD_EXIT 0
+%macro FILL_RSB 0
 	test byte [vmx_guard], GUARD_RSB
 	jz %%done
 	mov eax, RSB_ENTRIES / 2
@@ -228,6 +231,26 @@ vmx_exit_traced:
 	add rsp, RSB_ENTRIES * 8
 	lfence
 %%done:
+%endmacro
+
+; Taken branches, always the same: what the guest left in the branch history is pushed out. Changes RAX. The LFENCE keeps
+; the loop from being left early by prediction.
+%macro FILL_HISTORY 0
+	test byte [vmx_guard], GUARD_BHI
+	jz %%done
+	mov eax, HISTORY_BRANCHES / 2
+%%next:
+	jmp %%taken
+%%taken:
+	dec eax
+	jnz %%next
+	lfence
+%%done:
+%endmacro
+
+%macro GUARD_EXIT 0
+	FILL_RSB
+	FILL_HISTORY
 %endmacro
 
 vmx_enter_guarded:

@@ -38,7 +38,8 @@ static bool has_means(const struct vmx_capability *c, enum tl_mitigation which)
 	case TL_MITIGATION_SPEC_CTRL:
 		return c->ibrs;
 	default:
-		/* VERW is harmless where it clears nothing, and filling the RSB takes calls alone. */
+		/* VERW is harmless where it clears nothing; filling the RSB takes calls alone, and a history branches.
+		 */
 		return true;
 	}
 }
@@ -62,18 +63,37 @@ uint32_t mitigations_needed(const struct vmx_capability *c)
 	/* Enhanced IBRS keeps a guest's entries of the RSB from the host's returns, all but perhaps the first (PBRSB).
 	 */
 	bool rsb = c->ibrs && !says(c, ARCH_CAPABILITIES_IBRS_ALL | ARCH_CAPABILITIES_PBRSB_NO);
+	/* By what a guest leaves in the branch history enhanced IBRS does not tell guest and host apart. */
+	bool bhi = c->ibrs && says(c, ARCH_CAPABILITIES_IBRS_ALL) && !says(c, ARCH_CAPABILITIES_BHI_NO);
 	uint32_t mask = 0;
 
 	mask |= (uint32_t)l1d_flush << TL_MITIGATION_L1D_FLUSH;
 	mask |= (uint32_t)(!l1d_flush && needs_verw(c)) << TL_MITIGATION_VERW;
 	mask |= (uint32_t)rsb << TL_MITIGATION_RSB;
 	mask |= (uint32_t)c->ibrs << TL_MITIGATION_SPEC_CTRL;
+	mask |= (uint32_t)bhi << TL_MITIGATION_BHI;
 	return mask;
 }
 
 static bool is_on(enum tl_mitigation which)
 {
 	return vmx_mitigations >> which & 1;
+}
+
+/* The CPU itself keeps the history out of predictions where it can: what branches overwrite is too long there. */
+static bool bhi_by_msr(const struct vmx_capability *c)
+{
+	return is_on(TL_MITIGATION_BHI) && is_on(TL_MITIGATION_SPEC_CTRL) && c->bhi_ctrl;
+}
+
+static uint8_t guard_of(const struct vmx_capability *c)
+{
+	unsigned guard = 0;
+
+	guard |= is_on(TL_MITIGATION_VERW) ? GUARD_VERW : 0;
+	guard |= is_on(TL_MITIGATION_RSB) ? GUARD_RSB : 0;
+	guard |= is_on(TL_MITIGATION_BHI) && !bhi_by_msr(c) ? GUARD_BHI : 0;
+	return (uint8_t)guard;
 }
 
 enum tl_status mitigations_choose(const struct vmx_capability *c)
@@ -87,13 +107,22 @@ enum tl_status mitigations_choose(const struct vmx_capability *c)
 		       which == TL_MITIGATION_L1D_FLUSH ? "IA32_FLUSH_CMD" : "IA32_SPEC_CTRL");
 		return TL_UNSUPPORTED;
 	}
-	vmx_guard =
-		(uint8_t)((is_on(TL_MITIGATION_VERW) ? GUARD_VERW : 0) | (is_on(TL_MITIGATION_RSB) ? GUARD_RSB : 0));
+	vmx_guard = guard_of(c);
 	vmx_guard_selector = read_ss();
 	return TL_OK;
 }
 
 /* ---- One CPU ----------------------------------------------------------------------------------------------------- */
+
+static uint64_t bhi_bit(void)
+{
+	return bhi_by_msr(&vmx_capability) ? SPEC_CTRL_BHI_DIS_S : 0;
+}
+
+static uint64_t host_spec_ctrl(void)
+{
+	return cpu_this()->spec_ctrl_before | SPEC_CTRL_IBRS | bhi_bit();
+}
 
 /* With enhanced IBRS once is enough; the older kind has to be set anew at each exit, which the exit's list does. */
 void mitigations_start(void)
@@ -101,7 +130,7 @@ void mitigations_start(void)
 	if (!is_on(TL_MITIGATION_SPEC_CTRL))
 		return;
 	cpu_this()->spec_ctrl_before = rdmsr(MSR_IA32_SPEC_CTRL);
-	wrmsr(MSR_IA32_SPEC_CTRL, cpu_this()->spec_ctrl_before | SPEC_CTRL_IBRS);
+	wrmsr(MSR_IA32_SPEC_CTRL, host_spec_ctrl());
 }
 
 void mitigations_stop(void)
@@ -119,9 +148,11 @@ uintptr_t mitigations_exit_address(bool traced)
 
 /* ---- A vCPU ------------------------------------------------------------------------------------------------------ */
 
-static uint64_t host_spec_ctrl(void)
+/* The guest keeps the host's bit for its history, which it does not see: one MSR less to switch, and its kernel gains.
+ */
+static uint64_t spec_ctrl_in_guest(const struct tl_vcpu *vcpu)
 {
-	return cpu_this()->spec_ctrl_before | SPEC_CTRL_IBRS;
+	return vcpu->spec_ctrl | bhi_bit();
 }
 
 void mitigations_set_msrs(struct tl_vcpu *vcpu)
@@ -129,8 +160,9 @@ void mitigations_set_msrs(struct tl_vcpu *vcpu)
 	bool enhanced = says(&vmx_capability, ARCH_CAPABILITIES_IBRS_ALL);
 	unsigned entry = 0, exit = 0;
 
-	if (is_on(TL_MITIGATION_SPEC_CTRL) && (!enhanced || vcpu->spec_ctrl != host_spec_ctrl())) {
-		vcpu->entry_msr[entry++] = (struct msr_list_entry){.msr = MSR_IA32_SPEC_CTRL, .value = vcpu->spec_ctrl};
+	if (is_on(TL_MITIGATION_SPEC_CTRL) && (!enhanced || spec_ctrl_in_guest(vcpu) != host_spec_ctrl())) {
+		vcpu->entry_msr[entry++] =
+			(struct msr_list_entry){.msr = MSR_IA32_SPEC_CTRL, .value = spec_ctrl_in_guest(vcpu)};
 		vcpu->exit_msr[exit++] = (struct msr_list_entry){.msr = MSR_IA32_SPEC_CTRL, .value = host_spec_ctrl()};
 	}
 	/* Last: what the entry itself reads of the host's is emptied as well. */
@@ -190,8 +222,8 @@ uint64_t mitigations_guest_arch_capabilities(void)
 
 void mitigations_describe(void)
 {
-	tl_log(TL_LOG_INFO, "mitigations:%s%s%s%s%s%s", vmx_mitigations ? "" : " none",
+	tl_log(TL_LOG_INFO, "mitigations:%s%s%s%s%s%s%s", vmx_mitigations ? "" : " none",
 	       is_on(TL_MITIGATION_L1D_FLUSH) ? " l1d-flush" : "", is_on(TL_MITIGATION_VERW) ? " verw" : "",
 	       is_on(TL_MITIGATION_RSB) ? " rsb" : "", is_on(TL_MITIGATION_SPEC_CTRL) ? " spec-ctrl" : "",
-	       were_asked_for ? ", as was asked for" : "");
+	       is_on(TL_MITIGATION_BHI) ? " bhi" : "", were_asked_for ? ", as was asked for" : "");
 }

@@ -11,9 +11,9 @@
 #include "vmx/vcpu.h"
 
 /* The bits of vmx_guard. entry.asm writes them as numbers. */
-enum { GUARD_VERW = 1, GUARD_RSB = 2 };
+enum { GUARD_VERW = 1, GUARD_RSB = 2, GUARD_BHI = 4 };
 
-/* Which of the two are done; not 0: vCPUs go through vmx_exit_guarded. */
+/* Which of them are done; not 0: vCPUs go through vmx_exit_guarded. */
 extern uint8_t vmx_guard;
 /* What VERW names: a data segment's selector, that of the host's stack. */
 extern uint16_t vmx_guard_selector;

@@ -84,11 +84,12 @@
 #define ARCH_CAPABILITIES_RFDS_NO        (UINT64_C(1) << 27)
 #define ARCH_CAPABILITIES_RFDS_CLEAR     (UINT64_C(1) << 28)
 
-#define SPEC_CTRL_IBRS  (UINT64_C(1) << 0)
-#define SPEC_CTRL_STIBP (UINT64_C(1) << 1)
-#define SPEC_CTRL_SSBD  (UINT64_C(1) << 2)
-#define PRED_CMD_IBPB   (UINT64_C(1) << 0)
-#define FLUSH_CMD_L1D   (UINT64_C(1) << 0)
+#define SPEC_CTRL_IBRS      (UINT64_C(1) << 0)
+#define SPEC_CTRL_STIBP     (UINT64_C(1) << 1)
+#define SPEC_CTRL_SSBD      (UINT64_C(1) << 2)
+#define SPEC_CTRL_BHI_DIS_S (UINT64_C(1) << 10)
+#define PRED_CMD_IBPB       (UINT64_C(1) << 0)
+#define FLUSH_CMD_L1D       (UINT64_C(1) << 0)
 
 /* IA32_VMX_BASIC (SDM vol. 3, A.1) */
 #define VMX_BASIC_REVISION_MASK      UINT64_C(0x7fffffff)

@@ -58,8 +58,9 @@ static void each_capability_word(void **state)
 		{"not RFDS", MD_CLEAR, false, MDS_ALL | ARCH(RFDS_CLEAR) | ARCH(RFDS_NO), 0},
 		{"VERW that clears nothing", 0, true, 0, 0},
 		{"IBRS of the older kind", IBRS, false, MDS_ALL, ONLY(RSB) | ONLY(SPEC_CTRL)},
-		{"enhanced IBRS", IBRS, false, ARCH(IBRS_ALL), ONLY(RSB) | ONLY(SPEC_CTRL)},
-		{"the same without PBRSB", IBRS, false, ARCH(IBRS_ALL) | ARCH(PBRSB_NO), ONLY(SPEC_CTRL)},
+		{"enhanced IBRS", IBRS, false, ARCH(IBRS_ALL), ONLY(RSB) | ONLY(SPEC_CTRL) | ONLY(BHI)},
+		{"the same without PBRSB", IBRS, false, ARCH(IBRS_ALL) | ARCH(PBRSB_NO), ONLY(SPEC_CTRL) | ONLY(BHI)},
+		{"and without BHI", IBRS, false, ARCH(IBRS_ALL) | ARCH(PBRSB_NO) | ARCH(BHI_NO), ONLY(SPEC_CTRL)},
 	};
 
 	(void)state;
@@ -92,7 +93,8 @@ static void what_is_asked_for_is_done(void **state)
 		assert_int_equal(ask(mask), TL_OK);
 		assert_int_equal(mitigations_choose(&all), TL_OK);
 		assert_int_equal(vmx_mitigations, mask);
-		assert_int_equal(vmx_guard, (mask & ONLY(VERW) ? GUARD_VERW : 0) | (mask & ONLY(RSB) ? GUARD_RSB : 0));
+		assert_int_equal(vmx_guard, (mask & ONLY(VERW) ? GUARD_VERW : 0) | (mask & ONLY(RSB) ? GUARD_RSB : 0) |
+						    (mask & ONLY(BHI) ? GUARD_BHI : 0));
 		assert_true(mitigations_exit_address(false) ==
 			    (uintptr_t)(vmx_guard ? vmx_exit_guarded : vmx_exit_entry));
 		assert_true(mitigations_exit_address(true) ==
@@ -279,6 +281,39 @@ static void the_guest_has_a_spec_ctrl_of_its_own(void **state)
 	}
 }
 
+/* By the MSR where that has the bit, without a switch of its own; else by branches. */
+static void the_branch_history_is_the_hosts(void **state)
+{
+	uint64_t value;
+
+	(void)state;
+	be_cpu(ARCH(IBRS_ALL), ONLY(BHI) | ONLY(SPEC_CTRL));
+	assert_int_equal(vmx_guard, GUARD_BHI);
+	assert_int_equal(host.spec_ctrl, SPEC_CTRL_IBRS);
+	vmx_capability.bhi_ctrl = true;
+	assert_int_equal(mitigations_choose(&vmx_capability), TL_OK);
+	assert_int_equal(vmx_guard, 0);
+	host.spec_ctrl = 0;
+	mitigations_start();
+	assert_int_equal(host.spec_ctrl, SPEC_CTRL_IBRS | SPEC_CTRL_BHI_DIS_S);
+	assert_true(guest_writes(MSR_IA32_SPEC_CTRL, SPEC_CTRL_IBRS));
+	expect_lists(0, 0);
+	assert_true(guest_writes(MSR_IA32_SPEC_CTRL, SPEC_CTRL_SSBD));
+	expect_lists(1, 1);
+	assert_int_equal(entry_list()[0].value, SPEC_CTRL_SSBD | SPEC_CTRL_BHI_DIS_S);
+	assert_int_equal(exit_list()[0].value, SPEC_CTRL_IBRS | SPEC_CTRL_BHI_DIS_S);
+	/* The guest has no such bit. */
+	assert_true(guest_reads(MSR_IA32_SPEC_CTRL, &value));
+	assert_int_equal(value, SPEC_CTRL_SSBD);
+	assert_false(guest_writes(MSR_IA32_SPEC_CTRL, SPEC_CTRL_BHI_DIS_S));
+	mitigations_stop();
+	assert_int_equal(host.spec_ctrl, 0);
+	/* Without the MSR branches are all that is left. */
+	assert_int_equal(ask(ONLY(BHI)), TL_OK);
+	assert_int_equal(mitigations_choose(&vmx_capability), TL_OK);
+	assert_int_equal(vmx_guard, GUARD_BHI);
+}
+
 static void barriers_are_the_guests_and_between_guests(void **state)
 {
 	uint64_t value;
@@ -326,6 +361,7 @@ int main(void)
 		TEST(nothing_costs_nothing),
 		TEST(the_flush_is_the_last_of_the_entry),
 		TEST(the_guest_has_a_spec_ctrl_of_its_own),
+		TEST(the_branch_history_is_the_hosts),
 		TEST(barriers_are_the_guests_and_between_guests),
 		TEST(the_guest_sees_what_it_has),
 	};
