@@ -315,7 +315,7 @@ $(B)/kvm_bench/guest.bin: tools/kvm_bench/guest.c tools/kvm_bench/guest.ld tools
 	$(Q)$(LD) $(ld_flags) --oformat binary -T tools/kvm_bench/guest.ld -o $@ $(@:.bin=.o)
 # The program that boots Linux under KVM: the board, tables and loader of Trapline's own guests.
 kvm_linux_src := $(wildcard tools/kvm_linux/*.c) mmio/doorbell.c tests/unit/range_access.c $(addprefix guest/,load.c state.c text.c) \
-	$(addprefix guest/pc/,acpi_tables.c aml.c bios_data.c dsdt.c firmware.c linux_boot.c machine.c mp_table.c) \
+	$(addprefix guest/pc/,acpi_layout.c acpi_tables.c aml.c bios_data.c dsdt.c firmware.c linux_boot.c machine.c mp_table.c) \
 	$(filter-out $(addprefix guest/devices/,io_apic.c pic.c pit.c pci_test_device.c local_apic%.c),$(wildcard guest/devices/*.c))
 $(B)/kvm_linux/kvm-linux: $(kvm_linux_src) $(wildcard tools/kvm_linux/*.h guest/*.h guest/pc/*.h guest/devices/*.h include/*.h) $(rebuild)
 	$(call say,HOSTCC,$@)

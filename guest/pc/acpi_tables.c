@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #include "guest/devices/acpi_pm.h"
-#include "guest/pc/acpi_spec.h"
-#include "guest/pc/firmware.h"
+#include "guest/pc/acpi_layout.h"
 
-enum { TABLES_ALIGN = 64 /* the FACS has to be */, RESET_PORT = 0xcf9, RESET_VALUE = 0x06, RTC_CENTURY = 0x32 };
+enum { RESET_PORT = 0xcf9, RESET_VALUE = 0x06, RTC_CENTURY = 0x32 };
 
-/* Tables one behind the other, and those that the roots list. */
+/* Tables one behind the other, and those that the roots list: all by their offsets. */
 struct tables {
-	uint8_t *rom;
+	struct acpi_layout *layout;
 	size_t at;
 	uint32_t listed[8];
 	unsigned nr_listed;
@@ -24,8 +23,21 @@ uint8_t firmware_checksum(const void *bytes, size_t size)
 
 static void *next_table(struct tables *tables)
 {
-	tables->at = (tables->at + TABLES_ALIGN - 1) & ~(size_t)(TABLES_ALIGN - 1);
-	return tables->rom + tables->at;
+	tables->at = (tables->at + ACPI_ALIGN - 1) & ~(size_t)(ACPI_ALIGN - 1);
+	return tables->layout->tables + tables->at;
+}
+
+/* The field lies `at` bytes behind the start of the table that next_table() began. */
+static void add_pointer(struct tables *tables, size_t at, uint8_t size)
+{
+	struct acpi_layout *layout = tables->layout;
+
+	layout->pointer[layout->nr_pointers++] = (struct acpi_pointer){ACPI_TABLES, size, (uint32_t)(tables->at + at)};
+}
+
+static void add_sum(struct acpi_layout *layout, enum acpi_part part, size_t at, size_t start, size_t length)
+{
+	layout->sum[layout->nr_sums++] = (struct acpi_sum){part, (uint32_t)at, (uint32_t)start, (uint32_t)length};
 }
 
 static void fill_header(struct acpi_header *header, const char *signature, uint8_t revision, size_t length)
@@ -39,34 +51,34 @@ static void fill_header(struct acpi_header *header, const char *signature, uint8
 	__builtin_memcpy(header->creator, "TRAP", 4);
 	header->creator_revision = 1;
 	header->checksum = 0;
-	header->checksum = firmware_checksum(header, length);
 }
 
-/* Ends the table that next_table() began; returns its address in the guest. */
+/* Ends the table that next_table() began; returns its offset. */
 static uint32_t end_table(struct tables *tables, const char *signature, uint8_t revision, size_t length)
 {
-	uint32_t address = FIRMWARE_AT + (uint32_t)tables->at;
+	size_t at = tables->at;
 
-	fill_header((struct acpi_header *)(tables->rom + tables->at), signature, revision, length);
+	fill_header((struct acpi_header *)(tables->layout->tables + at), signature, revision, length);
+	add_sum(tables->layout, ACPI_TABLES, at + offsetof(struct acpi_header, checksum), at, length);
 	tables->at += length;
-	return address;
+	return (uint32_t)at;
 }
 
 static uint32_t write_facs(struct tables *tables)
 {
 	struct acpi_facs *facs = next_table(tables);
-	uint32_t address = FIRMWARE_AT + (uint32_t)tables->at;
+	uint32_t at = (uint32_t)tables->at;
 
 	*facs = (struct acpi_facs){.length = sizeof(*facs), .version = 2};
 	__builtin_memcpy(facs->signature, "FACS", 4);
 	tables->at += sizeof(*facs);
-	return address;
+	return at;
 }
 
 static uint32_t write_dsdt(struct tables *tables, const struct firmware *firmware)
 {
 	struct acpi_header *dsdt = next_table(tables);
-	size_t length = firmware_write_dsdt(firmware, (uint8_t *)dsdt, FIRMWARE_SIZE - tables->at);
+	size_t length = firmware_write_dsdt(firmware, (uint8_t *)dsdt, ACPI_TABLES_ROOM - tables->at);
 
 	return end_table(tables, "DSDT", 2, length);
 }
@@ -105,12 +117,15 @@ static void write_fadt(struct tables *tables, const struct firmware *firmware, u
 		.x_pm1a_control = io_address(power + ACPI_PM_CONTROL, 2),
 		.x_pm_timer = io_address(power + ACPI_PM_TIMER, 4),
 	};
+	add_pointer(tables, offsetof(struct acpi_fadt, facs), sizeof(fadt->facs));
+	add_pointer(tables, offsetof(struct acpi_fadt, dsdt), sizeof(fadt->dsdt));
+	add_pointer(tables, offsetof(struct acpi_fadt, x_dsdt), sizeof(fadt->x_dsdt));
 	tables->listed[tables->nr_listed++] = end_table(tables, "FACP", 5, sizeof(*fadt));
 }
 
 static void append(struct tables *tables, size_t *length, const void *entry, size_t size)
 {
-	__builtin_memcpy(tables->rom + tables->at + *length, entry, size);
+	__builtin_memcpy(tables->layout->tables + tables->at + *length, entry, size);
 	*length += size;
 }
 
@@ -150,34 +165,50 @@ static void write_hpet(struct tables *tables, const struct firmware *firmware)
 	tables->listed[tables->nr_listed++] = end_table(tables, "HPET", 1, sizeof(*hpet));
 }
 
-static uint32_t write_root(struct tables *tables, const char *signature, unsigned bytes)
+static uint32_t write_root(struct tables *tables, const char *signature, uint8_t bytes)
 {
-	uint8_t *entry = (uint8_t *)next_table(tables) + sizeof(struct acpi_header);
+	uint8_t *table = next_table(tables);
+	size_t length = sizeof(struct acpi_header);
 
-	for (unsigned i = 0; i < tables->nr_listed; i++) {
-		uint64_t address = tables->listed[i];
+	for (unsigned i = 0; i < tables->nr_listed; i++, length += bytes) {
+		uint64_t offset = tables->listed[i];
 
-		__builtin_memcpy(entry + (size_t)i * bytes, &address, bytes);
+		__builtin_memcpy(table + length, &offset, bytes);
+		add_pointer(tables, length, bytes);
 	}
-	return end_table(tables, signature, 1, sizeof(struct acpi_header) + (size_t)tables->nr_listed * bytes);
+	return end_table(tables, signature, 1, length);
 }
 
-size_t firmware_write_acpi(const struct firmware *firmware, uint8_t *rom, size_t at)
+static void write_pointer(struct acpi_layout *layout, uint32_t rsdt, uint32_t xsdt)
 {
-	struct acpi_rsdp *root = (struct acpi_rsdp *)(rom + at);
-	struct tables tables = {.rom = rom, .at = at + sizeof(*root)};
-	uint32_t facs = write_facs(&tables);
-	uint32_t dsdt = write_dsdt(&tables, firmware);
+	struct acpi_rsdp *root = &layout->root;
+	const struct acpi_pointer pointer[] = {
+		{ACPI_ROOT, sizeof(root->rsdt), offsetof(struct acpi_rsdp, rsdt)},
+		{ACPI_ROOT, sizeof(root->xsdt), offsetof(struct acpi_rsdp, xsdt)},
+	};
 
+	*root = (struct acpi_rsdp){.revision = 2, .length = sizeof(*root), .rsdt = rsdt, .xsdt = xsdt};
+	__builtin_memcpy(root->signature, "RSD PTR ", 8);
+	__builtin_memcpy(root->oem, "TRAPLN", 6);
+	for (unsigned i = 0; i < 2; i++)
+		layout->pointer[layout->nr_pointers++] = pointer[i];
+	add_sum(layout, ACPI_ROOT, offsetof(struct acpi_rsdp, checksum), 0, ACPI_RSDP_SIZE);
+	add_sum(layout, ACPI_ROOT, offsetof(struct acpi_rsdp, extended_checksum), 0, sizeof(*root));
+}
+
+void acpi_lay_out(const struct firmware *firmware, uint8_t *bytes, struct acpi_layout *layout)
+{
+	struct tables tables = {.layout = layout};
+	uint32_t facs, dsdt, rsdt;
+
+	__builtin_memset(bytes, 0, ACPI_TABLES_ROOM);
+	*layout = (struct acpi_layout){.tables = bytes};
+	facs = write_facs(&tables);
+	dsdt = write_dsdt(&tables, firmware);
 	write_fadt(&tables, firmware, facs, dsdt);
 	write_madt(&tables, firmware);
 	write_hpet(&tables, firmware);
-	*root = (struct acpi_rsdp){.revision = 2, .length = sizeof(*root)};
-	__builtin_memcpy(root->signature, "RSD PTR ", 8);
-	__builtin_memcpy(root->oem, "TRAPLN", 6);
-	root->rsdt = write_root(&tables, "RSDT", 4);
-	root->xsdt = write_root(&tables, "XSDT", 8);
-	root->checksum = firmware_checksum(root, ACPI_RSDP_SIZE);
-	root->extended_checksum = firmware_checksum(root, sizeof(*root));
-	return tables.at - at;
+	rsdt = write_root(&tables, "RSDT", 4);
+	write_pointer(layout, rsdt, write_root(&tables, "XSDT", 8));
+	layout->length = tables.at;
 }

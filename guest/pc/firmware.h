@@ -32,6 +32,7 @@ struct firmware {
 	bool has_pci;     /* configuration mechanism 1 has a bus 0 */
 	unsigned nr_virtio;
 	struct firmware_virtio virtio[FIRMWARE_MOST_VIRTIO];
+	uint32_t boot_disk; /* the address of one of these; 0: there is no disk */
 };
 
 /*
@@ -48,13 +49,10 @@ void firmware_write_bios_data(uint8_t *memory, uint32_t ebda);
 
 /* ---- The parts --------------------------------------------------------------------------------------------------- */
 
-/* ACPI's tables at `at` within the ROM; returns how many bytes they take. *rsdp: the root pointer within them. */
-size_t firmware_write_acpi(const struct firmware *firmware, uint8_t *rom, size_t at);
-
 /* The differentiated system description, header included; returns its size. */
 size_t firmware_write_dsdt(const struct firmware *firmware, uint8_t *bytes, size_t size);
 
-/* The same for the MP floating pointer and its table. */
+/* The MP floating pointer and its table at `at` within the ROM; returns how many bytes they take. */
 size_t firmware_write_mp(const struct firmware *firmware, uint8_t *rom, size_t at);
 
 /* What is to be added to make the sum of all bytes 0. */

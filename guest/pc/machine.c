@@ -253,7 +253,8 @@ void machine_firmware(const struct machine *machine, unsigned nr_cpus, struct fi
 				      .hpet = (uint32_t)HPET_AT,
 				      .hpet_id = HPET_ID,
 				      .power = ACPI_PM_PORT,
-				      .has_pci = true};
+				      .has_pci = true,
+				      .boot_disk = machine->has_disk ? MACHINE_DISK_AT : 0};
 
 	if (machine->has_disk)
 		firmware->virtio[firmware->nr_virtio++] = (struct firmware_virtio){MACHINE_DISK_AT, MACHINE_DISK_PIN};

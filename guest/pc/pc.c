@@ -158,7 +158,7 @@ static bool init_machine(struct pc *pc, const struct guest_options *options, con
 	machine_firmware(&pc->machine, pc->nr_vcpus, &firmware);
 	pc->rsdp = firmware_write(&firmware, pc->ram + FIRMWARE_AT);
 	firmware_write_bios_data(pc->ram, PC_EBDA);
-	return true;
+	return firmware_add_files(&firmware, &pc->files, &pc->machine.fw_cfg);
 }
 
 /* ---- Creation ---------------------------------------------------------------------------------------------------- */

@@ -10,6 +10,7 @@
 #include "guest/devices/local_apic.h"
 #include "guest/guest.h"
 #include "guest/options.h"
+#include "guest/pc/firmware_files.h"
 #include "guest/pc/machine.h"
 #include "guest/pc/pc_memory.h"
 #include <stdatomic.h>
@@ -87,6 +88,7 @@ struct pc {
 	struct load_memory memory;
 	struct load_map_entry map[4];
 	uint32_t rsdp; /* the address of ACPI's root pointer */
+	struct firmware_files files;
 	struct machine machine;
 	/* For the pages and the memory below. Held over commits, which wait for nothing in the callbacks that make
 	 * them. */

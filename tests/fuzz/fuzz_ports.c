@@ -228,6 +228,27 @@ static void access_memory(uint8_t how)
 	fuzz_require(test.access(&access) == TL_OK);
 }
 
+/* Of fw_cfg: in memory or not, into memory or not, or into itself; all words big-endian. */
+static void request_copy(uint8_t how)
+{
+	uint8_t large = fuzz_take8(&input);
+	uint64_t high = how & 0x80 ? fuzz_take(&input, 4) : 0, at = fuzz_take16(&input) % (RAM + 16u);
+	uint32_t word[4] = {(uint32_t)fuzz_take16(&input) << 16 | (large & 0x1f), (uint32_t)fuzz_take(&input, 4),
+			    (uint32_t)high, (uint32_t)fuzz_take(&input, 4)};
+
+	/* A key that is there, a length and a place that are possible. */
+	if (!(large & 0x20))
+		word[0] = (word[0] & UINT16_MAX) | (uint32_t)pc.fw_cfg.item[word[0] >> 16 & 7].key << 16;
+	word[1] %= large & 0x40 ? UINT32_MAX : 2 * sizeof(item);
+	word[3] %= large & 0x80 ? UINT32_MAX : RAM;
+	for (unsigned i = 0; i < sizeof(word); i++)
+		if (at + i < RAM)
+			ram[at + i] = (uint8_t)(word[i / 4] >> (24 - 8 * (i % 4)));
+	if (how & 0x40)
+		ports_write(&ports, FW_CFG_DMA_PORTS, 4, fuzz_take8(&input));
+	ports_write(&ports, FW_CFG_DMA_PORTS + 4, 4, __builtin_bswap32((uint32_t)at));
+}
+
 static void pass_time(void)
 {
 	uint8_t how = fuzz_take8(&input);
@@ -284,6 +305,9 @@ static void step(void)
 	case 8:
 	case 9:
 		access_memory(how);
+		break;
+	case 10:
+		request_copy(how);
 		break;
 	default:
 		access_port(how);
