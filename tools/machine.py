@@ -66,6 +66,7 @@ debug: action=ignore
 
 
 BOCHS_MOST_HOST_MEMORY = 1536  # MiB
+LEAST_MEMORY = 8  # MiB
 
 
 class CannotRun(Exception):
@@ -153,6 +154,8 @@ def make_command(boot, settings, folder, typist_at):
     """What to start; the serial line leads to the socket `typist_at`, if there is one. Raises CannotRun."""
     if settings.backend not in BACKENDS:
         raise CannotRun(f"BACKEND={settings.backend} is unknown; use bochs, kvm or kvm-in-bochs.")
+    if settings.memory < LEAST_MEMORY:
+        raise CannotRun(f"MEM={settings.memory} is too little for a loader and the image; give {LEAST_MEMORY} MiB or more.")
     if settings.machine not in qemu.MACHINES:
         raise CannotRun(f"MACHINE={settings.machine} is unknown; use {' or '.join(qemu.MACHINES)}.")
     if settings.firmware not in qemu.FIRMWARE:
@@ -290,7 +293,7 @@ def bochs_complaint(settings, folder, code):
         message = BOCHS_LAST_WORDS.search(read(folder + "/emulator.txt"))
         what = message[1] if message else f"exit status {code}"
         if "cpu directive malformed" in what:
-            what = f"it has no CPU model {settings.model}, or not {settings.cpus} CPUs of it"
+            what = f"it has no CPU model {settings.model}, or not {settings.cpus} CPUs of it (`bochs-bin --help cpu` lists them)"
         return "Bochs did not start: " + what
     device, message = panics[-1]
     if message == BOCHS_SHUTDOWN:
