@@ -32,6 +32,15 @@ def documented():
     return [name for row in rows for name in re.findall(r"`(\w+)`", row)]
 
 
+class Ranges(unittest.TestCase):
+    def test_each_kind_has_its_row(self):
+        kinds = re.search(r"enum tl_range_kind \{(.*?)\n\};", read("include/trapline_range.h"), re.DOTALL)[1]
+        names = re.findall(r"\bTL_RANGE_\w+(?=,)", re.sub(r"/\*.*?\*/", "", kinds, flags=re.DOTALL))
+        section = re.search(r"^## Kinds of ranges\n(.*?)^## ", read("docs/embedding.md"), re.DOTALL | re.MULTILINE)[1]
+        self.assertGreater(len(names), 5)
+        self.assertEqual(sorted(re.findall(r"^\| `(TL_RANGE_\w+)` \|", section, re.MULTILINE)), sorted(names))
+
+
 class Counters(unittest.TestCase):
     def test_names_are_stable(self):
         self.assertEqual(counters()[: len(STABLE)], STABLE)
