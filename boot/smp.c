@@ -33,6 +33,8 @@ static unsigned running[TL_MAX_CPUS];
 static unsigned nr_running = 1;
 static size_t nr_listed = 1;
 
+static uint64_t first_adjustment; /* of the first CPU's TSC */
+
 /* ---- On the other processors ------------------------------------------------------------------------------ */
 
 static _Noreturn void work_for_ever(struct host_cpu *cpu)
@@ -57,6 +59,7 @@ _Noreturn void ap_main(struct host_cpu *cpu)
 {
 	gdt_init(cpu);
 	idt_load();
+	tsc_adjust(first_adjustment);
 	paging_init_cpu();
 	cr4_write(cr4_read() | CR4_MCE);
 	apic_enable();
@@ -192,6 +195,7 @@ void smp_init(const struct boot_info *info, const struct acpi_apics *apics, bool
 	apic_calibrate_timer();
 	host_cpus[0].apic_id = apic_id();
 	atomic_store_explicit(&host_cpus[0].state, HOST_CPU_IDLE_OR_WORKING, memory_order_relaxed);
+	first_adjustment = tsc_adjustment();
 	nr_listed = apics->count + apics->left_out;
 	if (apics->count)
 		start_all(info, prepare(apics));

@@ -9,6 +9,8 @@ enum { PIT_CHANNEL2 = 0x42, PIT_COMMAND = 0x43, PIT_CHANNEL2_ONE_SHOT = 0xB0 /* 
 enum { PORT_B = 0x61, PORT_B_GATE2 = 1, PORT_B_SPEAKER = 2, PORT_B_OUT2 = 0x20 };
 enum { PIT_HZ = 1193182, MEASURES_PER_SECOND = 100, POLLS_MAX = 10000000 };
 
+enum { MSR_TSC_ADJUST = 0x3B, LEAF_EXTENDED_FEATURES = 7, FEATURE_TSC_ADJUST = 1 << 1 /* EBX */ };
+
 /* Of a TSC whose frequency is unknown: a delay is rather too long than too short. */
 #define FASTEST_HZ 5000000000ull
 
@@ -59,4 +61,20 @@ void tsc_delay(unsigned microseconds)
 
 	while (tsc_read() - begin < ticks)
 		cpu_relax();
+}
+
+static bool has_adjust(void)
+{
+	return cpu_id(0).eax >= LEAF_EXTENDED_FEATURES && cpu_id(LEAF_EXTENDED_FEATURES).ebx & FEATURE_TSC_ADJUST;
+}
+
+uint64_t tsc_adjustment(void)
+{
+	return has_adjust() ? msr_read(MSR_TSC_ADJUST) : 0;
+}
+
+void tsc_adjust(uint64_t adjustment)
+{
+	if (has_adjust() && msr_read(MSR_TSC_ADJUST) != adjustment)
+		msr_write(MSR_TSC_ADJUST, adjustment);
 }

@@ -13,4 +13,12 @@ uint64_t tsc_hz(void);
 /* Waits at least so long. Context: the first CPU. */
 void tsc_delay(unsigned microseconds);
 
+/*
+ * What has been added to the calling CPU's TSC since its reset, which all CPUs' TSCs began with together; 0 where the
+ * CPU does not say. Firmware may have written one of them: then the same is to be added on all (SDM vol. 3, 18.17.3).
+ * Context: any.
+ */
+uint64_t tsc_adjustment(void);
+void tsc_adjust(uint64_t adjustment);
+
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * For the image of the system tests: firmware that lists a processor that no machine has, and whose timer still
- * interrupts, by a vector that is more urgent than a kick.
+ * For the image of the system tests: firmware that lists a processor that no machine has, has written the first one's
+ * TSC, and whose timer still interrupts, by a vector that is more urgent than a kick.
  */
 #include "boot/acpi.h"
 #include "boot/cpu.h"
@@ -21,6 +21,8 @@ enum {
 enum { LOCAL_APIC = 0xFEE00000, SPURIOUS = 0xF0, SOFTWARE_ENABLE = 1 << 8 };
 enum { IO_APIC = 0xFEC00000, SELECT = 0, WINDOW = 0x10, PIN_OF_PIT = 2, REGISTER_PINS = 0x10 };
 enum { URGENT = IDT_VECTOR_KICK + 8 /* fixed, on an edge, to the first processor */ };
+
+#define HIDDEN_TICKS (1ull << 32)
 
 static volatile uint32_t *at(uint64_t address)
 {
@@ -50,6 +52,7 @@ static void leave_timer_on(void)
 void test_firmware(struct acpi_apics *apics)
 {
 	leave_timer_on();
+	tsc_adjust(tsc_adjustment() + HIDDEN_TICKS);
 	if (apics->count < ACPI_CPUS_MAX)
 		apics->apic_id[apics->count++] = PHANTOM_APIC_ID;
 }
