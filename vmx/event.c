@@ -15,8 +15,12 @@ enum tl_status tl_vcpu_inject(struct tl_vcpu *vcpu, const struct tl_event *event
 	if ((event->type == TL_EVENT_EXCEPTION && event->vector > 31) ||
 	    (event->type == TL_EVENT_NMI && event->vector != 2))
 		return TL_INVALID_ARGUMENT;
-	if (vcpu->events & EVENT_QUEUED)
-		return TL_AGAIN;
+	if (vcpu->events & EVENT_QUEUED) {
+		if (event->type != TL_EVENT_NMI || vcpu->event.type != TL_EVENT_NMI)
+			return TL_AGAIN;
+		vcpu->events |= EVENT_NMI_HELD;
+		return TL_OK;
+	}
 	vcpu->event = *event;
 	vcpu->events |= EVENT_QUEUED;
 	vcpu->reader.entry_round = GRACE_ATTENTION;
@@ -66,12 +70,29 @@ bool event_wakes(struct tl_vcpu *vcpu)
 	return vcpu->events & EVENT_ASKED && !masked && vcpu->processor->pending(vcpu);
 }
 
+/* A processor that handles an NMI holds one more, and no third (SDM vol. 3, 7.7.1). */
+static void keep_one_nmi(struct tl_vcpu *vcpu)
+{
+	if (vcpu->events & EVENT_NMI_HELD && vmcs_read(VMCS_GUEST_INTERRUPTIBILITY) & INTERRUPTIBILITY_NMI)
+		vcpu->events &= (uint8_t)~EVENT_NMI_HELD;
+}
+
+/* It is delivered when the handler of the first returns. */
+static void queue_held_nmi(struct tl_vcpu *vcpu)
+{
+	if (!(vcpu->events & EVENT_NMI_HELD))
+		return;
+	vcpu->events = (uint8_t)((vcpu->events & ~EVENT_NMI_HELD) | EVENT_QUEUED);
+	open_window(TL_EVENT_NMI);
+}
+
 static void deliver_queued(struct tl_vcpu *vcpu)
 {
 	const struct tl_event *event = &vcpu->event;
 	uint64_t information = EVENT_INFO_VALID | (uint64_t)event->type << 8 | event->vector;
 
 	if (!can_take(event->type)) {
+		keep_one_nmi(vcpu);
 		open_window(event->type);
 		return;
 	}
@@ -84,6 +105,7 @@ static void deliver_queued(struct tl_vcpu *vcpu)
 		vmcs_write(VMCS_GUEST_RFLAGS, vmcs_read(VMCS_GUEST_RFLAGS) | RFLAGS_RF);
 	vmcs_write(VMCS_ENTRY_INTERRUPTION_INFORMATION, information);
 	vcpu->events &= (uint8_t)~EVENT_QUEUED;
+	queue_held_nmi(vcpu);
 }
 
 /* Of what the CPU does not deliver by itself. In a step by TF it delivers nothing, since it would push TF. */

@@ -28,8 +28,8 @@ enum {
 	PC_LINE = 128
 };
 
-/* What other CPUs ask of a vCPU. */
-enum { PC_EVENT_NMI = 1 << 0, PC_EVENT_INIT = 1 << 1, PC_EVENT_STARTUP = 1 << 2 };
+/* What other CPUs ask of a vCPU. A processor has taken an NMI before another comes, and holds that: two at most. */
+enum { PC_EVENT_NMI = 1 << 0, PC_EVENT_INIT = 1 << 1, PC_EVENT_STARTUP = 1 << 2, PC_EVENT_SECOND_NMI = 1 << 3 };
 
 enum pc_activity {
 	PC_RUNS,

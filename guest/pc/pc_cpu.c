@@ -112,7 +112,9 @@ static unsigned with_event(const struct pc_vcpu *vcpu, unsigned events, unsigned
 		return PC_EVENT_INIT;
 	if (event == PC_EVENT_STARTUP)
 		return waits ? events | PC_EVENT_STARTUP : events;
-	return waits && !starts ? events : events | PC_EVENT_NMI;
+	if (waits && !starts)
+		return events;
+	return events | (events & PC_EVENT_NMI ? PC_EVENT_SECOND_NMI : PC_EVENT_NMI);
 }
 
 static void ask(struct pc_vcpu *vcpu, unsigned event, uint8_t vector)
@@ -172,7 +174,7 @@ static unsigned take_events(struct pc_vcpu *vcpu)
 	return events;
 }
 
-/* One that is queued already is the same; another event is delivered first. */
+/* An event of another kind that is queued is delivered first. */
 static void inject_nmi(struct pc_vcpu *vcpu)
 {
 	static const struct tl_event event = {.type = TL_EVENT_NMI, .vector = 2};
@@ -206,6 +208,8 @@ void pc_cpu_take_events(struct pc_vcpu *vcpu)
 	if (events & PC_EVENT_STARTUP)
 		start_up(vcpu);
 	if (events & PC_EVENT_NMI)
+		inject_nmi(vcpu);
+	if (events & PC_EVENT_SECOND_NMI)
 		inject_nmi(vcpu);
 	/* relaxed: its own. */
 	pc_rest(vcpu, atomic_load_explicit(&vcpu->activity, memory_order_relaxed));

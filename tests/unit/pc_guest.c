@@ -26,7 +26,8 @@ struct tl_vcpu {
 	const struct pc_op *at;
 	uint64_t computed; /* of the op at `at` */
 	uint64_t deadline, budget_end;
-	bool interrupts, shadow, completes, nmi;
+	bool interrupts, shadow, completes;
+	unsigned nmis;
 	_Atomic bool kicked;
 };
 
@@ -95,7 +96,8 @@ enum tl_status tl_vcpu_start_up(struct tl_vcpu *vcpu, uint8_t vector)
 {
 	vcpu->at = pc_started[vector];
 	vcpu->computed = 0;
-	vcpu->interrupts = vcpu->completes = vcpu->nmi = false;
+	vcpu->interrupts = vcpu->completes = false;
+	vcpu->nmis = 0;
 	vcpu->script->starts++;
 	vcpu->script->vector = vector;
 	return TL_OK;
@@ -120,7 +122,7 @@ enum tl_status tl_vcpu_inject(struct tl_vcpu *vcpu, const struct tl_event *event
 		vcpu->script->refuse_nmis--;
 		return TL_AGAIN;
 	}
-	vcpu->nmi = true;
+	vcpu->nmis += vcpu->nmis < 2;
 	return TL_OK;
 }
 
@@ -213,7 +215,7 @@ static void store_io_apic(struct tl_vcpu *vcpu, uint64_t which, uint64_t value)
 static bool take_event(struct tl_vcpu *vcpu)
 {
 	struct pc_script *script = vcpu->script;
-	int vector = vcpu->nmi ? 2 : -1;
+	int vector = vcpu->nmis ? 2 : -1;
 
 	if (vector < 0 && vcpu->interrupts && !vcpu->shadow && vcpu->processor->pending(vcpu))
 		vector = vcpu->processor->acknowledge(vcpu);
@@ -221,11 +223,12 @@ static bool take_event(struct tl_vcpu *vcpu)
 		return false;
 	assert_in_range(script->nr_taken, 0, PC_TAKEN - 1);
 	script->taken[script->nr_taken++] = (struct pc_taken){(unsigned)vector, pc_now(pc_of(vcpu))};
-	if (!vcpu->nmi && vector < FIRST_VECTOR)
+	if (vcpu->nmis)
+		vcpu->nmis--;
+	else if (vector < FIRST_VECTOR)
 		ports_write(&pc_of(vcpu)->machine.ports, PIC_FIRST_PORT, 1, PIC_EOI);
-	else if (!vcpu->nmi)
+	else
 		store_apic(vcpu, EOI, 0);
-	vcpu->nmi = false;
 	return true;
 }
 
@@ -292,7 +295,7 @@ static bool execute(struct tl_vcpu *vcpu, struct tl_exit *exit)
 	case OP_HLT:
 		vcpu->at++;
 		/* As the library does: one that is woken at once does not leave. */
-		return !(vcpu->interrupts && vcpu->processor->pending(vcpu)) && !vcpu->nmi && leave(exit, TL_EXIT_HLT);
+		return !(vcpu->interrupts && vcpu->processor->pending(vcpu)) && !vcpu->nmis && leave(exit, TL_EXIT_HLT);
 	case OP_VMCALL:
 		exit->vmcall = (struct tl_exit_vmcall){.number = op->value};
 		vcpu->completes = true;

@@ -78,6 +78,30 @@ static void nmis(void **context)
 	}
 }
 
+/* Two that come while another vCPU has the CPU are two, and three are two: one is handled, and one is held meanwhile.
+ */
+static void nmis_in_anothers_turn(void **context)
+{
+	static const struct pc_op second[] = {{OP_READY, 0, 0}, {OP_HLT, 0, 0}, {OP_COMPUTE, 0, 1000},
+					      {OP_READY, 0, 0}, {OP_HLT, 0, 0}, {OP_HLT, 0, 0}};
+	struct pc_op first[9] = {
+		{OP_APIC_ON, 0, 0}, {OP_SEND, 1, SEND_STARTUP | 0x20}, {OP_AWAIT, 0, 1}, {OP_COMPUTE, 0, 50000}};
+
+	(void)context;
+	pc_started[0x20] = second;
+	for (unsigned count = 1; count <= 3; count++) {
+		struct guest_report report;
+
+		for (unsigned i = 0; i < count; i++)
+			first[4 + i] = (struct pc_op){OP_SEND, 1, SEND_NMI};
+		first[4 + count] = (struct pc_op){OP_AWAIT, 0, 2};
+		first[5 + count] = (struct pc_op){OP_OUT, PC_EXIT, 0};
+		report = pc_play(&(struct pc_case){.vcpus = 2, .slice = 20000}, first);
+		pc_passes(&report);
+		assert_int_equal(pc_script[1].nr_taken, count > 1 ? 2 : 1);
+	}
+}
+
 /* What shares a CPU has it in turns; a timer that comes in another's turn is taken at the start of the own one. */
 static void turns_and_the_time_of_others(void **context)
 {
@@ -236,6 +260,7 @@ int main(void)
 		TEST(init_and_sipi),
 		TEST(an_init_of_the_first_processor_is_a_reset),
 		TEST(nmis),
+		TEST(nmis_in_anothers_turn),
 		TEST(turns_and_the_time_of_others),
 		TEST(ticks_of_a_pit_in_others_turns),
 		TEST(a_machine_that_nothing_wakes_has_halted),
