@@ -77,7 +77,8 @@ uint32_t local_apic_current_count(const struct local_apic *apic)
 {
 	uint64_t counted;
 
-	if (timer_mode(apic) == LVT_TSC_DEADLINE || !apic->initial_count)
+	/* Periodic mode starts a count again at its end, not one that had ended before. */
+	if (timer_mode(apic) == LVT_TSC_DEADLINE || !apic->timer.set)
 		return 0;
 	counted = clock_scale(clock_now(&apic->clock) - apic->started, apic->clock.hz, apic->bus->timer_hz) >>
 		  timer_shift(apic);
@@ -127,14 +128,18 @@ void local_apic_adjust_tsc(struct local_apic *apic, int64_t adjust)
 		timer_set_deadline(apic);
 }
 
-/* Into and out of TSC-deadline mode the timer is disarmed. Otherwise the count goes on. */
+/* Into and out of TSC-deadline mode the timer is disarmed. Otherwise the count goes on; one that has come to its end,
+ * and whose interrupt is only due to be sent yet, has ended in the mode that was. */
 void local_apic_timer_mode(struct local_apic *apic, uint32_t old)
 {
-	bool was = (old & LVT_TIMER_MODE) == LVT_TSC_DEADLINE;
+	uint32_t was = old & LVT_TIMER_MODE, mode = timer_mode(apic);
 
-	if ((timer_mode(apic) == LVT_TSC_DEADLINE) != was) {
+	if ((mode == LVT_TSC_DEADLINE) != (was == LVT_TSC_DEADLINE)) {
 		timer_cancel(&apic->clock, &apic->timer);
 		apic->initial_count = 0;
 		apic->deadline = 0;
+	} else if (!was && mode == LVT_PERIODIC && apic->timer.set && apic->timer.at <= clock_now(&apic->clock)) {
+		timer_cancel(&apic->clock, &apic->timer);
+		local_apic_raise(apic, LVT_TIMER);
 	}
 }

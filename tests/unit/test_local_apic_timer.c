@@ -80,6 +80,47 @@ static void a_period_is_kept_and_what_was_missed_is_one_interrupt(void **context
 	assert_int_equal(apic_get(0, CURRENT), 0);
 }
 
+/* Whether the interrupt of the count that has ended has been sent yet (i) or is only due. */
+static void a_count_that_has_ended_is_not_started_by_periodic_mode(void **context)
+{
+	(void)context;
+	for (unsigned i = 0; i < 2; i++) {
+		apic_put(0, TIMER, ONE_SHOT);
+		apic_put(0, INITIAL, 1000);
+		if (i)
+			apic_pass(0, 1200 * TICKS_PER_COUNT);
+		else
+			apic_time += 1200 * TICKS_PER_COUNT;
+		apic_put(0, TIMER, PERIODIC);
+		assert_int_equal(apic_drain(0), 1);
+		assert_int_equal(apic_get(0, CURRENT), 0);
+		assert_int_equal(apic_get(0, INITIAL), 1000);
+		assert_int_equal(clock_next(&apics[0].clock), UINT64_MAX);
+		apic_put(0, DIVIDE, 0xb);
+		apic_pass(0, 5000 * TICKS_PER_COUNT);
+		assert_int_equal(apic_drain(0), 0);
+		assert_int_equal(apic_get(0, CURRENT), 0);
+		apic_put(0, INITIAL, 1000);
+		apic_pass(0, 1000 * TICKS_PER_COUNT);
+		assert_int_equal(apic_drain(0), 1);
+		assert_int_equal(apic_get(0, CURRENT), 1000);
+	}
+}
+
+/* One that has not ended goes on, and starts again at its end. */
+static void a_count_under_way_goes_on_in_periodic_mode(void **context)
+{
+	(void)context;
+	apic_put(0, TIMER, ONE_SHOT);
+	apic_put(0, INITIAL, 100000);
+	apic_pass(0, 70000 * TICKS_PER_COUNT);
+	apic_put(0, TIMER, PERIODIC);
+	assert_int_equal(apic_get(0, CURRENT), 30000);
+	apic_pass(0, 40000 * TICKS_PER_COUNT);
+	assert_int_equal(apic_drain(0), 1);
+	assert_int_equal(apic_get(0, CURRENT), 90000);
+}
+
 static void a_period_too_short_is_the_shortest(void **context)
 {
 	uint64_t shortest = clock_shortest(&apics[0].clock);
@@ -191,6 +232,8 @@ int main(void)
 		cmocka_unit_test_setup(a_shot_comes_when_its_count_is_over_by_every_divider, start),
 		cmocka_unit_test_setup(a_count_of_zero_stops_the_timer, start),
 		cmocka_unit_test_setup(a_period_is_kept_and_what_was_missed_is_one_interrupt, start),
+		cmocka_unit_test_setup(a_count_that_has_ended_is_not_started_by_periodic_mode, start),
+		cmocka_unit_test_setup(a_count_under_way_goes_on_in_periodic_mode, start),
 		cmocka_unit_test_setup(a_period_too_short_is_the_shortest, start),
 		cmocka_unit_test_setup(a_masked_timer_counts_and_is_silent, start),
 		cmocka_unit_test_setup(a_new_divider_counts_on_from_where_it_is, start),
