@@ -241,7 +241,7 @@ $(B)/guests/%.bin: guest/stubs/%.asm $(rebuild)
 
 # ---- Running and testing ---------------------------------------------------------------------------------------------
 
-export FUZZ_SECONDS B BACKEND KERNEL MACHINE FIRMWARE BOOT MODEL MEM CPUS TIMEOUT LOG TRACE PROFILE GUEST CMDLINE KVM NESTED LINUX CONSOLE
+export FUZZ_SECONDS B BACKEND KERNEL MACHINE FIRMWARE BOOT MODEL MEM CPUS TIMEOUT LOG TRACE PROFILE GUEST MODULES CMDLINE KVM NESTED LINUX CONSOLE
 
 # A failed recipe makes GNU make end with 2, whatever the recipe's status was. `make run` has to tell 1 (a guest failed)
 # from 2 (it could not run), so it asks make a question (-q): then make ends with 1, and prints nothing, if a line is left
@@ -370,6 +370,7 @@ help:
 #:   clean        removes build/
 #: Variables
 #:   GUEST=name   run: this guest only           CMDLINE="..."  run: the kernel's command line
+#:   MODULES=FILE run: the guests of this list instead of the bundled ones: lines `file name words... -- words of its own`
 #:   BACKEND=     run: bochs, kvm, kvm-in-bochs; by default kvm where it offers VMX, else bochs
 #:   MACHINE=     run on KVM: q35, microvm       BOOT=          run on KVM: iso, or kernel for QEMU's own loader
 #:   FIRMWARE=    run on KVM: bios, uefi
