@@ -47,12 +47,17 @@ static const char *const feature_choices[] = {
 	[TL_FEATURE_X2APIC_MODE] = "x2apic-mode",
 	[TL_FEATURE_VIRTUAL_INTERRUPTS] = "virtual-interrupts",
 	[TL_FEATURE_APIC_REGISTERS] = "apic-registers",
+	[TL_FEATURE_POSTED_INTERRUPTS] = "posted-interrupts",
 	[BOOT_FEATURE_X2APIC] = "x2apic",
 	[BOOT_FEATURE_X2APIC + 1] = NULL,
 };
 
 /* Those that are probed. */
-static const char *const trust_choices[] = {[BOOT_TRUST_VIRTUAL_INTERRUPTS] = "virtual-interrupts", NULL};
+static const char *const trust_choices[] = {
+	[BOOT_TRUST_VIRTUAL_INTERRUPTS] = "virtual-interrupts",
+	[BOOT_TRUST_POSTED_INTERRUPTS] = "posted-interrupts",
+	[BOOT_TRUST_POSTED_INTERRUPTS + 1] = NULL,
+};
 
 static const char *const trace_to_choices[] = {"console", "debugcon", NULL};
 

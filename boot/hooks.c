@@ -5,6 +5,7 @@
 #include "boot/console.h"
 #include "boot/halt.h"
 #include "boot/host_cpu.h"
+#include "boot/idt.h"
 #include "boot/memory.h"
 #include "boot/smp.h"
 
@@ -49,4 +50,6 @@ const struct tl_hooks host_hooks = {
 	.cpu_index = host_cpu_index,
 	.kick = smp_kick,
 	.arm_timer = smp_arm_alarm,
+	.notify = smp_notify,
+	.notification_vector = IDT_VECTOR_NOTIFICATION,
 };

@@ -4,8 +4,11 @@
 
 #include <stdint.h>
 
-/* Vectors of the local APIC's: another CPU's kick, and what the APIC takes back (SDM vol. 3, 11.9). */
-enum { IDT_VECTOR_KICK = 0xF0, IDT_VECTOR_SPURIOUS = 0xFF };
+/*
+ * Vectors of the local APIC's: another CPU's kick, its notification of posted interrupts, and what the APIC takes back
+ * (SDM vol. 3, 11.9).
+ */
+enum { IDT_VECTOR_KICK = 0xF0, IDT_VECTOR_NOTIFICATION = 0xF1, IDT_VECTOR_SPURIOUS = 0xFF };
 
 /*
  * Fills and loads the IDT, which all CPUs share, and masks the PIC. From here on an exception ends the run with a

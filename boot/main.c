@@ -160,8 +160,10 @@ _Noreturn void boot_main(uint32_t magic, uint32_t address)
 	hooks_set_quiet(boot_options.quiet);
 	require(tl_init(&host_hooks));
 	require(tl_features_off((uint32_t)boot_options.features_off & ((1u << TL_NR_FEATURES) - 1)));
-	if (boot_options.features_trusted >> BOOT_TRUST_VIRTUAL_INTERRUPTS & 1)
-		require(tl_features_trusted(1u << TL_FEATURE_VIRTUAL_INTERRUPTS));
+	require(tl_features_trusted((uint32_t)(boot_options.features_trusted >> BOOT_TRUST_VIRTUAL_INTERRUPTS & 1)
+					    << TL_FEATURE_VIRTUAL_INTERRUPTS |
+				    (uint32_t)(boot_options.features_trusted >> BOOT_TRUST_POSTED_INTERRUPTS & 1)
+					    << TL_FEATURE_POSTED_INTERRUPTS));
 	if (boot_options.mitigations)
 		require(tl_mitigations((uint32_t)boot_options.mitigations & ((1u << TL_NR_MITIGATIONS) - 1)));
 	require(tl_cpu_up());

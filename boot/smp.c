@@ -302,3 +302,8 @@ void smp_kick(unsigned index)
 	 */
 	apic_send(host_cpus[index].apic_id, APIC_NMI);
 }
+
+void smp_notify(unsigned index)
+{
+	apic_send(host_cpus[index].apic_id, APIC_FIXED | IDT_VECTOR_NOTIFICATION);
+}

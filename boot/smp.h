@@ -53,4 +53,7 @@ void smp_wake(unsigned cpu);
 /* An interrupt that makes a CPU leave its guest, or look for work. `index` is the library's number. Context: any. */
 void smp_kick(unsigned index);
 
+/* The notification of posted interrupts: struct tl_hooks' notify. */
+void smp_notify(unsigned index);
+
 #endif

@@ -85,6 +85,14 @@ struct tl_hooks {
 	 * again for what is left.
 	 */
 	bool (*arm_timer)(uint64_t tsc_ticks);
+	/*
+	 * Sends `cpu` the interrupt of notification_vector, ordered as a kick is; for posted interrupts
+	 * (trapline_apic.h), which are not used where this is NULL. The vector, from 32 on, is this hook's alone on
+	 * all CPUs. Outside a guest that has them it is an interrupt like others, whose handler ends it at the local
+	 * APIC (EOI) and does nothing else.
+	 */
+	void (*notify)(unsigned cpu);
+	uint8_t notification_vector;
 };
 
 enum { TL_MAX_CPUS = 64 };
@@ -113,7 +121,9 @@ enum tl_feature {
 	TL_FEATURE_APIC_ACCESSES,
 	TL_FEATURE_X2APIC_MODE,
 	TL_FEATURE_VIRTUAL_INTERRUPTS,
-	TL_FEATURE_APIC_REGISTERS, /* of use only beside virtual interrupts, and used only so */
+	/* Both of use only beside virtual interrupts, and used only so. */
+	TL_FEATURE_APIC_REGISTERS,
+	TL_FEATURE_POSTED_INTERRUPTS,
 	TL_NR_FEATURES
 };
 
@@ -126,7 +136,7 @@ enum tl_status tl_features_off(uint32_t features);
 
 /*
  * Has Trapline use those of them that it would leave alone because a probe of the CPU finds that they do not work:
- * virtual interrupts, so far. For tests under an emulator. Errors, context: as above.
+ * virtual interrupts and posted ones, so far. For tests under an emulator. Errors, context: as above.
  */
 enum tl_status tl_features_trusted(uint32_t features);
 

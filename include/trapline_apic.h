@@ -18,6 +18,7 @@ enum tl_apic_feature {
 	TL_APIC_MSRS = 1 << 2,       /* the same as MSRs of x2APIC */
 	TL_APIC_INTERRUPTS = 1 << 3, /* taking an interrupt, its EOI, interrupts that a guest sends itself */
 	TL_APIC_REGISTERS = 1 << 4,  /* reads of nearly all registers */
+	TL_APIC_POSTED = 1 << 5, /* interrupts that other CPUs send, while the guest runs; with TL_APIC_INTERRUPTS */
 };
 
 /*
@@ -25,6 +26,16 @@ enum tl_apic_feature {
  * Precondition: the CPU is up. Context: host, interrupts off.
  */
 uint32_t tl_apic_features(void);
+
+/*
+ * What has been posted, in a posted-interrupt descriptor (SDM vol. 3, 30.6). It is the library's and the CPU's: the
+ * embedder has it 0 at first, and reads and changes it by the functions below alone.
+ */
+struct tl_posted {
+	uint64_t requests[4]; /* PIR, a bit for each vector */
+	uint64_t control;     /* bit 0: ON. The others, which are IOMMUs', stay 0 */
+	uint64_t reserved[3];
+} __attribute__((aligned(64)));
 
 /*
  * The registers stand in `registers` as in the APIC's page: 32 bits each, 16 bytes apart. Who owns which:
@@ -45,6 +56,8 @@ uint32_t tl_apic_features(void);
  * of the requests and of what the embedder keeps is the APIC's whole state, whenever the vCPU does not run; so is what
  * it puts there: nothing of it is remembered from one tl_vcpu_run() to the next.
  *
+ * With TL_APIC_POSTED a request may wait in `posted` as well: tl_vcpu_post().
+ *
  * The callbacks come as those of struct tl_processor do; the first three may not change the map.
  */
 struct tl_apic {
@@ -53,9 +66,10 @@ struct tl_apic {
 	/* The vector that waits for the guest to lower its TPR, and for nothing else; -1: none. */
 	int (*held_back)(struct tl_vcpu *vcpu);
 	/*
-	 * With TL_APIC_INTERRUPTS, as long as the mode is not TL_APIC_OFF: requests to IRR, and TMR. What is pending
-	 * then is delivered by the CPU; external() says whether there is one by another way (ExtINT), and acknowledge()
-	 * gives only such. pending() is asked whether a HLT ends, and counts both.
+	 * With TL_APIC_INTERRUPTS, as long as the mode is not TL_APIC_OFF: requests to IRR, the posted ones as well
+	 * (tl_posted_collect()), and TMR. What is pending then is delivered by the CPU; external() says whether there
+	 * is one by another way (ExtINT), and acknowledge() gives only such. pending() is asked whether a HLT ends, and
+	 * counts both.
 	 */
 	void (*collect)(struct tl_vcpu *vcpu);
 	bool (*external)(struct tl_vcpu *vcpu);
@@ -63,6 +77,8 @@ struct tl_apic {
 	void (*written)(struct tl_vcpu *vcpu, unsigned offset);
 	/* It has ended the interrupt of a vector whose TMR bit is set; ISR's bit is clear. */
 	void (*ended)(struct tl_vcpu *vcpu, uint8_t vector);
+	/* With TL_APIC_POSTED; in the same window, and for as long. NULL: nothing is posted. */
+	struct tl_posted *posted;
 };
 
 enum tl_apic_mode { TL_APIC_OFF, TL_APIC_XAPIC, TL_APIC_X2APIC };
@@ -81,5 +97,23 @@ enum tl_status tl_vcpu_set_apic(struct tl_vcpu *vcpu, const struct tl_apic *apic
  * vCPU goes on. Context: host, not running, or a callback of this vCPU. Errors: those of tl_vcpu_get().
  */
 enum tl_status tl_vcpu_set_apic_mode(struct tl_vcpu *vcpu, enum tl_apic_mode mode, uint64_t at);
+
+/*
+ * Requests an interrupt of a vCPU whose APIC has a descriptor, in the place of a request that waits elsewhere and
+ * tl_vcpu_interrupt(): a guest that runs on another CPU takes it without an exit, at the cost of one interrupt between
+ * the CPUs, or of none where one is on its way. For edge-triggered ones whose TMR bit is 0 alone: what changes TMR is
+ * told of by an exit. What the handler is to find must have been stored before; who has halted is not woken, whether or
+ * not others have posted before (docs/rules.md, rule 17). Context: any but NMI handlers.
+ */
+void tl_vcpu_post(struct tl_vcpu *vcpu, uint8_t vector);
+
+/*
+ * Moves what was posted to IRR: for collect(), and before the embedder moves a request of his own to ISR. Context: a
+ * callback of the vCPU, or it is not running.
+ */
+void tl_posted_collect(struct tl_posted *posted, void *registers);
+
+/* What is posted and not collected, of the vectors from 32 * `part` on. Context: any. */
+uint32_t tl_posted_requests(const struct tl_posted *posted, unsigned part);
 
 #endif

@@ -21,6 +21,7 @@ enum tl_check {
 	TL_CHECK_EPT_EXECUTE_ONLY,
 	TL_CHECK_PML,
 	TL_CHECK_PREEMPTION_TIMER, /* its rate, against the TSC's */
+	TL_CHECK_INTERRUPTS,       /* a kick's exit, which acknowledges the interrupt where that is asked for */
 	TL_CHECK_INVARIANT_TSC,    /* CPUID promises one rate for good */
 	TL_CHECK_EXITS,            /* many of them, each for its reason; how long they take */
 	TL_NR_CHECKS

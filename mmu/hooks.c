@@ -8,6 +8,9 @@ enum tl_status hooks_set(const struct tl_hooks *table)
 	if (!table || !table->alloc_pages || !table->free_pages || !table->log || !table->panic || !table->cpu_index ||
 	    !table->kick)
 		return TL_INVALID_ARGUMENT;
+	/* Below are exceptions. */
+	if (table->notify && table->notification_vector < 32)
+		return TL_INVALID_ARGUMENT;
 
 	hooks = table;
 	return TL_OK;

@@ -99,7 +99,7 @@ static enum tl_status check_memory(const struct tl_range *range)
 	return TL_OK;
 }
 
-/* What the guest's writes there would do beside the CPU's, memory does not. */
+/* What the guest's writes there would do beside the CPU's, memory does not (rule 19). */
 static enum tl_status check_apic(const struct tl_range *range)
 {
 	if (!range->access || range->size != PAGE_SIZE)

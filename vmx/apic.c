@@ -15,7 +15,7 @@ uint32_t tl_apic_features(void)
 	probe_virtual_interrupts();
 	return (c->tpr_shadow ? TL_APIC_TPR : 0u) | (c->apic_accesses ? TL_APIC_ACCESSES : 0u) |
 	       (c->x2apic_mode ? TL_APIC_MSRS : 0u) | (c->virtual_interrupts ? TL_APIC_INTERRUPTS : 0u) |
-	       (c->apic_registers ? TL_APIC_REGISTERS : 0u);
+	       (c->apic_registers ? TL_APIC_REGISTERS : 0u) | (c->posted_interrupts ? TL_APIC_POSTED : 0u);
 }
 
 /* ---- Controls ---------------------------------------------------------------------------------------------------- */
@@ -49,7 +49,19 @@ static void set_threshold(struct tl_vcpu *vcpu, uint8_t threshold)
 	vmcs_write(VMCS_TPR_THRESHOLD, threshold);
 }
 
-/* What the CPU has cached of the page depends on the controls (SDM vol. 3, 30.4.5). */
+/* Only where the CPU delivers, and an exit has acknowledged the interrupt that made it (SDM vol. 3, 27.2.1.1). */
+static void apply_posting(struct tl_vcpu *vcpu)
+{
+	bool posts = vcpu->apic_delivers && vmx_controls.posted_interrupts && vcpu->apic->posted;
+
+	if (vcpu->apic_posts == posts)
+		return;
+	vcpu->apic_posts = posts;
+	set_bits(VMCS_PIN_CONTROLS, PIN_POSTED_INTERRUPTS, posts ? PIN_POSTED_INTERRUPTS : 0);
+	set_bits(VMCS_EXIT_CONTROLS, VM_EXIT_ACKNOWLEDGE_INTERRUPT, posts ? VM_EXIT_ACKNOWLEDGE_INTERRUPT : 0);
+}
+
+/* What the CPU has cached of the page depends on the controls (SDM vol. 3, 30.4.5; rule 19). */
 static void apply_mode(struct tl_vcpu *vcpu)
 {
 	uint64_t set = proc2_of(vcpu);
@@ -57,6 +69,7 @@ static void apply_mode(struct tl_vcpu *vcpu)
 	set_bits(VMCS_PROC2_CONTROLS, PROC2_APIC, set);
 	vmcs_set_msr_bitmap(set & PROC2_VIRTUALIZE_X2APIC_MODE);
 	vcpu->apic_delivers = set & PROC2_VIRTUAL_INTERRUPT_DELIVERY;
+	apply_posting(vcpu);
 	vcpu_flush_ept(vcpu->vm);
 	vcpu_flush_guest_tlb(vcpu);
 	/* The threshold may stand above a TPR only where accesses are virtualized, or the CPU has no use for it. */
@@ -96,6 +109,10 @@ enum tl_status tl_vcpu_set_apic(struct tl_vcpu *vcpu, const struct tl_apic *apic
 		vmcs_write(VMCS_VIRTUAL_APIC_ADDRESS, host_to_phys(apic->registers));
 	if (apic && apic->access_page && vmx_controls.apic_accesses)
 		vmcs_write(VMCS_APIC_ACCESS_ADDRESS, host_to_phys(apic->access_page));
+	if (apic && apic->posted && vmx_controls.posted_interrupts) {
+		vmcs_write(VMCS_POSTED_INTERRUPT_VECTOR, hooks->notification_vector);
+		vmcs_write(VMCS_POSTED_INTERRUPT_DESCRIPTOR, host_to_phys(apic->posted));
+	}
 	apply_mode(vcpu);
 	return TL_OK;
 }
@@ -150,6 +167,7 @@ void apic_settle(struct tl_vcpu *vcpu)
 	int vector;
 
 	if (vcpu->apic_delivers) {
+		/* Rule 16. */
 		vcpu->apic->collect(vcpu);
 		set_eoi_bitmaps(vcpu);
 		/* RVI and SVI. */
@@ -165,7 +183,7 @@ void apic_settle(struct tl_vcpu *vcpu)
 
 /*
  * The range is where it was, as a rule: one compare, and counted as fresh. What else has come there since is searched
- * for as if several ranges met.
+ * for as if several ranges met (rule 19).
  */
 ALWAYS_INLINE const struct map_range *apic_range(struct tl_vcpu *vcpu, const struct map *map)
 {

@@ -369,6 +369,9 @@ VMX_INLINE void raise_machine_check(void)
 	__asm__ volatile("int $18" : : : "memory", "cc");
 }
 
+/* The same for an interrupt that a VM exit has acknowledged; in entry.asm. */
+void vmx_take_interrupt(uint64_t vector);
+
 VMX_INLINE void cpu_halt(void)
 {
 	__asm__ volatile("hlt" : : : "memory");

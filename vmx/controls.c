@@ -97,7 +97,7 @@ static void request_exit_and_entry(const struct vmx_capability *c, struct contro
 {
 	exit->required =
 		VM_EXIT_HOST_ADDRESS_SPACE_SIZE | VM_EXIT_SAVE_DEBUG_CONTROLS | VM_EXIT_SAVE_EFER | VM_EXIT_LOAD_EFER;
-	/* The host's own handler takes the interrupt, once interrupts are on again. */
+	/* The host's own handler takes the interrupt, once interrupts are on again; but see tl_apic.posted. */
 	exit->forbidden = VM_EXIT_ACKNOWLEDGE_INTERRUPT;
 	entry->required = VM_ENTRY_LOAD_DEBUG_CONTROLS | VM_ENTRY_LOAD_EFER;
 	/* The guest's mode decides about the first; it must not be fixed. */
@@ -166,6 +166,9 @@ static void name_apic_features(const struct vmx_capability *c, struct vmx_contro
 	controls->virtual_interrupts = switches(c, VMX_PROC2, PROC2_VIRTUAL_INTERRUPT_DELIVERY);
 	controls->apic_registers =
 		controls->virtual_interrupts && switches(c, VMX_PROC2, PROC2_APIC_REGISTER_VIRTUALIZATION);
+	/* SDM vol. 3, 27.2.1.1. */
+	controls->posted_interrupts = controls->virtual_interrupts && switches(c, VMX_PIN, PIN_POSTED_INTERRUPTS) &&
+				      switches(c, VMX_EXIT, VM_EXIT_ACKNOWLEDGE_INTERRUPT);
 }
 
 enum tl_status controls_compute(const struct vmx_capability *c, struct vmx_controls *controls)

@@ -63,6 +63,8 @@ static enum tl_status baseline_fill(void)
 		status = capability_check(&vmx_capability);
 	if (!status)
 		status = controls_compute(&vmx_capability, &vmx_controls);
+	if (!hooks->notify)
+		vmx_controls.posted_interrupts = false;
 	if (!status)
 		status = vmcs_bitmaps_create();
 	if (!status)
@@ -337,9 +339,10 @@ void tl_cpu_describe(void)
 	       yes_no(k->io_bitmaps), yes_no(k->msr_bitmaps), yes_no(k->pat), yes_no(k->rdtscp), yes_no(k->invpcid),
 	       yes_no(k->cr3_exiting));
 	tl_log(TL_LOG_INFO,
-	       "VMX: TPR shadow %s, APIC accesses %s, x2APIC mode %s, virtual interrupts %s, APIC registers %s",
+	       "VMX: TPR shadow %s, APIC accesses %s, x2APIC mode %s, virtual interrupts %s, APIC registers %s, posted "
+	       "interrupts %s",
 	       yes_no(k->tpr_shadow), yes_no(k->apic_accesses), yes_no(k->x2apic_mode), yes_no(k->virtual_interrupts),
-	       yes_no(k->apic_registers));
+	       yes_no(k->apic_registers), yes_no(k->posted_interrupts));
 	mitigations_describe();
 	tl_log(TL_LOG_INFO, "VMX: instruction length of EPT misconfigurations %s",
 	       probe_length_is_right ? "right: doorbells are not decoded" : "not right: doorbells are decoded");

@@ -47,7 +47,7 @@ default rel
 ; More than any CPU keeps of taken branches that cannot leave them out of its predictions by itself (BHI_DIS_S).
 %define HISTORY_BRANCHES 128
 
-global vmx_run, vmx_exit_entry, vmx_exit_traced, vmx_exit_once, vmx_exit_guarded, vmx_exit_traced_guarded
+global vmx_run, vmx_exit_entry, vmx_exit_traced, vmx_exit_once, vmx_exit_guarded, vmx_exit_traced_guarded, vmx_take_interrupt
 extern vmx_guard, vmx_guard_selector
 extern vcpu_exit_fast, vcpu_exit, exit_mmio
 extern vcpu_exit_traced, exit_mmio_traced, vcpu_trace_entry
@@ -295,3 +295,30 @@ vmx_exit_once:
 	SAVE_PRESERVED
 	mov eax, VCPU_LEAVE
 	jmp vmx_run.leave
+
+; void vmx_take_interrupt(uint64_t vector): the host's handler is entered as by its gate (SDM vol. 3, 6.14), with interrupts off and
+; a frame for its IRETQ; but on the stack in use, whatever the gate says of the IST.
+vmx_take_interrupt:
+	sub rsp, 16
+	sidt [rsp]
+	mov rdx, [rsp + 2]
+	add rsp, 16
+	shl edi, 4
+	add rdx, rdi
+	movzx eax, word [rdx]
+	mov ecx, [rdx + 4]
+	and ecx, 0xffff0000
+	or eax, ecx
+	mov ecx, [rdx + 8]
+	shl rcx, 32
+	or rax, rcx
+	mov rdx, rsp
+	and rsp, -16
+	mov ecx, ss
+	push rcx
+	push rdx
+	pushfq
+	mov ecx, cs
+	push rcx
+	call rax
+	ret

@@ -128,8 +128,14 @@ static enum vcpu_action exit_hlt(struct tl_vcpu *vcpu)
 
 static enum vcpu_action exit_external_interrupt(struct tl_vcpu *vcpu)
 {
-	/* Not acknowledged at the exit: the host's own handler takes it here, while we hold no map. A kick is one. */
-	interrupt_window();
+	/*
+	 * The host's own handler takes it here, while we hold no map; a kick is one. Where the exit has acknowledged
+	 * it, that is for us to call, and what else is pending makes the next exit. Rule 16: what follows collects.
+	 */
+	if (unlikely(vcpu->apic_posts))
+		vmx_take_interrupt(vmcs_read(VMCS_EXIT_INTERRUPTION_INFORMATION) & 0xff);
+	else
+		interrupt_window();
 	tl_cpu_poll();
 	if (budget_is_spent(vcpu))
 		return exit_leave(vcpu, TL_EXIT_BUDGET);

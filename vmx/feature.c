@@ -86,6 +86,8 @@ static enum tl_status hide(struct vmx_capability *c, enum tl_feature feature)
 		return hide_control(c, VMX_PROC2, PROC2_VIRTUAL_INTERRUPT_DELIVERY);
 	case TL_FEATURE_APIC_REGISTERS:
 		return hide_control(c, VMX_PROC2, PROC2_APIC_REGISTER_VIRTUALIZATION);
+	case TL_FEATURE_POSTED_INTERRUPTS:
+		return hide_control(c, VMX_PIN, PIN_POSTED_INTERRUPTS);
 	case TL_NR_FEATURES:
 		break;
 	}

@@ -36,6 +36,14 @@ COLD void probe_virtual_interrupts(void);
 /* In the place of a probe: what it would have found. */
 void probe_set_delivery(enum probe_delivery result);
 
+/*
+ * Its second part, where virtual interrupts are right and posted ones are there: whether the CPU processes them. The
+ * guest is that of the first part, and spoilt with this; `page` is its virtual-APIC page, `posted` a descriptor that is
+ * all 0.
+ */
+struct selftest_guest;
+COLD bool probe_posted_interrupts(const struct selftest_guest *guest, uint32_t *page, struct tl_posted *posted);
+
 /* What [RDI] and the absolute addresses of the probe's instructions are. */
 enum { PROBE_OPERAND = 0x100000, PROBE_INSNS_MOST = 16 };
 

@@ -53,33 +53,58 @@ static bool waits(const struct selftest_guest *guest)
 	return reason == EXIT_REASON_EXTERNAL_INTERRUPT || reason == EXIT_REASON_VMCALL;
 }
 
-static enum probe_delivery probe(void)
-{
-	enum probe_delivery result = PROBE_DELIVERY_UNKNOWN;
-	void *page = page_alloc(1);
-	struct selftest_guest guest;
+/* What both parts find. The second one is made only where the first one is right, or trusted. */
+struct found {
+	enum probe_delivery delivery;
+	bool posted;
+};
 
-	if (page && selftest_guest_create(&guest) == TL_OK) {
-		prepare(&guest, page);
-		result = waits(&guest) ? PROBE_DELIVERY_RIGHT : PROBE_DELIVERY_WRONG;
-		selftest_guest_destroy(&guest);
-	}
-	page_free(page, 1);
-	return result;
+static bool is_used(enum probe_delivery result)
+{
+	return result == PROBE_DELIVERY_RIGHT ||
+	       (result == PROBE_DELIVERY_WRONG && features_trusted(TL_FEATURE_VIRTUAL_INTERRUPTS));
 }
 
-static void settle(enum probe_delivery result)
+static struct found probe(void)
 {
-	if (result == PROBE_DELIVERY_WRONG && features_trusted(TL_FEATURE_VIRTUAL_INTERRUPTS))
-		result = PROBE_DELIVERY_RIGHT;
-	if (result == PROBE_DELIVERY_WRONG) {
+	struct found found = {.delivery = PROBE_DELIVERY_UNKNOWN};
+	/* The virtual-APIC page, and a page with a descriptor. */
+	uint8_t *pages = page_alloc(2);
+	struct selftest_guest guest;
+
+	if (pages && selftest_guest_create(&guest) == TL_OK) {
+		prepare(&guest, pages);
+		found.delivery = waits(&guest) ? PROBE_DELIVERY_RIGHT : PROBE_DELIVERY_WRONG;
+		if (vmx_controls.posted_interrupts && is_used(found.delivery))
+			found.posted = probe_posted_interrupts(&guest, (uint32_t *)(void *)pages,
+							       (struct tl_posted *)(void *)(pages + PAGE_SIZE));
+		selftest_guest_destroy(&guest);
+	}
+	page_free(pages, 2);
+	return found;
+}
+
+static void do_without_posted(void)
+{
+	if (!vmx_controls.posted_interrupts || features_trusted(TL_FEATURE_POSTED_INTERRUPTS))
+		return;
+	tl_log(TL_LOG_INFO, "VMX: posted interrupts are not used: this CPU does not process them");
+	vmx_controls.posted_interrupts = false;
+}
+
+static void settle(struct found found)
+{
+	if (found.delivery != PROBE_DELIVERY_UNKNOWN && !is_used(found.delivery)) {
 		tl_log(TL_LOG_INFO, "VMX: virtual interrupts are not used: this CPU delivers them to a guest that has "
 				    "interrupts off");
-		vmx_controls.virtual_interrupts = vmx_controls.apic_registers = false;
+		vmx_controls.virtual_interrupts = vmx_controls.apic_registers = vmx_controls.posted_interrupts = false;
 		vmcs_fill_x2apic_bitmap();
 	}
+	if (found.delivery != PROBE_DELIVERY_UNKNOWN && !found.posted)
+		do_without_posted();
+	vmx_controls.loses_vectors = found.delivery == PROBE_DELIVERY_WRONG && vmx_controls.virtual_interrupts;
 	/* release: the controls before the answer. Without memory the next one tries again. */
-	atomic_store_explicit(&delivery, result, memory_order_release);
+	atomic_store_explicit(&delivery, found.delivery, memory_order_release);
 }
 
 /* One CPU probes, and others wait for it, letting go of vCPUs that it may want. */
@@ -103,5 +128,5 @@ void probe_virtual_interrupts(void)
 
 void probe_set_delivery(enum probe_delivery result)
 {
-	settle(result);
+	settle((struct found){.delivery = result, .posted = true});
 }

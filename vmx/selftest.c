@@ -23,6 +23,7 @@ static const struct {
 	[TL_CHECK_EPT_EXECUTE_ONLY] = {"execute-only", check_execute_only},
 	[TL_CHECK_PML] = {"pml", check_pml},
 	[TL_CHECK_PREEMPTION_TIMER] = {"preemption-timer", check_preemption_timer},
+	[TL_CHECK_INTERRUPTS] = {"interrupts", check_interrupts},
 	[TL_CHECK_INVARIANT_TSC] = {"invariant-tsc", check_invariant_tsc},
 	[TL_CHECK_EXITS] = {"exits", check_exits},
 };

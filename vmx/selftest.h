@@ -10,7 +10,7 @@ typedef struct tl_check_result selftest_check(struct selftest_guest *guest, stru
 
 selftest_check check_misconfig_4k, check_misconfig_2m, check_misconfig_1g, check_length, check_cached_misconfig,
 	check_cached_absent, check_invept, check_accessed_dirty, check_execute_only, check_pml;
-selftest_check check_vmcs, check_preemption_timer, check_invariant_tsc, check_exits;
+selftest_check check_vmcs, check_preemption_timer, check_interrupts, check_invariant_tsc, check_exits;
 
 static inline struct tl_check_result verdict_ok(const char *text)
 {

@@ -158,6 +158,50 @@ struct tl_check_result check_preemption_timer(struct selftest_guest *guest, stru
 	return result;
 }
 
+/* ---- The host's interrupts --------------------------------------------------------------------------------------- */
+
+/* A kick of this CPU, which waits for the entry; an NMI may be a part of it. */
+static bool kick_exits(const struct selftest_guest *guest, bool acknowledges, struct tl_check_result *result)
+{
+	uint32_t reason = EXIT_REASON_EXCEPTION_OR_NMI;
+	bool was_taken = true, says_vector;
+
+	hooks->kick(hooks->cpu_index());
+	vmcs_write(VMCS_GUEST_RIP, CODE_CALL);
+	while (was_taken && reason == EXIT_REASON_EXCEPTION_OR_NMI)
+		reason = selftest_run_once(guest, &was_taken);
+	says_vector = vmcs_read(VMCS_EXIT_INTERRUPTION_INFORMATION) & EVENT_INFO_VALID;
+	if (reason != EXIT_REASON_EXTERNAL_INTERRUPT)
+		*result = verdict_fail("a kick makes another exit", EXIT_REASON_EXTERNAL_INTERRUPT, reason);
+	else if (says_vector != acknowledges)
+		*result = verdict_fail("whether an exit says the interrupt's vector", acknowledges, says_vector);
+	else
+		return true;
+	return false;
+}
+
+/* The second one comes only where the first one's handler was called, and has ended it. */
+struct tl_check_result check_interrupts(struct selftest_guest *guest, struct tl_selftest *report)
+{
+	struct tl_check_result result = verdict_ok("each kick exits, and the host's handler ends it");
+	struct vmx_control exits = vmx_capability.control[VMX_EXIT];
+	uint64_t controls = vmcs_read(VMCS_EXIT_CONTROLS);
+	bool exits_so = true;
+
+	(void)report;
+	if (!(exits.allowed1 & ~exits.allowed0 & VM_EXIT_ACKNOWLEDGE_INTERRUPT))
+		return verdict_absent("no exit can acknowledge an interrupt");
+	if (!kick_exits(guest, false, &result))
+		return result;
+	vmcs_write(VMCS_EXIT_CONTROLS, controls | VM_EXIT_ACKNOWLEDGE_INTERRUPT);
+	for (unsigned i = 0; i < 2 && exits_so; i++)
+		exits_so = kick_exits(guest, true, &result);
+	if (exits_so)
+		(void)selftest_exits(guest, CODE_CALL, 0, EXIT_REASON_VMCALL, &result);
+	vmcs_write(VMCS_EXIT_CONTROLS, controls);
+	return result;
+}
+
 struct tl_check_result check_invariant_tsc(struct selftest_guest *guest, struct tl_selftest *report)
 {
 	uint64_t last = rdtsc();

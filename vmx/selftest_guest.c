@@ -174,31 +174,43 @@ void selftest_guest_destroy(struct selftest_guest *guest)
 /* What the host is interrupted by is not the guest's doing: it is taken, and the guest goes on. */
 static bool took_interruption(uint32_t reason)
 {
+	uint64_t information = vmcs_read(VMCS_EXIT_INTERRUPTION_INFORMATION);
+
 	if (reason == EXIT_REASON_EXTERNAL_INTERRUPT) {
-		interrupt_window();
+		if (information & EVENT_INFO_VALID)
+			vmx_take_interrupt(information & 0xff);
+		else
+			interrupt_window();
 		return true;
 	}
-	if (reason == EXIT_REASON_EXCEPTION_OR_NMI &&
-	    (vmcs_read(VMCS_EXIT_INTERRUPTION_INFORMATION) & EVENT_INFO_TYPE) >> 8 == TL_EVENT_NMI) {
+	if (reason == EXIT_REASON_EXCEPTION_OR_NMI && (information & EVENT_INFO_TYPE) >> 8 == TL_EVENT_NMI) {
 		raise_nmi();
 		return true;
 	}
 	return false;
 }
 
+uint32_t selftest_run_once(const struct selftest_guest *guest, bool *was_taken)
+{
+	uint32_t reason;
+
+	*was_taken = false;
+	if (vmx_run(guest->vcpu) == VCPU_FAILED)
+		return SELFTEST_NOT_ENTERED;
+	reason = (uint32_t)vmcs_read(VMCS_EXIT_REASON);
+	*was_taken = took_interruption(reason);
+	return reason;
+}
+
 uint32_t selftest_run(const struct selftest_guest *guest, unsigned code, uint64_t rdi)
 {
 	uint32_t reason = SELFTEST_NOT_ENTERED;
+	bool was_taken = true;
 
 	guest->vcpu->gpr[TL_RDI] = rdi;
 	vmcs_write(VMCS_GUEST_RIP, code);
-	for (unsigned i = 0; i < INTERRUPTIONS_MOST; i++) {
-		if (vmx_run(guest->vcpu) == VCPU_FAILED)
-			return SELFTEST_NOT_ENTERED;
-		reason = (uint32_t)vmcs_read(VMCS_EXIT_REASON);
-		if (!took_interruption(reason))
-			break;
-	}
+	for (unsigned i = 0; i < INTERRUPTIONS_MOST && was_taken; i++)
+		reason = selftest_run_once(guest, &was_taken);
 	return reason;
 }
 

@@ -53,6 +53,8 @@ void selftest_guest_destroy(struct selftest_guest *guest);
 
 /* Runs the guest from there, with RDI, to an exit that the CPU's own work did not make; its reason. */
 uint32_t selftest_run(const struct selftest_guest *guest, unsigned code, uint64_t rdi);
+/* The same to the first exit, the CPU's own work among them, of which it is said whether it was that, and taken. */
+uint32_t selftest_run_once(const struct selftest_guest *guest, bool *was_taken);
 
 /* Writes the entry of a level, and flushes nothing. */
 void selftest_write_entry(const struct selftest_guest *guest, unsigned level, ept_entry_t entry);

@@ -88,10 +88,9 @@ static void lend_end_of_delivery(struct single_step *step)
 		hooks->kick(hooks->cpu_index());
 		return;
 	}
-	step->pin = vmcs_read(VMCS_PIN_CONTROLS);
 	step->exit_controls = vmcs_read(VMCS_EXIT_CONTROLS);
 	step->timer = vmcs_read(VMCS_PREEMPTION_TIMER_VALUE);
-	vmcs_write(VMCS_PIN_CONTROLS, step->pin | PIN_PREEMPTION_TIMER);
+	vmcs_write(VMCS_PIN_CONTROLS, vmcs_read(VMCS_PIN_CONTROLS) | PIN_PREEMPTION_TIMER);
 	vmcs_write(VMCS_PREEMPTION_TIMER_VALUE, 0);
 }
 
@@ -120,6 +119,7 @@ void step_lend(struct tl_vcpu *vcpu)
 	struct single_step *step = &vcpu->step;
 
 	step->proc = vmcs_read(VMCS_PROC_CONTROLS);
+	step->pin = vmcs_read(VMCS_PIN_CONTROLS);
 	if (vmcs_read(VMCS_ENTRY_INTERRUPTION_INFORMATION) & EVENT_INFO_VALID)
 		lend_end_of_delivery(step);
 	else if (!step_debug_is_due())
@@ -127,7 +127,12 @@ void step_lend(struct tl_vcpu *vcpu)
 	else
 		return;
 	vmcs_write(VMCS_PROC_CONTROLS, step->proc & ~WINDOWS);
-	/* No virtual interrupt is pending (SDM vol. 3, 30.2.1); before the next entry that is said anew. */
+	/*
+	 * No virtual interrupt is pending (SDM vol. 3, 30.2.1), nor becomes so; before the next entry that is said
+	 * anew. A notification exits as a kick does (rule 16).
+	 */
+	if (vcpu->apic_posts)
+		vmcs_write(VMCS_PIN_CONTROLS, vmcs_read(VMCS_PIN_CONTROLS) & ~(uint64_t)PIN_POSTED_INTERRUPTS);
 	if (vcpu->apic_delivers)
 		vmcs_write(VMCS_GUEST_INTERRUPT_STATUS, vmcs_read(VMCS_GUEST_INTERRUPT_STATUS) & ~INTERRUPT_STATUS_RVI);
 }
@@ -140,7 +145,6 @@ static void take_back_end_of_delivery(struct single_step *step)
 		step->made = vmcs_read(VMCS_EXIT_REASON) == EXIT_REASON_EXTERNAL_INTERRUPT;
 		return;
 	}
-	vmcs_write(VMCS_PIN_CONTROLS, step->pin);
 	vmcs_write(VMCS_EXIT_CONTROLS, step->exit_controls);
 	vmcs_write(VMCS_PREEMPTION_TIMER_VALUE, step->timer);
 	step->made = vmcs_read(VMCS_EXIT_REASON) == EXIT_REASON_PREEMPTION_TIMER;
@@ -197,6 +201,7 @@ void step_take_back(struct tl_vcpu *vcpu)
 	else
 		take_back_trap_flag(step);
 	vmcs_write(VMCS_PROC_CONTROLS, step->proc);
+	vmcs_write(VMCS_PIN_CONTROLS, step->pin);
 	step->ended = step->lent;
 	step->lent = STEP_NOTHING;
 }

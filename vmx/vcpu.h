@@ -249,6 +249,7 @@ struct tl_vcpu {
 	enum tl_apic_mode apic_mode;
 	uint8_t apic_threshold; /* as the VMCS has it */
 	bool apic_delivers;     /* the CPU delivers what is pending there */
+	bool apic_posts;        /* and what is posted; its exits acknowledge interrupts */
 	uint64_t apic_at;
 	uint32_t apic_range_id;     /* of the range that was there at the last exit */
 	uint64_t apic_eoi_exits[4]; /* as the VMCS has them */

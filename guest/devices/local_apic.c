@@ -81,9 +81,10 @@ static uint32_t local_apic_read_set(struct local_apic *apic, unsigned index)
 {
 	unsigned part = index % 8;
 
-	if (apic->registers && (index < REGISTER_TMR || index >= REGISTER_IRR))
-		return apic_word(apic_register(apic, index)) |
-		       (index < REGISTER_TMR ? 0 : local_apic_part(apic->irr, part));
+	if (apic->registers && index >= REGISTER_IRR)
+		return local_apic_page_requests(apic, part);
+	if (apic->registers && index < REGISTER_TMR)
+		return apic_word(apic_register(apic, index));
 	if (index < REGISTER_TMR)
 		return (uint32_t)(apic->isr[part / 2] >> 32 * (part % 2));
 	return local_apic_part(index < REGISTER_IRR ? apic->tmr : apic->irr, part);

@@ -43,9 +43,11 @@ struct local_apic {
 	_Atomic uint64_t irr[LOCAL_APIC_WORDS], tmr[LOCAL_APIC_WORDS];
 	/*
 	 * The virtual-APIC page (trapline_apic.h) where the CPU delivers interrupts: IRR and ISR are there, and `irr`
-	 * is what has been sent since they were collected. NULL: it does not, and `irr` and `isr` are all there is.
+	 * and `posted` are what has been sent since they were collected. NULL: it does not, and `irr` and `isr` are all
+	 * there is.
 	 */
 	_Atomic uint32_t *registers;
+	struct tl_posted *posted; /* where others' requests go that take no exit; NULL: nowhere */
 	_Atomic uint32_t spurious, *task_priority;
 	struct local_apic_bus *bus;
 	bool shadowed; /* the CPU has the TPR, and is to know what that holds back */
@@ -86,10 +88,11 @@ void local_apic_reset(struct local_apic *apic);
 void local_apic_virtual_wire(struct local_apic *apic);
 
 /*
- * Has the CPU serve what it can: `page` is its virtual-APIC page, zeroed; `delivers`: it has TL_APIC_INTERRUPTS. After
- * local_apic_init(), before its vCPU runs.
+ * Has the CPU serve what it can: `page` is its virtual-APIC page, zeroed; `delivers`: it has TL_APIC_INTERRUPTS.
+ * `posted`: it has TL_APIC_POSTED as well, and this is the descriptor, zeroed; else NULL. After local_apic_init(),
+ * before its vCPU runs.
  */
-void local_apic_virtualize(struct local_apic *apic, void *page, bool delivers);
+void local_apic_virtualize(struct local_apic *apic, void *page, bool delivers, struct tl_posted *posted);
 
 /* For struct tl_apic, one each. The last three only where the CPU delivers. */
 int local_apic_held_back(const struct local_apic *apic);

@@ -45,6 +45,8 @@ struct local_apic_bus {
 	struct local_apic *(*of)(struct tl_vcpu *vcpu);
 	/* It may have an interrupt now: tl_vcpu_interrupt() of its vCPU, and one that halts wakes up. */
 	void (*interrupt)(struct local_apic *apic);
+	/* It has an interrupt: tl_vcpu_post(), and the same. Only of those that have a descriptor for it. */
+	void (*post)(struct local_apic *apic, uint8_t vector);
 	/* What a processor does by itself: an NMI, a reset of its (local_apic_reset() by its own CPU), a start at
 	 * `vector` << 12 if it waits for one, an SMI. */
 	void (*nmi)(struct local_apic *apic);

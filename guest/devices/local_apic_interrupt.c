@@ -162,6 +162,7 @@ void local_apic_end_of_interrupt(struct local_apic *apic)
 bool local_apic_accept(struct local_apic *apic, uint8_t vector, bool level)
 {
 	_Atomic uint64_t *trigger = &apic->tmr[vector / WORD_BITS];
+	uint64_t was;
 
 	if (!local_apic_enabled(apic) || !(apic_word(&apic->spurious) & SPURIOUS_ENABLE))
 		return false;
@@ -171,9 +172,14 @@ bool local_apic_accept(struct local_apic *apic, uint8_t vector, bool level)
 	}
 	/* relaxed: the request below orders it. */
 	if (level)
-		atomic_fetch_or_explicit(trigger, bit_of(vector), memory_order_relaxed);
+		was = atomic_fetch_or_explicit(trigger, bit_of(vector), memory_order_relaxed);
 	else
-		atomic_fetch_and_explicit(trigger, ~bit_of(vector), memory_order_relaxed);
+		was = atomic_fetch_and_explicit(trigger, ~bit_of(vector), memory_order_relaxed);
+	/* Rule 18. */
+	if (local_apic_can_post(apic, vector, level, was & bit_of(vector))) {
+		apic->bus->post(apic, vector);
+		return true;
+	}
 	/* release: who sees the request sees its trigger mode. */
 	atomic_fetch_or_explicit(&apic->irr[vector / WORD_BITS], bit_of(vector), memory_order_release);
 	apic->bus->interrupt(apic);

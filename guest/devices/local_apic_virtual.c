@@ -7,7 +7,7 @@
 
 enum { SET_WORDS = 8, WORD_BITS = 32 };
 
-void local_apic_virtualize(struct local_apic *apic, void *page, bool delivers)
+void local_apic_virtualize(struct local_apic *apic, void *page, bool delivers, struct tl_posted *posted)
 {
 	_Atomic uint32_t *registers = page;
 
@@ -16,20 +16,30 @@ void local_apic_virtualize(struct local_apic *apic, void *page, bool delivers)
 	apic->shadowed = true;
 	if (delivers) {
 		apic->registers = registers;
+		apic->posted = posted;
 		local_apic_show(apic);
 	}
 }
 
-static uint32_t posted(const struct local_apic *apic, unsigned word)
+uint32_t local_apic_page_requests(const struct local_apic *apic, unsigned part)
 {
 	/* relaxed: who sets a bit calls tl_vcpu_interrupt() afterwards, and then it is looked for again. */
-	return (uint32_t)(atomic_load_explicit(&apic->irr[word / 2], memory_order_relaxed) >> WORD_BITS * (word % 2));
+	uint64_t sent = atomic_load_explicit(&apic->irr[part / 2], memory_order_relaxed);
+
+	return apic_word(apic_register(apic, REGISTER_IRR + part)) | (uint32_t)(sent >> WORD_BITS * (part % 2)) |
+	       (apic->posted ? tl_posted_requests(apic->posted, part) : 0);
+}
+
+bool local_apic_can_post(const struct local_apic *apic, uint8_t vector, bool level, bool was_level)
+{
+	return apic->posted && !level && !was_level &&
+	       !(apic_word(apic_register(apic, REGISTER_TMR + vector / WORD_BITS)) >> vector % WORD_BITS & 1);
 }
 
 int local_apic_page_requested(const struct local_apic *apic)
 {
 	for (int i = SET_WORDS - 1; i >= 0; i--) {
-		uint32_t word = apic_word(apic_register(apic, REGISTER_IRR + (unsigned)i)) | posted(apic, (unsigned)i);
+		uint32_t word = local_apic_page_requests(apic, (unsigned)i);
 
 		if (word)
 			return i * WORD_BITS + 31 - __builtin_clz(word);
@@ -77,6 +87,9 @@ void local_apic_page_end(struct local_apic *apic, uint8_t vector)
 
 void local_apic_page_reset(struct local_apic *apic)
 {
+	/* What was posted goes with the rest. */
+	if (apic->posted)
+		tl_posted_collect(apic->posted, apic->registers);
 	for (unsigned index = REGISTER_ISR; index < REGISTER_IRR + SET_WORDS; index++)
 		apic_set_word(apic_register(apic, index), 0);
 }
@@ -84,6 +97,8 @@ void local_apic_page_reset(struct local_apic *apic)
 /* The trigger modes after the requests that they are of. */
 void local_apic_collect(struct local_apic *apic)
 {
+	if (apic->posted)
+		tl_posted_collect(apic->posted, apic->registers);
 	for (unsigned i = 0; i < LOCAL_APIC_WORDS; i++) {
 		_Atomic uint32_t *requests = apic_register(apic, REGISTER_IRR + 2 * i);
 		_Atomic uint32_t *trigger = apic_register(apic, REGISTER_TMR + 2 * i);

@@ -2,6 +2,9 @@
 /* Where the local APICs' registers are: in the map, and in the CPU as far as it serves them. */
 #include "guest/pc/pc.h"
 
+/* A virtual-APIC page, and one with the descriptor of what is posted. */
+enum { APIC_PAGES = 2 };
+
 static struct pc_vcpu *of_apic(struct local_apic *apic)
 {
 	return (struct pc_vcpu *)((char *)apic - offsetof(struct pc_vcpu, apic));
@@ -30,7 +33,7 @@ static struct pc_apic_page *take_page(struct pc *pc, uint64_t at)
 	return page;
 }
 
-/* What is shown there: the CPU's own page only while it is that of every vCPU (trapline_apic.h). */
+/* What is shown there: the CPU's own page only while it is that of every vCPU (docs/rules.md, rule 19). */
 static bool wants_virtual(const struct pc *pc, const struct pc_apic_page *page)
 {
 	return pc->apic_access_page && page->users == pc->nr_vcpus;
@@ -175,22 +178,25 @@ static enum tl_status offer(struct pc_vcpu *vcpu)
 {
 	const struct guest_services *services = vcpu->pc->services;
 	uint32_t features = tl_apic_features();
+	struct tl_posted *posted;
 
 	if (!features)
 		return TL_OK;
 	if (features & TL_APIC_ACCESSES && vcpu->index == 0)
 		vcpu->pc->apic_access_page = services->alloc_pages(1);
-	vcpu->apic_page = services->alloc_pages(1);
+	vcpu->apic_page = services->alloc_pages(APIC_PAGES);
 	if (!vcpu->apic_page || (features & TL_APIC_ACCESSES && !vcpu->pc->apic_access_page))
 		return TL_NO_MEMORY;
-	local_apic_virtualize(&vcpu->apic, vcpu->apic_page, features & TL_APIC_INTERRUPTS);
+	posted = features & TL_APIC_POSTED ? (void *)((char *)vcpu->apic_page + LOCAL_APIC_SIZE) : NULL;
+	local_apic_virtualize(&vcpu->apic, vcpu->apic_page, features & TL_APIC_INTERRUPTS, posted);
 	vcpu->virtual_apic = (struct tl_apic){.registers = vcpu->apic_page,
 					      .access_page = vcpu->pc->apic_access_page,
 					      .held_back = held_back,
 					      .collect = collect,
 					      .external = external,
 					      .written = written,
-					      .ended = ended};
+					      .ended = ended,
+					      .posted = posted};
 	return tl_vcpu_set_apic(vcpu->vcpu, &vcpu->virtual_apic);
 }
 
@@ -208,7 +214,7 @@ void pc_apics_free(struct pc *pc)
 {
 	for (unsigned i = 0; i < pc->nr_vcpus; i++)
 		if (pc->vcpu[i].apic_page)
-			pc->services->free_pages(pc->vcpu[i].apic_page, 1);
+			pc->services->free_pages(pc->vcpu[i].apic_page, APIC_PAGES);
 	if (pc->apic_access_page)
 		pc->services->free_pages(pc->apic_access_page, 1);
 }

@@ -101,6 +101,17 @@ static void interrupt(struct local_apic *apic)
 		wake(to);
 }
 
+/* Rule 17: it is woken whoever has posted before. */
+static void post(struct local_apic *apic, uint8_t vector)
+{
+	struct pc_vcpu *to = of_apic(apic);
+
+	tl_vcpu_post(to->vcpu, vector);
+	/* seq_cst: after the request, against what set_asleep() stores before the last look. */
+	if (atomic_load_explicit(&to->asleep, memory_order_seq_cst))
+		wake(to);
+}
+
 /* What a processor takes of `event`, in what it does and was asked for already. SDM vol. 3, 9.4.4 and 10.4.1. */
 static unsigned with_event(const struct pc_vcpu *vcpu, unsigned events, unsigned event)
 {
@@ -246,6 +257,7 @@ void pc_cpus_init(struct pc *pc)
 
 	bus->of = apic_of;
 	bus->interrupt = interrupt;
+	bus->post = post;
 	bus->nmi = nmi;
 	bus->init = init;
 	bus->startup = startup;

@@ -339,7 +339,8 @@ static bool run_ready(struct pc *pc, unsigned cpu)
 
 static void set_asleep(struct pc *pc, unsigned cpu, bool asleep)
 {
-	/* seq_cst: before the last look for something to do; pairs with the interrupt that comes after that look. */
+	/* seq_cst: before the last look for something to do; pairs with the interrupt that comes after that look (rule
+	 * 17). */
 	for (unsigned i = cpu; i < pc->nr_vcpus; i += pc->nr_cpus)
 		atomic_store_explicit(&pc->vcpu[i].asleep, asleep, memory_order_seq_cst);
 }

@@ -5,7 +5,7 @@
 
 uint32_t *registers;
 void *access_page;
-int requested, held, posted, from_pic;
+int requested, held, sent, from_pic;
 unsigned collected, wrote, wrote_at, end_count, ended_vector, acknowledged;
 
 static int acknowledge(struct tl_vcpu *vcpu)
@@ -20,8 +20,12 @@ static int acknowledge(struct tl_vcpu *vcpu)
 
 static bool pending(struct tl_vcpu *vcpu)
 {
+	bool is_posted = false;
+
 	(void)vcpu;
-	return requested != NONE || from_pic != NONE;
+	for (unsigned part = 0; part < 8 && apic_offer.posted; part++)
+		is_posted |= tl_posted_requests(apic_offer.posted, part);
+	return is_posted || requested != NONE || from_pic != NONE;
 }
 
 static const struct tl_processor processor = {.acknowledge = acknowledge, .pending = pending};
@@ -41,9 +45,11 @@ static void collect(struct tl_vcpu *vcpu)
 {
 	(void)vcpu;
 	collected++;
-	if (posted != NONE)
-		set_bit(IRR, (unsigned)posted);
-	posted = NONE;
+	if (sent != NONE)
+		set_bit(IRR, (unsigned)sent);
+	sent = NONE;
+	if (apic_offer.posted)
+		tl_posted_collect(apic_offer.posted, registers);
 }
 
 static bool external(struct tl_vcpu *vcpu)
@@ -77,6 +83,7 @@ void apic_offer_to(const struct vmx_controls *has)
 	vmx_controls.x2apic_mode = has->x2apic_mode;
 	vmx_controls.virtual_interrupts = has->virtual_interrupts;
 	vmx_controls.apic_registers = has->apic_registers;
+	vmx_controls.posted_interrupts = has->posted_interrupts;
 	assert_int_equal(tl_vcpu_set_apic(guest_vcpu, &apic_offer), TL_OK);
 }
 
@@ -90,7 +97,8 @@ int apic_start(void **state)
 	access_page = page_alloc(1);
 	apic_offer.registers = registers;
 	apic_offer.access_page = access_page;
-	requested = held = posted = from_pic = NONE;
+	apic_offer.posted = NULL;
+	requested = held = sent = from_pic = NONE;
 	collected = wrote = end_count = acknowledged = 0;
 	tl_vcpu_set_processor(guest_vcpu, &processor);
 	return 0;

@@ -23,7 +23,7 @@ extern uint32_t *registers;
 extern void *access_page;
 
 /* What there is to take, what the TPR holds back, what is to be collected, what the PICs have; NONE: nothing. */
-extern int requested, held, posted, from_pic;
+extern int requested, held, sent, from_pic;
 extern unsigned collected, wrote, wrote_at, end_count, ended_vector, acknowledged;
 
 int apic_start(void **state);

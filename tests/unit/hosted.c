@@ -116,6 +116,17 @@ static void kick(unsigned cpu)
 		hosted.on_kick(cpu);
 }
 
+static void notify(unsigned cpu)
+{
+	pthread_mutex_lock(&lock);
+	if (hosted.nr_notifications < HOSTED_MAX_KICKS)
+		hosted.notified[hosted.nr_notifications] = cpu;
+	hosted.nr_notifications++;
+	pthread_mutex_unlock(&lock);
+	if (hosted.on_notify)
+		hosted.on_notify(cpu);
+}
+
 static void flush(struct tl_vm *vm)
 {
 	__atomic_fetch_add(&hosted.nr_flushes, 1, __ATOMIC_RELAXED);
@@ -137,6 +148,8 @@ static struct tl_hooks table = {
 	.cpu_index = cpu_index,
 	.kick = kick,
 	.arm_timer = arm_timer,
+	.notify = notify,
+	.notification_vector = HOSTED_NOTIFICATION,
 };
 
 void hosted_start(void)

@@ -25,6 +25,9 @@ struct hosted {
 	/* The CPUs kicked, in order, as many as fit; and how often. */
 	unsigned kicked[HOSTED_MAX_KICKS];
 	size_t nr_kicks;
+	/* The same of notifications. */
+	unsigned notified[HOSTED_MAX_KICKS];
+	size_t nr_notifications;
 	size_t nr_flushes;
 	/* The arm_timer hook: whether there is a timer, and what it was armed with last. */
 	bool has_timer;
@@ -32,10 +35,14 @@ struct hosted {
 	/* Called by the hooks if not NULL. */
 	void (*on_alloc)(void);
 	void (*on_kick)(unsigned cpu);
+	void (*on_notify)(unsigned cpu);
 	void (*on_flush)(struct tl_vm *vm);
 };
 
 extern struct hosted hosted;
+
+/* The hook's, of posted interrupts. */
+enum { HOSTED_NOTIFICATION = 0xe7 };
 
 /* The number that the cpu_index hook gives the calling thread. */
 extern _Thread_local unsigned hosted_cpu;

@@ -114,6 +114,12 @@ void tl_vcpu_interrupt(struct tl_vcpu *vcpu)
 	(void)vcpu;
 }
 
+void tl_vcpu_post(struct tl_vcpu *vcpu, uint8_t vector)
+{
+	atomic_fetch_or((_Atomic uint64_t *)&vcpu->script->apic->posted->requests[vector / 64], 1ull << vector % 64);
+	atomic_fetch_or((_Atomic uint64_t *)&vcpu->script->apic->posted->control, 1);
+}
+
 enum tl_status tl_vcpu_inject(struct tl_vcpu *vcpu, const struct tl_event *event)
 {
 	assert_int_equal(event->type, TL_EVENT_NMI);

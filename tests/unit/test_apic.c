@@ -125,7 +125,7 @@ static void rvi_and_svi_are_the_highest_of_the_page(void **state)
 	set_bit(ISR, 0x41);
 	set_bit(ISR, 0x85);
 	set_bit(IRR, 0x32);
-	posted = 0xff;
+	sent = 0xff;
 	tl_vcpu_interrupt(guest_vcpu);
 	assert_int_equal(vcpu_before_entry(guest_vcpu), VCPU_RESUME);
 	assert_int_equal(field(VMCS_GUEST_INTERRUPT_STATUS), 0x85ff);
@@ -198,7 +198,7 @@ static void a_halt_ends_by_what_the_cpu_would_deliver(void **state)
 	set_field(VMCS_EXIT_INSTRUCTION_LENGTH, 1);
 	assert_int_equal(exit_for(EXIT_REASON_HLT, 0), VCPU_LEAVE);
 	requested = 0x44;
-	posted = 0x44;
+	sent = 0x44;
 	assert_int_equal(exit_for(EXIT_REASON_HLT, 0), VCPU_RESUME);
 	assert_int_equal(field(VMCS_GUEST_INTERRUPT_STATUS), 0x44);
 }

@@ -60,6 +60,7 @@ static uint32_t used(const struct vmx_capability *c)
 	mask |= (uint32_t)k.x2apic_mode << TL_FEATURE_X2APIC_MODE;
 	mask |= (uint32_t)k.virtual_interrupts << TL_FEATURE_VIRTUAL_INTERRUPTS;
 	mask |= (uint32_t)k.apic_registers << TL_FEATURE_APIC_REGISTERS;
+	mask |= (uint32_t)k.posted_interrupts << TL_FEATURE_POSTED_INTERRUPTS;
 	return mask;
 }
 
@@ -96,9 +97,11 @@ static uint32_t goes_with(enum tl_feature feature)
 		return 1u << TL_FEATURE_MSR_BITMAPS | 1u << TL_FEATURE_X2APIC_MODE;
 	case TL_FEATURE_TPR_SHADOW:
 		return 1u << TL_FEATURE_TPR_SHADOW | 1u << TL_FEATURE_APIC_ACCESSES | 1u << TL_FEATURE_X2APIC_MODE |
-		       1u << TL_FEATURE_VIRTUAL_INTERRUPTS | 1u << TL_FEATURE_APIC_REGISTERS;
+		       1u << TL_FEATURE_VIRTUAL_INTERRUPTS | 1u << TL_FEATURE_APIC_REGISTERS |
+		       1u << TL_FEATURE_POSTED_INTERRUPTS;
 	case TL_FEATURE_VIRTUAL_INTERRUPTS:
-		return 1u << TL_FEATURE_VIRTUAL_INTERRUPTS | 1u << TL_FEATURE_APIC_REGISTERS;
+		return 1u << TL_FEATURE_VIRTUAL_INTERRUPTS | 1u << TL_FEATURE_APIC_REGISTERS |
+		       1u << TL_FEATURE_POSTED_INTERRUPTS;
 	default:
 		return 1u << feature;
 	}
@@ -155,6 +158,11 @@ static void what_a_local_apic_uses_must_be_free(void **context)
 	assert_false(k.tpr_shadow || k.apic_accesses || k.x2apic_mode || k.virtual_interrupts || k.apic_registers);
 	assert_false(k.proc & PROC_USE_TPR_SHADOW || k.proc2 & PROC2_APIC);
 	c.control[VMX_PROC].allowed0 = 0;
+	/* Exits acknowledge interrupts for the vCPUs alone that have posted ones. */
+	c.control[VMX_EXIT].allowed1 &= ~(uint64_t)VM_EXIT_ACKNOWLEDGE_INTERRUPT;
+	assert_int_equal(controls_compute(&c, &k), TL_OK);
+	assert_true(k.virtual_interrupts && !k.posted_interrupts);
+	assert_false(k.pin & PIN_POSTED_INTERRUPTS);
 	c.control[VMX_PROC2].allowed0 = PROC2_VIRTUALIZE_APIC_ACCESSES;
 	assert_int_equal(controls_compute(&c, &k), TL_UNSUPPORTED);
 }

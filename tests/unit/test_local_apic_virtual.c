@@ -1,167 +1,25 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A local APIC of which the CPU serves a part, beside one that it does not: whatever their guests do, they see the
- * same. The CPU is a model of SDM vol. 3, 30.1 to 30.5, on the page; software is asked as vmx/apic.c asks it, and only
- * where it has said that something changed.
+ * Local APICs of which the CPU serves a part, beside one that it does not: whatever their guests do, they see the same.
+ * One of them has posted interrupts, too.
  */
-#include "tests/unit/local_apic_fixture.h"
-
-enum { SOFT, VIRTUAL, PAIR };
-enum { ID = 0x20, VERSION = 0x30, TPR = 0x80, PPR = 0xA0, EOI = 0xB0, LDR = 0xD0, DFR = 0xE0, SVR = 0xF0, ISR = 0x100 };
-enum {
-	TMR = 0x180,
-	IRR = 0x200,
-	ESR = 0x280,
-	ICR = 0x300,
-	ICR_HIGH = 0x310,
-	LVT = 0x320,
-	COUNT = 0x380,
-	DIVIDE = 0x3E0
-};
-enum { SELF = 1 << 18, LEVEL_FIRST = 0xd8, LEVEL_LAST = 0xfe };
-
-static uint32_t page[1024] __attribute__((aligned(4096)));
-static uint8_t rvi, svi;
-static uint32_t eoi_exits[8];
-static unsigned asked; /* told[VIRTUAL].interrupts when the CPU was told last */
-
-/* ---- The CPU ----------------------------------------------------------------------------------------------------- */
-
-static uint8_t highest(unsigned set)
-{
-	for (unsigned vector = 255; vector; vector--)
-		if (page[(set + vector / 32 * 16) / 4] >> vector % 32 & 1)
-			return (uint8_t)vector;
-	return 0;
-}
-
-static uint32_t *word_of(unsigned set, unsigned vector)
-{
-	return &page[(set + vector / 32 * 16) / 4];
-}
-
-static uint32_t priority(void)
-{
-	return svi >> 4 > page[TPR / 4] >> 4 ? svi & 0xf0u : page[TPR / 4];
-}
-
-/* Before an entry, where software wants one. */
-static void settle(void)
-{
-	if (told[VIRTUAL].interrupts == asked)
-		return;
-	asked = told[VIRTUAL].interrupts;
-	local_apic_collect(&apics[VIRTUAL]);
-	rvi = highest(IRR);
-	svi = highest(ISR);
-	for (unsigned i = 0; i < 8; i++)
-		eoi_exits[i] = page[(TMR + 16 * i) / 4];
-}
-
-static int deliver(void)
-{
-	uint8_t vector = rvi;
-
-	if (rvi >> 4 <= priority() >> 4)
-		return NO_VECTOR;
-	*word_of(IRR, vector) &= ~(1u << vector % 32);
-	*word_of(ISR, vector) |= 1u << vector % 32;
-	rvi = highest(IRR);
-	svi = vector;
-	return vector;
-}
-
-static void end_virtual(void)
-{
-	uint8_t vector = svi;
-
-	*word_of(ISR, vector) &= ~(1u << vector % 32);
-	svi = highest(ISR);
-	if (eoi_exits[vector / 32] >> vector % 32 & 1)
-		local_apic_ended(&apics[VIRTUAL], vector);
-}
-
-static bool sends_itself(uint32_t command)
-{
-	return (command & 0xfff00 & ~(1u << 14)) == SELF && (command & 0xff) >= 16;
-}
-
-static void write_virtual(unsigned offset, uint32_t value)
-{
-	page[offset / 4] = offset == ICR_HIGH ? value & 0xff000000 : offset == TPR ? value & 0xff : value;
-	if (offset == TPR || offset == ICR_HIGH)
-		return;
-	if (offset == EOI) {
-		page[EOI / 4] = 0;
-		end_virtual();
-	} else if (offset == ICR && sends_itself(value)) {
-		*word_of(IRR, value & 0xff) |= 1u << value % 32;
-		rvi = highest(IRR);
-	} else {
-		local_apic_written(&apics[VIRTUAL], offset);
-	}
-}
-
-/* ---- Both -------------------------------------------------------------------------------------------------------- */
-
-static void put(unsigned offset, uint32_t value)
-{
-	apic_put(SOFT, offset, value);
-	write_virtual(offset, value);
-	settle();
-}
-
-static void check(unsigned offset)
-{
-	uint32_t wanted = apic_get(SOFT, offset);
-
-	if (offset == ID)
-		wanted |= VIRTUAL << 24;
-	/* The priority and the count exit. */
-	assert_int_equal(offset == PPR || offset == 0x390 ? apic_get(VIRTUAL, offset) : page[offset / 4], wanted);
-	/* A load that is emulated reads the same. */
-	assert_int_equal(apic_get(VIRTUAL, offset), wanted);
-}
-
-static void check_all(void)
-{
-	static const uint16_t others[] = {ID,       VERSION,  TPR,      PPR,      LDR,   DFR,
-					  SVR,      ESR,      ICR,      ICR_HIGH, LVT,   LVT + 16,
-					  LVT + 32, LVT + 48, LVT + 64, LVT + 80, COUNT, DIVIDE};
-
-	for (unsigned i = 0; i < sizeof(others) / sizeof(others[0]); i++)
-		check(others[i]);
-	for (unsigned offset = ISR; offset < ESR; offset += 16)
-		check(offset);
-	assert_int_equal(local_apic_pending(&apics[VIRTUAL]), local_apic_pending(&apics[SOFT]));
-}
+#include "tests/unit/local_apic_served.h"
 
 static void take(void)
 {
 	int vector = local_apic_acknowledge(&apics[SOFT]);
 
-	assert_int_equal(deliver(), vector);
+	for (unsigned i = VIRTUAL; i < ALL; i++)
+		assert_int_equal(virtual_cpu_deliver(&served[i].cpu), vector);
 }
 
 static void send(uint8_t vector, bool level)
 {
 	struct apic_message message = {.vector = vector, .level = level};
 
-	for (message.destination = 0; message.destination < PAIR; message.destination++)
+	for (message.destination = 0; message.destination < ALL; message.destination++)
 		assert_int_equal(local_apic_bus_send(&apic_bus, &message), 1);
-	settle();
-}
-
-static int start(void **context)
-{
-	apics_start(context);
-	memset(page, 0, sizeof(page));
-	memset(eoi_exits, 0, sizeof(eoi_exits));
-	local_apic_virtualize(&apics[VIRTUAL], page, true);
-	asked = UINT32_MAX;
-	settle();
-	put(SVR, 0x1ff);
-	return 0;
+	served_settle_all();
 }
 
 static uint8_t below(unsigned limit)
@@ -174,20 +32,37 @@ static uint8_t edge_vector(void)
 	return (uint8_t)(0x40 + below(0x98));
 }
 
+static uint8_t level_vector(void)
+{
+	return (uint8_t)(LEVEL_FIRST + below(LEVEL_LAST - LEVEL_FIRST + 1));
+}
+
+/* Several, while the one guest is out of its CPU. */
+static void send_outside(void)
+{
+	served_leave_guest();
+	for (unsigned i = below(4); i-- > 0;) {
+		bool level = below(4) == 0;
+
+		send(level ? level_vector() : edge_vector(), level);
+	}
+	served_enter_guest();
+}
+
 static void step(void)
 {
 	static const uint16_t written[] = {LVT, LVT + 16, LVT + 48, LVT + 80, DIVIDE, LDR, DFR, ESR, ID};
 
-	switch (below(12)) {
+	switch (below(13)) {
 	case 0:
 	case 1:
-		put(ICR, SELF | edge_vector());
+		served_put(ICR, SELF | edge_vector());
 		break;
 	case 2:
 		send(edge_vector(), false);
 		break;
 	case 3:
-		send((uint8_t)(LEVEL_FIRST + below(LEVEL_LAST - LEVEL_FIRST + 1)), true);
+		send(level_vector(), true);
 		break;
 	case 4:
 	case 5:
@@ -195,23 +70,26 @@ static void step(void)
 		break;
 	case 6:
 	case 7:
-		put(EOI, 0);
+		served_put(EOI, 0);
 		break;
 	case 8:
-		put(TPR, (uint32_t)apic_random());
+		served_put(TPR, (uint32_t)apic_random());
 		break;
 	case 9:
-		put(written[below(sizeof(written) / sizeof(written[0]))], (uint32_t)apic_random() | 1 << 16);
+		served_put(written[below(sizeof(written) / sizeof(written[0]))], (uint32_t)apic_random() | 1 << 16);
 		break;
 	case 10:
 		/* Errors, and what nobody is there for. */
-		put(ICR_HIGH, 9u << 24);
-		put(ICR, below(2) ? below(16) : SELF | below(16));
+		served_put(ICR_HIGH, 9u << 24);
+		served_put(ICR, below(2) ? below(16) : SELF | below(16));
+		break;
+	case 11:
+		send_outside();
 		break;
 	default:
 		if (below(8) == 0)
-			put(SVR, below(2) ? 0xff : 0x1ff);
-		put(SVR, 0x1ff);
+			served_put(SVR, below(2) ? 0xff : 0x1ff);
+		served_put(SVR, 0x1ff);
 	}
 }
 
@@ -222,32 +100,37 @@ static void they_see_the_same(void **context)
 	(void)context;
 	for (unsigned i = 0; i < 50000; i++) {
 		step();
-		check_all();
+		served_check();
 	}
 	for (unsigned vector = LEVEL_FIRST; vector <= LEVEL_LAST; vector++) {
-		/* Each broadcast is both's. */
-		assert_int_equal(apic_ends[vector] % PAIR, 0);
+		/* Each broadcast is that of all. */
+		assert_int_equal(apic_ends[vector] % ALL, 0);
 		ends += apic_ends[vector];
 	}
 	assert_in_range(ends, 1000, 100000);
+	assert_in_range(served[POSTED].processed, 1000, 50000);
+	assert_in_range(served[POSTED].taken_by_host, 1000, 50000);
 }
 
 /* An EOI that is emulated, and a vector that goes by the entry: the CPU is told of both. */
 static void what_software_does_the_cpu_is_told_of(void **context)
 {
 	(void)context;
-	put(ICR, SELF | 0x51);
-	put(ICR, SELF | 0x91);
+	served_put(ICR, SELF | 0x51);
+	served_put(ICR, SELF | 0x91);
 	take();
-	assert_int_equal(svi, 0x91);
-	apic_put(SOFT, EOI, 0);
-	apic_put(VIRTUAL, EOI, 0);
-	settle();
-	assert_int_equal(svi, 0);
-	assert_int_equal(rvi, 0x51);
-	assert_int_equal(local_apic_acknowledge(&apics[VIRTUAL]), 0x51);
-	assert_int_equal(local_apic_acknowledge(&apics[SOFT]), 0x51);
-	check_all();
+	for (unsigned i = VIRTUAL; i < ALL; i++)
+		assert_int_equal(served[i].cpu.svi, 0x91);
+	for (unsigned i = SOFT; i < ALL; i++)
+		apic_put(i, EOI, 0);
+	served_settle_all();
+	for (unsigned i = VIRTUAL; i < ALL; i++) {
+		assert_int_equal(served[i].cpu.svi, 0);
+		assert_int_equal(served[i].cpu.rvi, 0x51);
+	}
+	for (unsigned i = SOFT; i < ALL; i++)
+		assert_int_equal(local_apic_acknowledge(&apics[i]), 0x51);
+	served_check();
 }
 
 /* Those of other CPUs wait beside the page, which is not touched while the guest may run. */
@@ -257,24 +140,77 @@ static void what_is_sent_waits_to_be_collected(void **context)
 
 	(void)context;
 	assert_int_equal(local_apic_bus_send(&apic_bus, &message), 1);
-	assert_int_equal(*word_of(IRR, 0x77), 0);
+	assert_int_equal(*virtual_cpu_word(&served[VIRTUAL].cpu, IRR, 0x77), 0);
 	assert_true(local_apic_pending(&apics[VIRTUAL]));
-	settle();
-	assert_int_equal(*word_of(IRR, 0x77), 1u << 0x77 % 32);
-	assert_int_equal(rvi, 0x77);
+	served_settle(VIRTUAL);
+	assert_int_equal(*virtual_cpu_word(&served[VIRTUAL].cpu, IRR, 0x77), 1u << 0x77 % 32);
+	assert_int_equal(served[VIRTUAL].cpu.rvi, 0x77);
+}
+
+/* What is posted the CPU gets without software's being told, unless it changes TMR. */
+static void an_edge_is_posted_and_a_level_is_not(void **context)
+{
+	struct apic_message message = {.vector = 0x77, .destination = POSTED};
+	unsigned before = told[POSTED].interrupts;
+
+	(void)context;
+	assert_int_equal(local_apic_bus_send(&apic_bus, &message), 1);
+	assert_int_equal(told[POSTED].interrupts, before);
+	assert_int_equal(served[POSTED].cpu.rvi, 0x77);
+	message.vector = 0x88;
+	message.level = true;
+	assert_int_equal(local_apic_bus_send(&apic_bus, &message), 1);
+	assert_int_equal(told[POSTED].interrupts, before + 1);
+	assert_int_equal(served[POSTED].cpu.rvi, 0x77);
+	/* An edge that makes an edge of it is told of as well; and once more, as long as the page does not say so. */
+	served_settle(POSTED);
+	message.level = false;
+	for (unsigned i = 1; i <= 2; i++) {
+		assert_int_equal(local_apic_bus_send(&apic_bus, &message), 1);
+		assert_int_equal(told[POSTED].interrupts, before + 1 + i);
+	}
+	served_settle(POSTED);
+	assert_int_equal(local_apic_bus_send(&apic_bus, &message), 1);
+	assert_int_equal(told[POSTED].interrupts, before + 3);
+}
+
+/* Not collected, it counts all the same: for a HLT, for who reads IRR, for who takes it by the entry. */
+static void what_is_posted_is_pending(void **context)
+{
+	struct apic_message message = {.vector = 0x99, .destination = POSTED};
+	struct local_apic *apic = &apics[POSTED];
+
+	(void)context;
+	served_leave_guest();
+	assert_false(local_apic_pending(apic));
+	assert_int_equal(local_apic_bus_send(&apic_bus, &message), 1);
+	assert_int_equal(*virtual_cpu_word(&served[POSTED].cpu, IRR, 0x99), 0);
+	assert_true(local_apic_pending(apic));
+	assert_int_equal(apic_get(POSTED, IRR + 0x99 / 32 * 16), 1u << 0x99 % 32);
+	assert_int_equal(local_apic_acknowledge(apic), 0x99);
+	assert_false(local_apic_pending(apic));
+	assert_int_equal(served_descriptor.requests[0x99 / 64], 0);
+	assert_int_equal(served_descriptor.control, 0);
+	/* A reset takes it away. */
+	assert_int_equal(local_apic_bus_send(&apic_bus, &message), 1);
+	local_apic_reset(apic);
+	assert_false(local_apic_pending(apic));
+	assert_int_equal(apic_get(POSTED, IRR + 0x99 / 32 * 16), 0);
 }
 
 static void a_reset_empties_the_page(void **context)
 {
 	(void)context;
-	put(ICR, SELF | 0x51);
-	put(ICR, SELF | 0x91);
+	served_put(ICR, SELF | 0x51);
+	served_put(ICR, SELF | 0x91);
 	take();
-	put(TPR, 0x20);
-	local_apic_reset(&apics[SOFT]);
-	local_apic_reset(&apics[VIRTUAL]);
-	check_all();
-	assert_int_equal(highest(IRR) | highest(ISR), 0);
+	served_put(TPR, 0x20);
+	for (unsigned i = SOFT; i < ALL; i++)
+		local_apic_reset(&apics[i]);
+	served_check();
+	for (unsigned i = VIRTUAL; i < ALL; i++)
+		assert_int_equal(virtual_cpu_highest(&served[i].cpu, IRR) | virtual_cpu_highest(&served[i].cpu, ISR),
+				 0);
 }
 
 /* What waits for the TPR, and for nothing else. */
@@ -301,39 +237,41 @@ static void what_is_held_back(void **context)
 /* Where the CPU has the TPR alone, it is told whatever may change what is held back. */
 static void a_shadowed_tpr_is_told_of(void **context)
 {
-	struct local_apic *apic = &apics[2];
+	static uint32_t page[1024] __attribute__((aligned(4096)));
+	struct local_apic *apic = &apics[ALL];
 	unsigned before;
 
 	(void)context;
-	memset(page, 0, sizeof(page));
-	local_apic_virtualize(apic, page, false);
-	apic_put(2, SVR, 0x1ff);
+	local_apic_virtualize(apic, page, false, NULL);
+	apic_put(ALL, SVR, 0x1ff);
 	page[TPR / 4] = 0x70;
 	assert_int_equal(local_apic_read_cr8(apic), 7);
-	apic_put(2, ICR, SELF | 0x43);
+	apic_put(ALL, ICR, SELF | 0x43);
 	assert_int_equal(local_apic_held_back(apic), 0x43);
-	before = told[2].interrupts;
-	apic_put(2, TPR, 0x50);
+	before = told[ALL].interrupts;
+	apic_put(ALL, TPR, 0x50);
 	assert_int_equal(page[TPR / 4], 0x50);
-	assert_true(told[2].interrupts > before);
+	assert_true(told[ALL].interrupts > before);
 	page[TPR / 4] = 0;
 	assert_int_equal(local_apic_acknowledge(apic), 0x43);
-	apic_put(2, ICR, SELF | 0x42);
+	apic_put(ALL, ICR, SELF | 0x42);
 	page[TPR / 4] = 0x90;
-	before = told[2].interrupts;
-	apic_put(2, EOI, 0);
-	assert_true(told[2].interrupts > before);
+	before = told[ALL].interrupts;
+	apic_put(ALL, EOI, 0);
+	assert_true(told[ALL].interrupts > before);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup(they_see_the_same, start),
-		cmocka_unit_test_setup(what_software_does_the_cpu_is_told_of, start),
-		cmocka_unit_test_setup(what_is_sent_waits_to_be_collected, start),
-		cmocka_unit_test_setup(a_reset_empties_the_page, start),
-		cmocka_unit_test_setup(what_is_held_back, start),
-		cmocka_unit_test_setup(a_shadowed_tpr_is_told_of, start),
+		cmocka_unit_test_setup(they_see_the_same, served_start),
+		cmocka_unit_test_setup(what_software_does_the_cpu_is_told_of, served_start),
+		cmocka_unit_test_setup(what_is_sent_waits_to_be_collected, served_start),
+		cmocka_unit_test_setup(an_edge_is_posted_and_a_level_is_not, served_start),
+		cmocka_unit_test_setup(what_is_posted_is_pending, served_start),
+		cmocka_unit_test_setup(a_reset_empties_the_page, served_start),
+		cmocka_unit_test_setup(what_is_held_back, served_start),
+		cmocka_unit_test_setup(a_shadowed_tpr_is_told_of, served_start),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

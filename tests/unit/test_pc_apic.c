@@ -15,7 +15,8 @@
 #define BSP       (1ull << 8)
 #define X2APIC    (1ull << 10)
 
-enum { NOTHING = -1, ALL = TL_APIC_TPR | TL_APIC_ACCESSES | TL_APIC_MSRS | TL_APIC_INTERRUPTS | TL_APIC_REGISTERS };
+enum { NOTHING = -1 };
+enum { ALL = TL_APIC_TPR | TL_APIC_ACCESSES | TL_APIC_MSRS | TL_APIC_INTERRUPTS | TL_APIC_REGISTERS | TL_APIC_POSTED };
 
 /* What is there at each READY: the kinds of the ranges at both places, and the modes of both vCPUs. */
 static const struct seen {
@@ -91,12 +92,15 @@ static void with_all_of_it(void **context)
 	play(ALL);
 	/* Each has a page of its own, all have the same to be accessed by. */
 	assert_ptr_not_equal(pc_script[0].apic->registers, pc_script[1].apic->registers);
+	assert_ptr_not_equal(pc_script[0].apic->posted, pc_script[1].apic->posted);
+	assert_int_equal((uintptr_t)pc_script[1].apic->posted % 64, 0);
 }
 
 static void with_the_tpr_alone(void **context)
 {
 	(void)context;
 	play(TL_APIC_TPR | TL_APIC_MSRS);
+	assert_null(pc_script[0].apic->posted);
 }
 
 static void with_nothing_of_it(void **context)

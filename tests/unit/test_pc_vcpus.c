@@ -8,6 +8,8 @@
 
 #include <cmocka.h>
 
+enum { HALTS = 40, ROUNDS = 20 };
+
 /* ---- Several vCPUs ----------------------------------------------------------------------------------------------- */
 
 /* Started, stopped while it computes, started elsewhere, and once more from a HLT that nothing else ends. */
@@ -158,6 +160,34 @@ static void ticks_of_a_pit_in_others_turns(void **context)
 		assert_int_equal(pc_script[0].taken[i].vector, 8);
 }
 
+/* A HLT of another CPU's that each interrupt ends, posted or not; with interrupts off up to it, so that none is early.
+ */
+static void a_halt_that_others_end(void **context)
+{
+	static const struct pc_op second[] = {{OP_APIC_ON, 0, 0}, {OP_CLI, 0, 0}, {OP_READY, 0, 0},
+					      {OP_STI, 0, 0},     {OP_HLT, 0, 0}, {OP_JUMP, 0, 1}};
+	static const uint32_t features[] = {0, TL_APIC_TPR | TL_APIC_INTERRUPTS,
+					    TL_APIC_TPR | TL_APIC_INTERRUPTS | TL_APIC_POSTED};
+	struct pc_op first[2 * HALTS + 4] = {{OP_APIC_ON, 0, 0}, {OP_SEND, 1, SEND_STARTUP | 0x33}};
+	struct guest_report report;
+
+	(void)context;
+	for (unsigned i = 0; i < HALTS; i++) {
+		first[2 * i + 2] = (struct pc_op){OP_AWAIT, 0, i + 1};
+		first[2 * i + 3] = (struct pc_op){OP_SEND, 1, VECTOR};
+	}
+	first[2 * HALTS + 2] = (struct pc_op){OP_AWAIT, 0, HALTS + 1};
+	first[2 * HALTS + 3] = (struct pc_op){OP_OUT, PC_EXIT, 0};
+	pc_started[0x33] = second;
+	for (unsigned i = 0; i < 3 * ROUNDS; i++) {
+		pc_apic_features = features[i % 3];
+		report = pc_play(&(struct pc_case){.vcpus = 2, .cpus = 2}, first);
+		pc_passes(&report);
+		assert_int_equal(pc_script[1].nr_taken, HALTS);
+	}
+	pc_apic_features = 0;
+}
+
 /* ---- A HLT that nothing ends ------------------------------------------------------------------------------------- */
 
 static void halted(const struct pc_case *how, const struct pc_op *ops)
@@ -263,6 +293,7 @@ int main(void)
 		TEST(nmis_in_anothers_turn),
 		TEST(turns_and_the_time_of_others),
 		TEST(ticks_of_a_pit_in_others_turns),
+		TEST(a_halt_that_others_end),
 		TEST(a_machine_that_nothing_wakes_has_halted),
 		TEST(nor_do_its_cpus_one_another),
 		TEST(an_nmi_of_a_timer_may_still_come),

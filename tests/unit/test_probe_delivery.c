@@ -3,6 +3,7 @@
 #include "tests/unit/hosted.h"
 
 #include "tests/unit/mock/vmx/asm.h"
+#include "tests/unit/virtual_cpu.h"
 #include "vmx/capability.h"
 #include "vmx/cpu.h"
 #include "vmx/exit.h"
@@ -21,6 +22,37 @@ _Thread_local struct mock_cpu mock_cpu;
 static unsigned nr_nmis, nr_interrupts, nr_runs;
 static uint32_t ends_in;
 
+/* What a CPU with posted interrupts does with the notification. */
+static enum { PROCESSES, PROCESSES_NOTHING, EXITS, FORGETS_RVI } notified;
+
+static void let_out(uint32_t reason, uint64_t information)
+{
+	vmcs_write(VMCS_EXIT_REASON, reason);
+	vmcs_write(VMCS_EXIT_INTERRUPTION_INFORMATION, information);
+}
+
+/* The second part's guest: nothing pending, one posted, its notification on its way. */
+static void run_posted(void)
+{
+	struct tl_posted *posted = phys_to_host(vmcs_read(VMCS_POSTED_INTERRUPT_DESCRIPTOR));
+	struct virtual_cpu cpu = {.page = phys_to_host(vmcs_read(VMCS_VIRTUAL_APIC_ADDRESS)), .posted = posted};
+	bool waits = hosted.nr_notifications == 1 && !mock_cpu.nr_taken;
+
+	assert_int_equal(hosted.notified[0], 0);
+	assert_true(ALIGNED((uintptr_t)posted, 64));
+	assert_int_equal(posted->control, 1);
+	assert_int_equal(vmcs_read(VMCS_POSTED_INTERRUPT_VECTOR), HOSTED_NOTIFICATION);
+	assert_true(vmcs_read(VMCS_EXIT_CONTROLS) & VM_EXIT_ACKNOWLEDGE_INTERRUPT);
+	assert_int_equal(vmcs_read(VMCS_GUEST_INTERRUPT_STATUS) | virtual_cpu_highest(&cpu, VIRTUAL_IRR), 0);
+	let_out(EXIT_REASON_VMCALL, 0);
+	if (notified == EXITS && waits) {
+		let_out(EXIT_REASON_EXTERNAL_INTERRUPT, EVENT_INFO_VALID | HOSTED_NOTIFICATION);
+	} else if (notified != EXITS && notified != PROCESSES_NOTHING) {
+		virtual_cpu_notified(&cpu);
+		vmcs_write(VMCS_GUEST_INTERRUPT_STATUS, notified == FORGETS_RVI ? 0 : cpu.rvi);
+	}
+}
+
 /* A guest with interrupts off, one pending, no IDT, and an interrupt of the host's on its way. */
 enum vcpu_action vmx_run(struct tl_vcpu *vcpu)
 {
@@ -28,6 +60,10 @@ enum vcpu_action vmx_run(struct tl_vcpu *vcpu)
 
 	(void)vcpu;
 	nr_runs++;
+	if (vmcs_read(VMCS_PIN_CONTROLS) & PIN_POSTED_INTERRUPTS) {
+		run_posted();
+		return VCPU_LEAVE;
+	}
 	assert_int_equal(hosted.nr_kicks, 1);
 	assert_false(vmcs_read(VMCS_GUEST_RFLAGS) & RFLAGS_IF);
 	assert_int_equal(vmcs_read(VMCS_GUEST_IDTR_LIMIT), 0);
@@ -35,13 +71,12 @@ enum vcpu_action vmx_run(struct tl_vcpu *vcpu)
 	assert_int_equal(page[(0x200 + 2 * 16) / 4], 2);
 	assert_true(vmcs_read(VMCS_PROC_CONTROLS) & PROC_USE_TPR_SHADOW);
 	assert_true(vmcs_read(VMCS_PROC2_CONTROLS) & PROC2_VIRTUAL_INTERRUPT_DELIVERY);
-	vmcs_write(VMCS_EXIT_INTERRUPTION_INFORMATION, EVENT_INFO_VALID | TL_EVENT_NMI << 8 | 2);
 	if (nr_runs <= nr_nmis)
-		vmcs_write(VMCS_EXIT_REASON, EXIT_REASON_EXCEPTION_OR_NMI);
+		let_out(EXIT_REASON_EXCEPTION_OR_NMI, EVENT_INFO_VALID | TL_EVENT_NMI << 8 | 2);
 	else if (nr_runs <= nr_nmis + nr_interrupts)
-		vmcs_write(VMCS_EXIT_REASON, EXIT_REASON_EXTERNAL_INTERRUPT);
+		let_out(EXIT_REASON_EXTERNAL_INTERRUPT, 0);
 	else
-		vmcs_write(VMCS_EXIT_REASON, ends_in);
+		let_out(ends_in, 0);
 	return VCPU_LEAVE;
 }
 
@@ -78,6 +113,7 @@ static int start(void **state)
 		.tpr_shadow = true, .virtual_interrupts = true, .apic_registers = true, .unrestricted_guest = true};
 	assert_int_equal(vmcs_bitmaps_create(), TL_OK);
 	nr_nmis = nr_interrupts = nr_runs = 0;
+	notified = PROCESSES;
 	probe_set_delivery(PROBE_DELIVERY_UNKNOWN);
 	return 0;
 }
@@ -153,6 +189,76 @@ static void what_is_not_there_is_not_probed(void **state)
 	assert_int_equal(nr_runs, 0);
 }
 
+/* ---- Posted interrupts ------------------------------------------------------------------------------------------- */
+
+enum { OTHERS = TL_APIC_TPR | TL_APIC_INTERRUPTS | TL_APIC_REGISTERS };
+
+static void are_used_where_the_cpu_processes_them(void **state)
+{
+	(void)state;
+	vmx_controls.posted_interrupts = true;
+	assert_int_equal(features_after(EXIT_REASON_VMCALL), OTHERS | TL_APIC_POSTED);
+	assert_int_equal(nr_runs, 2);
+	tl_apic_features();
+	assert_int_equal(nr_runs, 2);
+}
+
+static void are_not_where_it_does_not(void **state)
+{
+	(void)state;
+	for (notified = PROCESSES_NOTHING; notified <= FORGETS_RVI; notified++) {
+		probe_set_delivery(PROBE_DELIVERY_UNKNOWN);
+		vmx_controls.posted_interrupts = true;
+		mock_cpu.nr_taken = nr_runs = 0;
+		hosted.nr_kicks = hosted.nr_notifications = 0;
+		assert_int_equal(features_after(EXIT_REASON_VMCALL), OTHERS);
+		/* One that exits was acknowledged: the host's handler has it. */
+		assert_int_equal(mock_cpu.nr_taken, notified == EXITS);
+		assert_true(notified != EXITS || mock_cpu.taken == HOSTED_NOTIFICATION);
+	}
+}
+
+static void trust(uint32_t features)
+{
+	vmx_capability.physical_bits = 0;
+	assert_int_equal(tl_features_trusted(features), TL_OK);
+	vmx_capability.physical_bits = 39;
+}
+
+static void are_used_all_the_same_by_who_says_so(void **state)
+{
+	(void)state;
+	trust(1u << TL_FEATURE_POSTED_INTERRUPTS);
+	notified = PROCESSES_NOTHING;
+	vmx_controls.posted_interrupts = true;
+	assert_int_equal(features_after(EXIT_REASON_VMCALL), OTHERS | TL_APIC_POSTED);
+}
+
+/* Whoever trusts them. */
+static void are_not_without_virtual_ones(void **state)
+{
+	(void)state;
+	trust(1u << TL_FEATURE_POSTED_INTERRUPTS);
+	vmx_controls.posted_interrupts = true;
+	assert_int_equal(features_after(EXIT_REASON_TRIPLE_FAULT), TL_APIC_TPR);
+	assert_int_equal(nr_runs, 1);
+	assert_false(vmx_controls.loses_vectors);
+}
+
+/* Who trusts virtual ones has the other fault of the CPU that is known to have this one. */
+static void a_cpu_that_delivers_wrongly_loses_vectors(void **state)
+{
+	(void)state;
+	trust(1u << TL_FEATURE_VIRTUAL_INTERRUPTS);
+	assert_true(features_after(EXIT_REASON_TRIPLE_FAULT) & TL_APIC_INTERRUPTS);
+	assert_true(vmx_controls.loses_vectors);
+	probe_set_delivery(PROBE_DELIVERY_UNKNOWN);
+	nr_runs = 0;
+	hosted.nr_kicks = 0;
+	assert_true(features_after(EXIT_REASON_VMCALL) & TL_APIC_INTERRUPTS);
+	assert_false(vmx_controls.loses_vectors);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -163,6 +269,11 @@ int main(void)
 		cmocka_unit_test_setup(a_delivery_is_not, start),
 		cmocka_unit_test_setup(it_is_used_all_the_same_by_who_says_so, start),
 		cmocka_unit_test_setup(what_is_not_there_is_not_probed, start),
+		cmocka_unit_test_setup(are_used_where_the_cpu_processes_them, start),
+		cmocka_unit_test_setup(are_not_where_it_does_not, start),
+		cmocka_unit_test_setup(are_used_all_the_same_by_who_says_so, start),
+		cmocka_unit_test_setup(are_not_without_virtual_ones, start),
+		cmocka_unit_test_setup(a_cpu_that_delivers_wrongly_loses_vectors, start),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

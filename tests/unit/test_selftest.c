@@ -33,6 +33,8 @@ static const enum tl_check noticed_by[NR_FLAWS] = {
 	[FLAW_PML_NEVER_FULL] = TL_CHECK_PML,
 	[FLAW_TIMER_SLOW] = TL_CHECK_PREEMPTION_TIMER,
 	[FLAW_TIMER_FAST] = TL_CHECK_PREEMPTION_TIMER,
+	[FLAW_NEVER_ACKNOWLEDGES] = TL_CHECK_INTERRUPTS,
+	[FLAW_MISSES_KICKS] = TL_CHECK_INTERRUPTS,
 	[FLAW_TSC_STANDS] = TL_CHECK_INVARIANT_TSC,
 	[FLAW_ONE_VMCS] = TL_CHECK_VMCS,
 	[FLAW_VMPTRST_WRONG] = TL_CHECK_VMCS,
@@ -70,9 +72,9 @@ static void a_good_cpu_passes(void **state)
 /* Nothing fails for what is not there, and nothing that is not there passes. */
 static void what_is_not_there_is_said(void **state)
 {
-	static const enum tl_check optional[] = {TL_CHECK_LENGTH,           TL_CHECK_EPT_ACCESSED_DIRTY,
-						 TL_CHECK_EPT_EXECUTE_ONLY, TL_CHECK_PML,
-						 TL_CHECK_PREEMPTION_TIMER, TL_CHECK_INVARIANT_TSC};
+	static const enum tl_check optional[] = {
+		TL_CHECK_LENGTH,           TL_CHECK_EPT_ACCESSED_DIRTY, TL_CHECK_EPT_EXECUTE_ONLY, TL_CHECK_PML,
+		TL_CHECK_PREEMPTION_TIMER, TL_CHECK_INTERRUPTS,         TL_CHECK_INVARIANT_TSC};
 	struct tl_selftest report = run(FLAW_NONE, true);
 	unsigned absent = 0;
 

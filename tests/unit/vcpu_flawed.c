@@ -39,6 +39,8 @@ static unsigned next_victim;
 static struct kept_vmcs vmcs[VMCS_KEPT];
 static uint64_t current, tsc, last_length;
 static unsigned nr_calls;
+static bool kicked;
+static unsigned long windows_before, nr_acknowledged;
 
 /* ---- Translation ------------------------------------------------------------------------------------------------- */
 
@@ -223,6 +225,28 @@ static int step(struct tl_vcpu *vcpu, uint64_t *rip)
 	return access_memory(vcpu, code, *rip, rip);
 }
 
+/* A kick waits until the host takes it, or an exit acknowledges it; the next one, until the handler has ended that. */
+static void get_kick(unsigned cpu)
+{
+	(void)cpu;
+	kicked = flaw != FLAW_MISSES_KICKS;
+	windows_before = mock_cpu.nr_windows;
+}
+
+static bool is_interrupted(void)
+{
+	bool acknowledges = vmcs_read(VMCS_EXIT_CONTROLS) & VM_EXIT_ACKNOWLEDGE_INTERRUPT;
+
+	kicked &= mock_cpu.nr_windows == windows_before;
+	if (!kicked || mock_cpu.nr_taken != nr_acknowledged)
+		return false;
+	acknowledges &= flaw != FLAW_NEVER_ACKNOWLEDGES;
+	vmcs_write(VMCS_EXIT_INTERRUPTION_INFORMATION, acknowledges ? EVENT_INFO_VALID | 0x77 : 0);
+	kicked &= !acknowledges;
+	nr_acknowledged += acknowledges;
+	return true;
+}
+
 enum vcpu_action vmx_run(struct tl_vcpu *vcpu)
 {
 	uint64_t rip = vmcs_read(VMCS_GUEST_RIP);
@@ -233,6 +257,10 @@ enum vcpu_action vmx_run(struct tl_vcpu *vcpu)
 	tsc += 500;
 	if (flaw == FLAW_NO_ENTRY)
 		return VCPU_FAILED;
+	if (is_interrupted()) {
+		vmcs_write(VMCS_EXIT_REASON, EXIT_REASON_EXTERNAL_INTERRUPT);
+		return VCPU_LEAVE;
+	}
 	/* The walk of the guest's own tables: their page, which has to be there. */
 	(void)reach(GUEST_PML4_AT, has_dirty_flags() && flaw != FLAW_WALKS_CLEAN ? CPU_STORE : CPU_LOAD, &reason);
 	for (unsigned i = 0; i < STEPS_MOST && reason == NO_EXIT; i++)
@@ -321,6 +349,9 @@ void flawed_cpu_start(enum flaw which)
 	memset(tlb, 0, sizeof(tlb));
 	memset(vmcs, 0, sizeof(vmcs));
 	current = last_length = nr_calls = 0;
+	kicked = false;
+	windows_before = nr_acknowledged = 0;
+	hosted.on_kick = get_kick;
 	mock_cpu = (struct mock_cpu){.on_cpuid = identify,
 				     .on_rdtsc = read_tsc,
 				     .on_invept = flush,
@@ -337,6 +368,7 @@ void flawed_cpu_start(enum flaw which)
 						 .invept_all = true,
 						 .preemption_timer_shift = TIMER_SHIFT};
 	vmx_capability.control[VMX_PROC2].allowed1 = PROC2_ENABLE_PML;
+	vmx_capability.control[VMX_EXIT].allowed1 = VM_EXIT_ACKNOWLEDGE_INTERRUPT;
 	vmx_controls = (struct vmx_controls){.preemption_timer = true, .unrestricted_guest = true};
 	probe_length_is_right = true;
 	assert_int_equal(vmcs_bitmaps_create(), TL_OK);
@@ -346,6 +378,7 @@ void flawed_cpu_be_old(void)
 {
 	vmx_capability.ept_accessed_dirty = vmx_capability.ept_execute_only = vmx_capability.invept_all = false;
 	vmx_capability.control[VMX_PROC2].allowed1 = 0;
+	vmx_capability.control[VMX_EXIT].allowed1 = 0;
 	vmx_controls.preemption_timer = false;
 	probe_length_is_right = false;
 	mock_cpu.on_cpuid = NULL;

@@ -33,6 +33,8 @@ struct mock_cpu {
 	uint64_t cr2, cr4, dr6;
 	uint32_t pkru;
 	unsigned long nr_windows;                 /* of interrupts */
+	unsigned long nr_taken;                   /* interrupts that an exit has acknowledged, */
+	uint64_t taken;                           /* and the vector of the last one */
 	unsigned long nr_nmis, nr_machine_checks; /* handed to the host */
 	/* So often was an instruction executed, by all CPUs that the thread plays. */
 	atomic_ulong nr_vmclears, nr_vmptrlds, nr_invvpids;
@@ -271,6 +273,12 @@ static inline void raise_nmi(void)
 static inline void raise_machine_check(void)
 {
 	mock_cpu.nr_machine_checks++;
+}
+
+static inline void vmx_take_interrupt(uint64_t vector)
+{
+	mock_cpu.nr_taken++;
+	mock_cpu.taken = vector;
 }
 
 static inline void cpu_halt(void)
