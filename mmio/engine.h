@@ -18,8 +18,8 @@
 #include "mmu/map.h"
 
 enum {
-	MMIO_MAX_SPANS = 3,
-	MMIO_MAX_TRANSFERS = 2, /* of the spans, those that are not only tried: the first ones */
+	MMIO_MAX_SPANS = 5,
+	MMIO_MAX_TRANSFERS = 4, /* of the spans, those that are not only tried: the first ones */
 	MMIO_SPAN_BYTES = 264,  /* ENTER at level 31 pushes 33 registers of 8 bytes */
 };
 
@@ -33,7 +33,6 @@ struct mmio_span {
 	uint8_t element; /* one access is at most this long, 1 to 8, and begins at a multiple of it from the start */
 	uint8_t access;  /* enum insn_access */
 	uint8_t segment; /* enum tl_segment_name: #SS for TL_SS, else #GP */
-	bool downward;   /* its elements are accessed from the last to the first */
 	bool only_tried; /* it faults where an access would, and there is none */
 };
 

@@ -227,47 +227,55 @@ static bool is_reachable_code(const struct mmio_cpu *cpu, uint16_t selector, uin
 	return rights & RIGHTS_CONFORMING ? dpl <= cpl : rpl <= cpl && dpl == cpl;
 }
 
-/* Whether code of the rights and limit runs at `target`. SDM vol. 2, JMP. */
-static bool code_holds(const struct mmio_cpu *cpu, uint32_t rights, uint32_t limit, uint64_t target)
+enum mmio_progress segment_find_code(struct mmio_operation *op, const struct mmio_cpu *cpu,
+				     const struct mmio_environment *env, uint16_t selector, struct segment_code *code)
 {
-	if (rights & RIGHTS_LONG && cpu->paging.efer & SEGMENT_EFER_LMA)
-		return cpu_is_canonical(cpu, target);
-	return target <= limit;
-}
-
-enum mmio_progress segment_load_code(struct mmio_operation *op, struct mmio_cpu *cpu,
-				     const struct mmio_environment *env, uint16_t selector, uint64_t target)
-{
-	struct tl_segment *cs = &cpu->segment[TL_CS];
-	struct descriptor descriptor;
+	struct tl_segment *segment = &code->segment;
 	enum mmio_progress progress;
-	struct tl_segment new = *cs;
 
-	cpu->changed |= CPU_SEGMENTS;
+	*segment = cpu->segment[TL_CS];
 	if (segment_is_flat_mode(cpu)) {
-		if (target > cs->limit)
-			return mmio_raise_error(op, SEGMENT_VECTOR_GP, 0);
-		cs->selector = selector;
-		cs->base = (uint64_t)selector << 4;
+		segment->selector = selector;
+		segment->base = (uint64_t)selector << 4;
 		return MMIO_DONE;
 	}
 	if (!(selector & ~3u))
 		return segment_fault(op, SEGMENT_VECTOR_GP, 0);
-	progress = segment_descriptor(op, cpu, env, selector, 8, &descriptor);
+	progress = segment_descriptor(op, cpu, env, selector, 8, &code->descriptor);
 	if (progress != MMIO_DONE)
 		return progress;
-	descriptor_unpack(&descriptor, (uint16_t)((selector & ~3u) | cpu->paging.cpl), &new);
+	descriptor_unpack(&code->descriptor, (uint16_t)((selector & ~3u) | cpu->paging.cpl), segment);
 	/* Call gates, task gates and task-state segments: transfers that a driver does not make through a device. */
-	if (!(new.access &RIGHTS_NO_SYSTEM))
+	if (!(segment->access & RIGHTS_NO_SYSTEM))
 		return MMIO_REFUSED;
-	if (!(new.access &RIGHTS_CODE) || !is_reachable_code(cpu, selector, new.access))
+	if (!(segment->access & RIGHTS_CODE) || !is_reachable_code(cpu, selector, segment->access))
 		return segment_fault(op, SEGMENT_VECTOR_GP, selector);
-	if (!(new.access &RIGHTS_PRESENT))
+	if (!(segment->access & RIGHTS_PRESENT))
 		return segment_fault(op, SEGMENT_VECTOR_NP, selector);
-	if (!code_holds(cpu, new.access, new.limit, target))
-		return mmio_raise_error(op, SEGMENT_VECTOR_GP, 0);
-	progress = descriptor_mark(op, cpu, env, &descriptor, RIGHTS_ACCESSED);
-	new.access |= RIGHTS_ACCESSED;
-	*cs = new;
+	return MMIO_DONE;
+}
+
+enum mmio_progress segment_holds(struct mmio_operation *op, const struct mmio_cpu *cpu, const struct segment_code *code,
+				 uint64_t target)
+{
+	bool is_64 =
+		!segment_is_flat_mode(cpu) && code->segment.access & RIGHTS_LONG && cpu->paging.efer & SEGMENT_EFER_LMA;
+
+	if (is_64 ? cpu_is_canonical(cpu, target) : target <= code->segment.limit)
+		return MMIO_DONE;
+	return mmio_raise_error(op, SEGMENT_VECTOR_GP, 0);
+}
+
+enum mmio_progress segment_load_code(struct mmio_operation *op, struct mmio_cpu *cpu,
+				     const struct mmio_environment *env, struct segment_code *code)
+{
+	enum mmio_progress progress = MMIO_DONE;
+
+	cpu->changed |= CPU_SEGMENTS;
+	if (!segment_is_flat_mode(cpu)) {
+		progress = descriptor_mark(op, cpu, env, &code->descriptor, RIGHTS_ACCESSED);
+		code->segment.access |= RIGHTS_ACCESSED;
+	}
+	cpu->segment[TL_CS] = code->segment;
 	return progress;
 }

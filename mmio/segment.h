@@ -49,11 +49,22 @@ enum mmio_progress descriptor_mark(struct mmio_operation *op, const struct mmio_
 enum mmio_progress segment_load(struct mmio_operation *op, struct mmio_cpu *cpu, const struct mmio_environment *env,
 				enum tl_segment_name name, uint16_t selector);
 
+/* A code segment that a far JMP or CALL goes to. */
+struct segment_code {
+	struct descriptor descriptor; /* in real and virtual-8086 mode there is none */
+	struct tl_segment segment;
+};
+
 /*
- * Loads CS as a far JMP or CALL to `target` at the same privilege does, RIP not yet. MMIO_REFUSED: through a gate, or
- * to another task.
+ * What a far JMP or CALL does, in its order: finds the segment, with the faults that its selector and descriptor have;
+ * then (a CALL has looked at its stack by now) whether it holds the target; then loads CS, RIP not yet.
+ * MMIO_DONE; MMIO_FAULT; MMIO_REFUSED: through a gate, or to another task; or what segment_descriptor() ended in.
  */
+enum mmio_progress segment_find_code(struct mmio_operation *op, const struct mmio_cpu *cpu,
+				     const struct mmio_environment *env, uint16_t selector, struct segment_code *code);
+enum mmio_progress segment_holds(struct mmio_operation *op, const struct mmio_cpu *cpu, const struct segment_code *code,
+				 uint64_t target);
 enum mmio_progress segment_load_code(struct mmio_operation *op, struct mmio_cpu *cpu,
-				     const struct mmio_environment *env, uint16_t selector, uint64_t target);
+				     const struct mmio_environment *env, struct segment_code *code);
 
 #endif

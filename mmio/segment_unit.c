@@ -2,12 +2,13 @@
 /* Instructions on segment registers, far pointers and descriptor tables. SDM vol. 2. */
 #include "mmio/emulate.h"
 #include "mmio/segment.h"
+#include "mmio/stack_row.h"
+#include "mmio/translate.h"
 
 #define CR0_LMSW         BITS(3, 0)
 #define CR0_PE           BIT(0)
 #define CR4_UMIP         BIT(11)
 #define RFLAGS_ZF        BIT(6)
-#define SEGMENT_BIG      BIT(14)
 #define RIGHTS_CODE      BIT(3)
 #define RIGHTS_NO_SYSTEM BIT(4)
 #define RIGHTS_PRESENT   BIT(7)
@@ -53,11 +54,28 @@ static void split_table(struct mmio_operation *op)
 	op->nr_spans = 2;
 }
 
-static unsigned stack_bytes(const struct mmio_cpu *cpu)
+/*
+ * A far CALL pushes CS and the address behind it, spans 1 and 2. What these fault with has to wait for what the segment
+ * has to say: then op->fault is that, and the span that faults is not one of op->nr_spans. SDM vol. 2, CALL.
+ */
+static enum mmio_progress plan_pushes(struct mmio_operation *op, const struct mmio_cpu *cpu,
+				      const struct mmio_environment *env)
 {
-	if (cpu->code_bits == 64)
-		return 8;
-	return cpu->segment[TL_SS].access & SEGMENT_BIG ? 4 : 2;
+	enum mmio_progress progress = mmio_translate_span(op, cpu, env, 0);
+
+	for (unsigned i = 1; i <= 2 && progress == MMIO_DONE; i++) {
+		progress =
+			stack_try(op, i, cpu, env, cpu->gpr[TL_RSP] - (uint64_t)i * op->insn.operand_size, INSN_WRITE);
+		if (progress == MMIO_FAULT)
+			return MMIO_DONE;
+		op->nr_spans++;
+	}
+	return progress;
+}
+
+static bool stack_faults(const struct mmio_operation *op)
+{
+	return op->insn.op == INSN_CALL_FAR && op->nr_spans <= 2;
 }
 
 enum mmio_progress segment_plan(struct mmio_operation *op, const struct mmio_cpu *cpu,
@@ -66,7 +84,6 @@ enum mmio_progress segment_plan(struct mmio_operation *op, const struct mmio_cpu
 	const struct insn *insn = &op->insn;
 	enum mmio_progress progress;
 
-	(void)env;
 	op->nr_spans = 1;
 	if (needs_descriptors(insn) && segment_is_flat_mode(cpu))
 		return mmio_raise(op, VECTOR_UD);
@@ -75,15 +92,7 @@ enum mmio_progress segment_plan(struct mmio_operation *op, const struct mmio_cpu
 	progress = mmio_span_operand(op, 0, cpu);
 	if (is_table(insn))
 		split_table(op);
-	if (progress != MMIO_DONE || insn->op != INSN_CALL_FAR)
-		return progress;
-	op->nr_spans = 2;
-	progress = mmio_span_set(op, 1, cpu, TL_SS,
-				 (cpu->gpr[TL_RSP] - 2u * insn->operand_size) & insn_mask[stack_bytes(cpu)],
-				 2u * insn->operand_size, INSN_WRITE);
-	op->span[1].element = insn->operand_size;
-	op->span[1].downward = true;
-	return progress;
+	return progress == MMIO_DONE && insn->op == INSN_CALL_FAR ? plan_pushes(op, cpu, env) : progress;
 }
 
 static uint64_t number(const uint8_t *from, unsigned size)
@@ -208,6 +217,22 @@ static enum mmio_progress verify(struct mmio_operation *op, struct mmio_cpu *cpu
 	return MMIO_DONE;
 }
 
+/* The faults of a far JMP or CALL, in their order: the segment's, the stack's limit, the target, the stack's pages. */
+static enum mmio_progress check_transfer(struct mmio_operation *op, const struct mmio_cpu *cpu,
+					 const struct mmio_environment *env, uint16_t selector, uint64_t target,
+					 struct segment_code *code)
+{
+	struct mmio_fault of_stack = op->fault;
+	enum mmio_progress progress = segment_find_code(op, cpu, env, selector, code);
+
+	if (progress == MMIO_DONE && !(stack_faults(op) && of_stack.vector == SEGMENT_VECTOR_SS))
+		progress = segment_holds(op, cpu, code, target);
+	if (progress != MMIO_DONE || !stack_faults(op))
+		return progress;
+	op->fault = of_stack;
+	return MMIO_FAULT;
+}
+
 /* The far pointer: a selector behind an offset. */
 static enum mmio_progress transfer(struct mmio_operation *op, struct mmio_cpu *cpu, const struct mmio_environment *env,
 				   struct mmio_buffers *buffers)
@@ -215,14 +240,18 @@ static enum mmio_progress transfer(struct mmio_operation *op, struct mmio_cpu *c
 	unsigned size = op->insn.operand_size;
 	uint64_t target = number(op->read[0], size), next = mmio_next_rip(cpu, &op->insn);
 	uint64_t old_cs = cpu->segment[TL_CS].selector;
-	enum mmio_progress progress = segment_load_code(op, cpu, env, (uint16_t)number(op->read[0] + size, 2), target);
+	struct segment_code code;
+	enum mmio_progress progress =
+		check_transfer(op, cpu, env, (uint16_t)number(op->read[0] + size, 2), target, &code);
 
+	if (progress == MMIO_DONE)
+		progress = segment_load_code(op, cpu, env, &code);
 	if (progress != MMIO_DONE)
 		return progress;
 	if (op->insn.op == INSN_CALL_FAR) {
-		__builtin_memcpy(buffers->write[1], &next, size);
-		__builtin_memcpy(buffers->write[1] + size, &old_cs, size);
-		cpu_write_gpr(cpu, TL_RSP, stack_bytes(cpu), cpu->gpr[TL_RSP] - 2u * size);
+		__builtin_memcpy(buffers->write[1], &old_cs, size);
+		__builtin_memcpy(buffers->write[2], &next, size);
+		cpu_write_gpr(cpu, TL_RSP, stack_size(cpu), cpu->gpr[TL_RSP] - 2u * size);
 	}
 	cpu->rip = target;
 	return MMIO_DONE;

@@ -1,15 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* The stack, and near transfers through memory. SDM vol. 2; vol. 1, 6.2. */
-#include "mmio/emulate.h"
 #include "mmio/segment.h"
-#include "mmio/unit.h"
+#include "mmio/stack_row.h"
 
 enum { VECTOR_GP = 13 };
 
 #define CR0_PE            BIT(0)
 #define RFLAGS_VM         BIT(17)
 #define RFLAGS_IOPL(f)    ((unsigned)((f) >> 12 & 3))
-#define SEGMENT_BIG       BIT(14)
 #define RFLAGS_TO_STACK   0x3cffffull /* all but VM and RF: PUSHF */
 #define RFLAGS_FROM_STACK 0x247fd5ull /* ID AC NT IOPL OF DF IF TF SF ZF AF PF CF: what POPF may change */
 #define RFLAGS_IOPL_BITS  BITS(13, 12)
@@ -18,22 +16,6 @@ enum { VECTOR_GP = 13 };
 #define RFLAGS_VIF        BIT(19)
 #define RFLAGS_VIP        BIT(20)
 #define CR4_VME           BIT(0)
-
-/* The width of the stack pointer: 2, 4 or 8 bytes. */
-static unsigned stack_size(const struct mmio_cpu *cpu)
-{
-	if (cpu->code_bits == 64)
-		return 8;
-	return cpu->segment[TL_SS].access & SEGMENT_BIG ? 4 : 2;
-}
-
-static void set_stack(struct mmio_cpu *cpu, unsigned reg, uint64_t value)
-{
-	unsigned size = stack_size(cpu);
-
-	/* Outside 64-bit mode the upper half does not exist; a 16-bit stack leaves the upper half of ESP. */
-	cpu_write_gpr(cpu, reg, size, value);
-}
 
 /* `size` bytes of the stack at `offset` as span i, in items of the operand size. */
 static enum mmio_progress stack_span(struct mmio_operation *op, unsigned i, const struct mmio_cpu *cpu, uint64_t offset,
@@ -51,40 +33,23 @@ static uint64_t stack_pointer(const struct mmio_cpu *cpu)
 	return cpu->gpr[TL_RSP] & insn_mask[stack_size(cpu)];
 }
 
-/* What ENTER pushes: rBP, the frame pointers of the levels above, and its own. */
-static unsigned enter_level(const struct insn *insn)
-{
-	return insn->imm >> 16 & 31;
-}
+enum { NR_POPPED = 8 };
 
-static unsigned enter_copied(const struct insn *insn)
+/* PUSHA from the highest item to the lowest, POPA from the lowest to the highest, with that of SP, which it drops. */
+static enum mmio_progress plan_all(struct mmio_operation *op, const struct mmio_cpu *cpu,
+				   const struct mmio_environment *env, bool push)
 {
-	return enter_level(insn) > 1 ? (enter_level(insn) - 1) * insn->operand_size : 0;
-}
+	unsigned size = op->insn.operand_size, access = push ? INSN_WRITE : INSN_READ;
+	const struct stack_row row = {cpu->gpr[TL_RSP] - (push ? NR_POPPED * size : 0), NR_POPPED};
+	enum mmio_progress progress = MMIO_DONE;
 
-static unsigned enter_pushed(const struct insn *insn)
-{
-	return insn->operand_size * (enter_level(insn) ? enter_level(insn) + 1 : 1);
-}
-
-/* Span 0 is what it pushes, span 1 what it copies, from the last to the first of each, and where the stack then ends it
- * tries to write. */
-static enum mmio_progress plan_enter(struct mmio_operation *op, const struct mmio_cpu *cpu)
-{
-	const struct insn *insn = &op->insn;
-	unsigned copied = enter_copied(insn), pushed = enter_pushed(insn);
-	uint64_t top = stack_pointer(cpu) - pushed;
-	enum mmio_progress progress;
-
-	op->nr_spans = 3;
-	progress = stack_span(op, 0, cpu, top, pushed, INSN_WRITE);
-	if (progress == MMIO_DONE)
-		progress = stack_span(op, 1, cpu, cpu->gpr[TL_RBP] - copied, copied, INSN_READ);
-	op->span[0].downward = op->span[1].downward = true;
-	if (progress == MMIO_DONE)
-		progress = stack_span(op, 2, cpu, top - (insn->imm & 0xffff), insn->operand_size, INSN_WRITE);
-	op->span[2].only_tried = true;
-	return progress;
+	for (unsigned i = 0; i < NR_POPPED && progress == MMIO_DONE; i++)
+		progress = stack_try(op, 0, cpu, env, row.offset + (push ? NR_POPPED - 1 - i : i) * size, access);
+	if (progress != MMIO_DONE)
+		return progress;
+	stack_row_set(op, 0, cpu, &row, access);
+	op->nr_spans = 2;
+	return MMIO_DONE;
 }
 
 /*
@@ -108,7 +73,7 @@ static unsigned popped(const struct insn *insn)
 	case INSN_LEAVE:
 		return insn->operand_size;
 	case INSN_POPA:
-		return 8u * insn->operand_size;
+		return NR_POPPED * insn->operand_size;
 	default:
 		return 0;
 	}
@@ -117,7 +82,7 @@ static unsigned popped(const struct insn *insn)
 static unsigned pushed(const struct insn *insn)
 {
 	if (insn->op == INSN_PUSHA)
-		return 8u * insn->operand_size;
+		return NR_POPPED * insn->operand_size;
 	return insn->op == INSN_JMP ? 0 : insn->operand_size;
 }
 
@@ -149,18 +114,19 @@ enum mmio_progress stack_plan(struct mmio_operation *op, const struct mmio_cpu *
 	enum mmio_progress progress = MMIO_DONE;
 	struct mmio_cpu after;
 
-	(void)env;
 	if (flags_are_forbidden(insn, cpu))
 		return mmio_raise_error(op, VECTOR_GP, 0);
 	if (insn->op == INSN_ENTER)
-		return plan_enter(op, cpu);
+		return enter_plan(op, cpu, env);
+	if (insn->op == INSN_PUSHA || insn->op == INSN_POPA)
+		return plan_all(op, cpu, env, insn->op == INSN_PUSHA);
 	if (popped(insn)) {
 		progress = stack_span(op, op->nr_spans++, cpu, from, accessed(insn, popped(insn)), INSN_READ);
 		if (progress != MMIO_DONE || insn->source != SOURCE_MEMORY)
 			return progress;
 		/* POP computes an address by rSP after it has popped. */
 		after = *cpu;
-		set_stack(&after, TL_RSP, from + insn->operand_size);
+		stack_set(&after, TL_RSP, from + insn->operand_size);
 		return mmio_span_operand(op, op->nr_spans++, &after);
 	}
 	if (insn->source == SOURCE_MEMORY)
@@ -168,22 +134,7 @@ enum mmio_progress stack_plan(struct mmio_operation *op, const struct mmio_cpu *
 	if (progress == MMIO_DONE && pushed(insn))
 		progress = stack_span(op, op->nr_spans++, cpu, stack_pointer(cpu) - pushed(insn),
 				      accessed(insn, pushed(insn)), INSN_WRITE);
-	op->span[op->nr_spans - 1u].downward = insn->op == INSN_PUSHA;
 	return progress;
-}
-
-static uint64_t read_value(const struct mmio_operation *op, unsigned span, unsigned item)
-{
-	uint64_t value = 0;
-
-	__builtin_memcpy(&value, op->read[span] + item * op->insn.operand_size, op->insn.operand_size);
-	return value;
-}
-
-static void put_value(const struct mmio_operation *op, struct mmio_buffers *buffers, unsigned span, unsigned item,
-		      uint64_t value)
-{
-	__builtin_memcpy(buffers->write[span] + item * op->insn.operand_size, &value, op->insn.operand_size);
 }
 
 /* Goes on at `target`. SDM vol. 2, CALL, JMP, RET: #GP(0) if it is not canonical or beyond the limit. */
@@ -207,7 +158,7 @@ static uint64_t branch_target(const struct mmio_operation *op, const struct mmio
 
 	switch (insn->source) {
 	case SOURCE_MEMORY:
-		return read_value(op, 0, 0);
+		return stack_row_get(op, 0, 0);
 	case SOURCE_REGISTER:
 		return cpu->gpr[insn->reg];
 	default:
@@ -225,7 +176,7 @@ static uint64_t pushed_value(const struct mmio_operation *op, const struct mmio_
 		return pushed_flags(cpu);
 	switch (insn->source) {
 	case SOURCE_MEMORY:
-		return read_value(op, 0, 0);
+		return stack_row_get(op, 0, 0);
 	case SOURCE_REGISTER:
 		return cpu->gpr[insn->reg];
 	case SOURCE_SEGMENT:
@@ -242,13 +193,13 @@ static enum mmio_progress push(struct mmio_operation *op, struct mmio_cpu *cpu, 
 	uint64_t target = 0;
 
 	if (insn->op == INSN_PUSHA)
-		for (unsigned reg = 0; reg < 8; reg++)
-			put_value(op, buffers, span, 7 - reg, cpu->gpr[reg]);
+		for (unsigned reg = 0; reg < NR_POPPED; reg++)
+			stack_row_put(op, buffers, 0, NR_POPPED - 1 - reg, cpu->gpr[reg]);
 	else if (insn->op != INSN_JMP)
-		put_value(op, buffers, span, 0, pushed_value(op, cpu));
+		stack_row_put(op, buffers, span, 0, pushed_value(op, cpu));
 	if (insn->op == INSN_CALL || insn->op == INSN_JMP)
 		target = branch_target(op, cpu);
-	set_stack(cpu, TL_RSP, cpu->gpr[TL_RSP] - pushed(insn));
+	stack_set(cpu, TL_RSP, cpu->gpr[TL_RSP] - pushed(insn));
 	return insn->op == INSN_CALL || insn->op == INSN_JMP ? branch(op, cpu, target) : MMIO_DONE;
 }
 
@@ -282,9 +233,9 @@ static enum mmio_progress pop_flags(struct mmio_operation *op, struct mmio_cpu *
 
 static void pop_all(const struct mmio_operation *op, struct mmio_cpu *cpu)
 {
-	for (unsigned reg = 0; reg < 8; reg++)
+	for (unsigned reg = 0; reg < NR_POPPED; reg++)
 		if (reg != TL_RSP)
-			cpu_write_gpr(cpu, reg, op->insn.operand_size, read_value(op, 0, 7 - reg));
+			cpu_write_gpr(cpu, reg, op->insn.operand_size, stack_row_get(op, 0, NR_POPPED - 1 - reg));
 }
 
 static enum mmio_progress pop_one(struct mmio_operation *op, struct mmio_cpu *cpu, const struct mmio_environment *env,
@@ -294,14 +245,14 @@ static enum mmio_progress pop_one(struct mmio_operation *op, struct mmio_cpu *cp
 
 	switch (insn->source) {
 	case SOURCE_MEMORY:
-		put_value(op, buffers, 1, 0, read_value(op, 0, 0));
+		stack_row_put(op, buffers, 1, 0, stack_row_get(op, 0, 0));
 		return MMIO_DONE;
 	case SOURCE_REGISTER:
-		cpu_write_gpr(cpu, insn->reg, insn->operand_size, read_value(op, 0, 0));
+		cpu_write_gpr(cpu, insn->reg, insn->operand_size, stack_row_get(op, 0, 0));
 		return MMIO_DONE;
 	default:
 		cpu->shadow = insn->reg == TL_SS;
-		return segment_load(op, cpu, env, (enum tl_segment_name)insn->reg, (uint16_t)read_value(op, 0, 0));
+		return segment_load(op, cpu, env, (enum tl_segment_name)insn->reg, (uint16_t)stack_row_get(op, 0, 0));
 	}
 }
 
@@ -312,62 +263,28 @@ static enum mmio_progress pop(struct mmio_operation *op, struct mmio_cpu *cpu, c
 	uint64_t from = insn->op == INSN_LEAVE ? cpu->gpr[TL_RBP] : cpu->gpr[TL_RSP];
 
 	/* First: POP rSP ends with what it popped. */
-	set_stack(cpu, TL_RSP, from + popped(insn) + (insn->op == INSN_RET ? insn->imm : 0));
+	stack_set(cpu, TL_RSP, from + popped(insn) + (insn->op == INSN_RET ? insn->imm : 0));
 	switch (insn->op) {
 	case INSN_POPA:
 		pop_all(op, cpu);
 		return MMIO_DONE;
 	case INSN_POPF:
-		return pop_flags(op, cpu, read_value(op, 0, 0), insn->operand_size);
+		return pop_flags(op, cpu, stack_row_get(op, 0, 0), insn->operand_size);
 	case INSN_RET:
-		return branch(op, cpu, read_value(op, 0, 0));
+		return branch(op, cpu, stack_row_get(op, 0, 0));
 	case INSN_LEAVE:
-		cpu_write_gpr(cpu, TL_RBP, insn->operand_size, read_value(op, 0, 0));
+		cpu_write_gpr(cpu, TL_RBP, insn->operand_size, stack_row_get(op, 0, 0));
 		return MMIO_DONE;
 	default:
 		return pop_one(op, cpu, env, buffers);
 	}
 }
 
-/*
- * The frame pointer of level `level`, which is copied as the `level`th push after rBP. Where the frames overlap with
- * the copies, the CPU reads what it has just pushed.
- */
-static uint64_t copied_frame(const struct mmio_operation *op, const struct mmio_cpu *cpu,
-			     const struct mmio_buffers *buffers, unsigned level)
-{
-	const struct insn *insn = &op->insn;
-	unsigned size = insn->operand_size, pushed = enter_pushed(insn), first = enter_copied(insn) - level * size;
-	uint64_t from = cpu->gpr[TL_RBP] - level * size, top = cpu->gpr[TL_RSP] - pushed, value = 0;
-
-	for (unsigned i = 0; i < size; i++) {
-		uint64_t at = (from + i - top) & insn_mask[stack_size(cpu)];
-		bool is_pushed = at < pushed && at >= pushed - level * size;
-
-		value |= (uint64_t)(is_pushed ? buffers->write[0][at] : op->read[1][first + i]) << (8 * i);
-	}
-	return value;
-}
-
-static void enter(struct mmio_operation *op, struct mmio_cpu *cpu, struct mmio_buffers *buffers)
-{
-	unsigned size = op->insn.operand_size, level = enter_level(&op->insn), items = level ? level + 1 : 1;
-	uint64_t frame = cpu->gpr[TL_RSP] - size;
-
-	put_value(op, buffers, 0, items - 1, cpu->gpr[TL_RBP]);
-	for (unsigned i = 1; i < level; i++)
-		put_value(op, buffers, 0, items - 1 - i, copied_frame(op, cpu, buffers, i));
-	if (level)
-		put_value(op, buffers, 0, 0, frame & insn_mask[stack_size(cpu)]);
-	set_stack(cpu, TL_RSP, cpu->gpr[TL_RSP] - items * size - (op->insn.imm & 0xffff));
-	cpu_write_gpr(cpu, TL_RBP, size, frame);
-}
-
 enum mmio_progress stack_execute(struct mmio_operation *op, struct mmio_cpu *cpu, const struct mmio_environment *env,
 				 struct mmio_buffers *buffers)
 {
 	if (op->insn.op == INSN_ENTER) {
-		enter(op, cpu, buffers);
+		enter_execute(op, cpu, buffers);
 		return MMIO_DONE;
 	}
 	return popped(&op->insn) ? pop(op, cpu, env, buffers) : push(op, cpu, buffers);

@@ -16,17 +16,6 @@ static unsigned first_byte(uint64_t mask, unsigned at, unsigned end)
 	return at;
 }
 
-/* The byte from `begin` to end - 1 that is accessed first if the elements are from the last one on; end of none. */
-static unsigned first_downward(const struct mmio_span *span, unsigned begin, unsigned end)
-{
-	unsigned last;
-
-	if (begin == end)
-		return end;
-	last = end - 1 - (end - 1) % span->element;
-	return last > begin ? last : begin;
-}
-
 static enum mmio_progress walk_failed(struct mmio_operation *op, enum guest_walk_status status,
 				      const struct guest_walk *walk, gva_t linear)
 {
@@ -49,7 +38,7 @@ static enum mmio_progress translate_page(struct mmio_operation *op, const struct
 					 unsigned begin, unsigned end)
 {
 	unsigned access = span->access & INSN_WRITE ? GUEST_WRITE : GUEST_READ;
-	unsigned first = span->downward ? first_downward(span, begin, end) : first_byte(mask, begin, end);
+	unsigned first = first_byte(mask, begin, end);
 	gva_t linear = span->linear + first;
 	enum guest_walk_status status;
 	struct guest_walk walk;
@@ -65,21 +54,19 @@ static enum mmio_progress translate_page(struct mmio_operation *op, const struct
 	return MMIO_DONE;
 }
 
-static enum mmio_progress translate_span(struct mmio_operation *op, const struct mmio_cpu *cpu,
-					 const struct mmio_environment *env, struct mmio_span *span)
+enum mmio_progress mmio_translate_span(struct mmio_operation *op, const struct mmio_cpu *cpu,
+				       const struct mmio_environment *env, unsigned i)
 {
+	struct mmio_span *span = &op->span[i];
 	unsigned left = (unsigned)(PAGE_SIZE - (span->linear & (PAGE_SIZE - 1)));
 	uint64_t mask = insn_unit(&op->insn) == UNIT_VECTOR ? vector_fault_mask(&op->insn, &cpu->xstate) : span->mask;
-	enum mmio_progress progress = MMIO_DONE;
+	enum mmio_progress progress;
 	unsigned middle;
 
 	span->first = (uint16_t)(left < span->size ? left : span->size);
 	middle = span->first;
-	if (span->downward && middle < span->size)
-		progress = translate_page(op, cpu, env, span, mask, middle, span->size);
-	if (progress == MMIO_DONE)
-		progress = translate_page(op, cpu, env, span, mask, 0, middle);
-	if (progress == MMIO_DONE && !span->downward && middle < span->size)
+	progress = translate_page(op, cpu, env, span, mask, 0, middle);
+	if (progress == MMIO_DONE && middle < span->size)
 		progress = translate_page(op, cpu, env, span, mask, middle, span->size);
 	if (progress != MMIO_DONE)
 		return progress;
@@ -120,7 +107,7 @@ enum mmio_progress mmio_translate(struct mmio_operation *op, const struct mmio_c
 	bool found = op->exit_gpa == MMIO_ANY_GPA;
 
 	for (unsigned i = 0; i < op->nr_spans; i++) {
-		enum mmio_progress progress = translate_span(op, cpu, env, &op->span[i]);
+		enum mmio_progress progress = mmio_translate_span(op, cpu, env, i);
 
 		if (progress != MMIO_DONE)
 			return progress;

@@ -12,4 +12,8 @@
 enum mmio_progress mmio_translate(struct mmio_operation *op, const struct mmio_cpu *cpu,
 				  const struct mmio_environment *env);
 
+/* The same for the pages of span i alone, wherever op->exit_gpa is. */
+enum mmio_progress mmio_translate_span(struct mmio_operation *op, const struct mmio_cpu *cpu,
+				       const struct mmio_environment *env, unsigned i);
+
 #endif

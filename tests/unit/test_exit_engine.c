@@ -19,7 +19,7 @@ enum { PAGE = 4096 };
 #define PTE_ACCESSED (1ull << 5)
 
 static const uint8_t rep_stosb[] = {0xf3, 0xaa}, add[] = {0x01, 0x07}, jmp[] = {0xff, 0x27}, mov_ss[] = {0x8e, 0x17},
-		     rep_insb[] = {0xf3, 0x6c}, call_far[] = {0xff, 0x1f}, popf[] = {0x9d};
+		     rep_insb[] = {0xf3, 0x6c}, push_memory[] = {0xff, 0x37}, popf[] = {0x9d};
 
 static void begin(const uint8_t *code, size_t length, gva_t rdi, uint64_t rcx)
 {
@@ -207,7 +207,7 @@ static void popf_traps_by_the_flags_before_it(void **context)
 static void a_fault_leaves_the_guest_as_it_was(void **context)
 {
 	(void)context;
-	begin(call_far, sizeof(call_far), DEVICE_LINEAR, 0);
+	begin(push_memory, sizeof(push_memory), DEVICE_LINEAR, 0);
 	guest_vcpu->gpr[TL_RSP] = BELL_LINEAR + 2ull * PAGE; /* not present */
 	assert_int_equal(exit_at(DEVICE_LINEAR), VCPU_RESUME);
 	expect_injected(VECTOR_PF);

@@ -135,8 +135,8 @@ static void calls_push(void **context)
 	assert_int_equal(guest.cpu.rip, TARGET);
 	assert_int_equal(guest.cpu.gpr[TL_RSP], DEVICE_AT + 0xf0);
 	assert_int_equal(guest.calls, 2);
-	expect_call(0, DEVICE_AT + 0xf0, 8, true, 0x9003);
-	expect_call(1, DEVICE_AT + 0xf8, 8, true, 0x10);
+	expect_call(0, DEVICE_AT + 0xf8, 8, true, 0x10);
+	expect_call(1, DEVICE_AT + 0xf0, 8, true, 0x9003);
 	in_32(0);
 	aim(TARGET, 4, SELECTOR, PRESENT | NO_SYSTEM | TYPE_CODE | BIG, 0xffff);
 	assert_int_equal(engine_run(call), MMIO_DONE);
@@ -151,7 +151,7 @@ static void calls_push(void **context)
 	assert_int_equal(engine_get(0xa000, 8), 0x1000009002);
 }
 
-/* The stack is looked at before the segment; the embedder completes the push, and the transfer is done then. */
+/* The embedder completes the pushes, and the transfer is done then. */
 static void calls_on_other_stacks(void **context)
 {
 	(void)context;
@@ -163,13 +163,60 @@ static void calls_on_other_stacks(void **context)
 	expect_page_fault(call_64, 2, LINEAR_AT - 8);
 	guest.cpu.gpr[TL_RSP] = EMBEDDER_AT + 0x10;
 	assert_int_equal(engine_run(call_64), MMIO_EMBEDDER);
-	expect_access(EMBEDDER_AT, 8, true, 0x9003);
+	expect_access(EMBEDDER_AT + 8, 8, true, 0x10);
 	assert_int_equal(guest.cpu.rip, 0x9000);
 	assert_int_equal(engine_resume(0), MMIO_EMBEDDER);
-	expect_access(EMBEDDER_AT + 8, 8, true, 0x10);
+	expect_access(EMBEDDER_AT, 8, true, 0x9003);
 	assert_int_equal(engine_resume(0), MMIO_DONE);
 	assert_int_equal(guest.cpu.rip, TARGET);
 	assert_int_equal(guest.cpu.segment[TL_CS].selector, SELECTOR);
+}
+
+/* The segment's faults, the stack's limit, the target's, the stack's pages: SDM vol. 2, CALL, far. */
+static void faults_of_calls_have_an_order(void **context)
+{
+	uint32_t code = PRESENT | NO_SYSTEM | TYPE_CODE | LONG_CODE;
+
+	(void)context;
+	engine_unmap_page(LINEAR_AT);
+	guest.cpu.gpr[TL_RSP] = NON_CANONICAL + 8;
+	aim(NON_CANONICAL, 8, SELECTOR, code & ~(uint32_t)TYPE_CODE, 0);
+	expect_fault(call_64, GP, SELECTOR);
+	aim(NON_CANONICAL, 8, SELECTOR, code & ~(uint32_t)PRESENT, 0);
+	expect_fault(call_64, NP, SELECTOR);
+	aim(NON_CANONICAL, 8, SELECTOR, code, 0);
+	expect_fault(call_64, SS, 0);
+	guest.cpu.gpr[TL_RSP] = LINEAR_AT + 8;
+	expect_fault(call_64, GP, 0);
+	aim(TARGET, 8, SELECTOR, code, 0);
+	expect_page_fault(call_64, 2, LINEAR_AT);
+	/* CS goes first, and where it went is one of the places that may have been the exit's. */
+	engine_map_page(LINEAR_AT + PAGE, DEVICE_AT, ALL | A | D);
+	guest.cpu.gpr[TL_RSP] = LINEAR_AT + PAGE + 8;
+	guest.exit_gpa = DEVICE_AT;
+	expect_page_fault(call_64, 2, LINEAR_AT + PAGE - 8);
+	guest.exit_gpa = DEVICE_AT + PAGE;
+	expect_nothing_done(call_64, MMIO_ELSEWHERE);
+}
+
+/* Between the two pushes SP wraps, and no item lies at both ends. SDM vol. 1, 6.2. */
+static void calls_at_the_ends_of_a_stack(void **context)
+{
+	(void)context;
+	in_32(0);
+	aim(TARGET, 4, SELECTOR, PRESENT | NO_SYSTEM | TYPE_CODE | BIG, 0xffff);
+	guest.cpu.segment[TL_SS] = (struct tl_segment){.base = STACK_AT, .limit = 0xffff, .access = 0x93};
+	guest.cpu.gpr[TL_RSP] = 0x12340004;
+	assert_int_equal(engine_run(call), MMIO_DONE);
+	assert_int_equal(guest.cpu.gpr[TL_RSP], 0x1234fffc);
+	assert_int_equal(engine_get(STACK_AT, 4), 0x10);
+	assert_int_equal(engine_get(STACK_AT + 0xfffc, 4), 0x9002);
+	in_32(0);
+	guest.cpu.segment[TL_SS] = (struct tl_segment){.base = STACK_AT, .limit = 0xffff, .access = 0x93};
+	guest.cpu.gpr[TL_RSP] = 0x12340006;
+	expect_fault(call, SS, 0);
+	guest.cpu.gpr[TL_RSP] = 0x12340002;
+	expect_fault(call, SS, 0);
 }
 
 static void without_descriptors(void **context)
@@ -196,6 +243,8 @@ int main(void)
 		cmocka_unit_test_setup(selectors, reset),
 		cmocka_unit_test_setup(calls_push, reset),
 		cmocka_unit_test_setup(calls_on_other_stacks, reset),
+		cmocka_unit_test_setup(faults_of_calls_have_an_order, reset),
+		cmocka_unit_test_setup(calls_at_the_ends_of_a_stack, reset),
 		cmocka_unit_test_setup(without_descriptors, reset),
 	};
 

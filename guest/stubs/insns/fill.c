@@ -20,9 +20,12 @@ void fill_memory(uint32_t at, uint64_t value, unsigned size)
 {
 	/* The page of memory behind each of the window's. */
 	static const uint8_t pages[WINDOW_PAGES] = {0, 1, 2, 3, 4, 1, 2, NOWHERE, 3, 1};
+	enum { OF_LAST_PAGE = 1 };
 
 	while (size > 0) {
-		uint32_t page = at / PAGE < WINDOW_PAGES ? pages[at / PAGE] : (uint32_t)NOWHERE;
+		uint32_t page = at / PAGE < WINDOW_PAGES        ? pages[at / PAGE]
+				: at / PAGE == WINDOW_LAST_PAGE ? (uint32_t)OF_LAST_PAGE
+								: (uint32_t)NOWHERE;
 		unsigned here = PAGE - at % PAGE < size ? PAGE - at % PAGE : size;
 
 		if (page != NOWHERE) {
@@ -65,8 +68,7 @@ static uint16_t random_code_selector(const struct seed *seed)
 {
 	static const uint8_t wrong[] = {0, SELECTOR_DATA_0, SELECTOR_ABSENT, SELECTOR_END};
 
-	/* With a stack that faults it would be one fault before the other. */
-	if (seed->mode->kind == MACHINE_REAL || seed->row->traits & ROW_STACK || lib_random_below(4))
+	if (seed->mode->kind == MACHINE_REAL || lib_random_below(4))
 		return seed->state.segment[CS];
 	return (uint16_t)(wrong[lib_random_below(sizeof(wrong))] | seed->mode->cpl);
 }

@@ -86,6 +86,9 @@ static bool may_run(const struct row *row, const struct machine_mode *mode)
 {
 	if (row->traits & ROW_CPL0 && mode->cpl != 0)
 		return false;
+	/* Where two ends of 64 KiB are a device's, paging has put it there. */
+	if (row->traits & ROW_ENDS && !machine_has_paging(mode))
+		return false;
 	return !(row->traits & ROW_NOT_REAL && mode->kind == MACHINE_REAL);
 }
 

@@ -183,6 +183,7 @@ static void build_gdt(const struct machine_mode *mode, const struct machine_wind
 		descriptor((mode->code_bits == 64 ? 0 : base) + WINDOW_FS, 0xffff, TYPE_DATA, dpl, big);
 	gdt[SELECTOR_ABSENT / 8] = descriptor(base, 0xffff, TYPE_DATA_ABSENT, dpl, big);
 	gdt[SELECTOR_READ_ONLY / 8] = descriptor(base, 0xffff, TYPE_READ_ONLY, dpl, big);
+	gdt[SELECTOR_ENDS / 8] = descriptor(base + WINDOW_ENDS, 0xffff, TYPE_DATA, dpl, false);
 	gdt[SELECTOR_TSS32 / 8] = descriptor((uint64_t)&tss32, sizeof(tss32) - 1, TYPE_TSS, 0, false);
 	gdt[SELECTOR_TSS64 / 8] = descriptor((uint64_t)&tss64, sizeof(tss64) - 1, TYPE_TSS, 0, false);
 	gdt[SELECTOR_TSS64_OTHER / 8] = descriptor((uint64_t)&other_tss64, sizeof(tss64) - 1, TYPE_TSS, 0, false);
@@ -284,15 +285,21 @@ static void build_window(const struct machine_window *window)
 {
 	static const struct {
 		uint8_t page, flags;
-	} pages[WINDOW_PAGES] = {
-		{0, PTE_ALL}, {1, PTE_ALL},
-		{2, PTE_ALL}, {3, PTE_ALL},
-		{4, PTE_ALL}, {1, PTE_PRESENT | PTE_USER},
-		{2, PTE_ALL}, {0, 0},
-		{3, PTE_ALL}, {1, PTE_PRESENT | PTE_WRITE},
+	} pages[WINDOW_LAST_PAGE + 1] = {
+		{0, PTE_ALL},
+		{1, PTE_ALL},
+		{2, PTE_ALL},
+		{3, PTE_ALL},
+		{4, PTE_ALL},
+		{1, PTE_PRESENT | PTE_USER},
+		{2, PTE_ALL},
+		{0, 0},
+		{3, PTE_ALL},
+		{1, PTE_PRESENT | PTE_WRITE},
+		[WINDOW_LAST_PAGE] = {1, PTE_ALL},
 	};
 
-	for (unsigned i = 0; i < WINDOW_PAGES; i++) {
+	for (unsigned i = 0; i <= WINDOW_LAST_PAGE; i++) {
 		uint64_t memory = (uint64_t)window->memory, page = pages[i].page;
 		bool on_device = window->device && page >= 1 && page <= 3;
 		uint64_t at = (on_device ? window->device - WINDOW_DEVICES : memory) + page * PAGE;

@@ -5,7 +5,8 @@
  * A program accesses the *window*, ten pages. In the modes with paging they are at one linear address whatever stands
  * behind them, so that nothing the program sees differs; without paging its segments begin elsewhere. Its pages:
  * 0 RAM; 1 to 3 RAM, or else two devices that meet inside page 2; 4 RAM; and only with paging 5, page 1 read-only;
- * 6 page 2 again; 7 nothing; 8 page 3 again; 9 page 1 for the supervisor only.
+ * 6 page 2 again; 7 nothing; 8 page 3 again; 9 page 1 for the supervisor only. Page 1 stands once more where a segment
+ * of 64 KiB ends that begins with page 2.
  */
 #ifndef GUEST_STUBS_INSNS_MACHINE_H
 #define GUEST_STUBS_INSNS_MACHINE_H
@@ -21,7 +22,10 @@ enum {
 	WINDOW_RANGES_MEET = 0x2800, /* where one device ends and the other begins */
 	WINDOW_DEVICES = PAGE,       /* where the first one begins; both have DEVICE_BYTES */
 	DEVICE_BYTES = 0x1800,
-	RAM_STACK = 0x800, /* of programs that need none */
+	WINDOW_ENDS = 2 * PAGE, /* where the segment of SELECTOR_ENDS begins, */
+	WINDOW_ENDS_END = WINDOW_ENDS + 16 * PAGE,
+	WINDOW_LAST_PAGE = WINDOW_ENDS_END / PAGE - 1, /* and its last page */
+	RAM_STACK = 0x800,                             /* of programs that need none */
 };
 
 /* Where programs lie, and where a jump of theirs may go: below 64 KiB, for real mode. As enter.asm has them. */
@@ -48,7 +52,8 @@ enum machine_selector {
 	SELECTOR_TSS64_OTHER = 0x78,
 	SELECTOR_LDT = 0x88,
 	SELECTOR_TSS32 = 0x98, /* in long mode with an upper half of zeros */
-	SELECTOR_END = 0xa8,
+	SELECTOR_ENDS = 0xa8,  /* a stack both of whose ends lie in devices */
+	SELECTOR_END = 0xb0,
 	WINDOW_FS = 0x100,
 };
 

@@ -15,6 +15,7 @@
 %define T_PARTIAL   (1 << 11)
 %define T_NO_AC     (1 << 12)
 %define T_MASKED    (1 << 13)
+%define T_ENDS      (1 << 14)
 
 %macro NUMBERED 1-*			; enum row_fill, enum row_feature
 	%assign number 0

@@ -21,6 +21,7 @@ enum row_traits {
 	ROW_PARTIAL = 1 << 11, /* the CPU may have stored some of it before it faults */
 	ROW_MASKED = 1 << 13,  /* as MASKMOVQ: the CPU may touch bytes that are masked out */
 	ROW_NO_AC = 1 << 12,   /* the CPUs differ in what they call unaligned */
+	ROW_ENDS = 1 << 14,    /* SP points about the ends of a 16-bit stack segment, which both are devices' */
 };
 
 /* What stands at the operand: at rDI, or where the stack begins. */

@@ -52,6 +52,14 @@ static uint32_t place_in_ram(void)
 	return (one_in(2) ? 0u : 4u * PAGE) + RAM_STACK + 4 * NEAR + lib_random_below(PAGE / 4);
 }
 
+/* Of the stack of SELECTOR_ENDS. In the first round no item lies across its end. */
+static uint32_t place_at_ends(unsigned round)
+{
+	uint32_t at = lib_random_below(2 * NEAR) - NEAR;
+
+	return (uint16_t)(round == 0 ? at & ~3u : at);
+}
+
 static void choose_places(struct seed *seed)
 {
 	const struct row *row = seed->row;
@@ -64,7 +72,9 @@ static void choose_places(struct seed *seed)
 	seed->stack = RAM_STACK;
 	if (row->traits & ROW_STACK)
 		seed->stack = place_in_window(seed->mode, kind, row->width);
-	if (row->traits & ROW_PUSHES)
+	if (row->traits & ROW_ENDS)
+		seed->stack = place_at_ends(seed->round);
+	else if (row->traits & ROW_PUSHES)
 		seed->stack += row->width * (1 + lib_random_below(8));
 	if (!(row->traits & ROW_STRING))
 		return;
@@ -110,6 +120,8 @@ static void choose_segments(struct seed *seed)
 	segment[DS] = !paging && seed->source_in_ram ? SELECTOR_MEMORY : SELECTOR_WINDOW;
 	segment[ES] = !paging && seed->operand_in_ram ? SELECTOR_MEMORY : SELECTOR_WINDOW;
 	segment[SS] = !paging && !(seed->row->traits & ROW_STACK) ? SELECTOR_MEMORY : SELECTOR_WINDOW;
+	if (seed->row->traits & ROW_ENDS)
+		segment[SS] = SELECTOR_ENDS;
 	segment[FS] = segment[GS] = segment[DS] == SELECTOR_MEMORY ? SELECTOR_MEMORY : SELECTOR_BEYOND;
 	segment[CS] = code;
 	for (unsigned i = ES; i <= GS; i++)
@@ -168,8 +180,12 @@ void seed_make(struct seed *seed)
 	seed->state.rip = seed->code_at;
 	randomize(seed->operand);
 	randomize(seed->source);
-	if (row->traits & ROW_STACK)
+	if (row->traits & ROW_ENDS) {
+		randomize(WINDOW_ENDS);
+		randomize(WINDOW_ENDS_END);
+	} else if (row->traits & ROW_STACK) {
 		randomize(seed->stack);
+	}
 	fill_operand(seed);
 }
 
