@@ -26,10 +26,9 @@ bool segment_is_flat_mode(const struct mmio_cpu *cpu)
 	return !(cpu->paging.cr0 & CR0_PE) || cpu->rflags & RFLAGS_VM;
 }
 
-/* Where the byte at `offset` of a descriptor is in guest memory; NULL, with *progress, if the access ends otherwise. */
-static uint8_t *descriptor_byte(struct mmio_operation *op, const struct mmio_cpu *cpu,
-				const struct mmio_environment *env, const struct descriptor *descriptor,
-				unsigned offset, unsigned access, enum mmio_progress *progress)
+uint8_t *descriptor_byte(struct mmio_operation *op, const struct mmio_cpu *cpu, const struct mmio_environment *env,
+			 const struct descriptor *descriptor, unsigned offset, unsigned access,
+			 enum mmio_progress *progress)
 {
 	gva_t linear = descriptor->linear + offset;
 	struct guest_walk walk;

@@ -31,6 +31,14 @@ enum mmio_progress segment_descriptor(struct mmio_operation *op, const struct mm
 				      const struct mmio_environment *env, uint16_t selector, unsigned size,
 				      struct descriptor *descriptor);
 
+/*
+ * Where the byte at `offset` of a descriptor, or of anything that the CPU finds through one, is in guest memory, and
+ * op->gpa: by a supervisor access. NULL, with *progress as of segment_descriptor(), if the access ends otherwise.
+ */
+uint8_t *descriptor_byte(struct mmio_operation *op, const struct mmio_cpu *cpu, const struct mmio_environment *env,
+			 const struct descriptor *descriptor, unsigned offset, unsigned access,
+			 enum mmio_progress *progress);
+
 /* The access rights, as a VMCS has them; and all of a segment. */
 uint32_t descriptor_rights(const struct descriptor *descriptor);
 void descriptor_unpack(const struct descriptor *descriptor, uint16_t selector, struct tl_segment *segment);

@@ -212,6 +212,8 @@ enum vcpu_action vcpu_exit(struct tl_vcpu *vcpu)
 		return exit_window(vcpu, PROC_INTERRUPT_WINDOW_EXITING);
 	case EXIT_REASON_NMI_WINDOW:
 		return exit_window(vcpu, PROC_NMI_WINDOW_EXITING);
+	case EXIT_REASON_TASK_SWITCH:
+		return exit_task_switch(vcpu);
 	case EXIT_REASON_PREEMPTION_TIMER:
 		return exit_preemption_timer(vcpu);
 	case EXIT_REASON_TPR_BELOW_THRESHOLD:

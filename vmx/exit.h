@@ -113,6 +113,17 @@ COLD enum vcpu_action exit_raise_software(struct tl_vcpu *vcpu, unsigned type, u
 COLD enum vcpu_action exit_raise_error(struct tl_vcpu *vcpu, unsigned vector, uint32_t error_code);
 COLD enum vcpu_action exit_page_fault(struct tl_vcpu *vcpu, gva_t linear, uint32_t error_code);
 
+/* nesting.c: an exception of an instruction that was emulated. */
+COLD enum vcpu_action exit_raise_fault(struct tl_vcpu *vcpu, const struct mmio_fault *fault);
+
+/* What an exception `second` is to the event whose delivery it comes into, an information field of the VMCS: SERIAL,
+ * where there is none; it takes the event's place, or both are a double fault, or nothing is left to try. */
+enum nesting { NESTING_SERIAL, NESTING_DOUBLE_FAULT, NESTING_SHUTDOWN };
+COLD enum nesting nesting_of(uint64_t first, unsigned second);
+/* The same of the event that this exit interrupted; the exception is raised by the caller, or here. */
+COLD enum nesting exit_nesting(unsigned vector);
+COLD enum vcpu_action exit_raise_nested(struct tl_vcpu *vcpu, const struct mmio_fault *fault);
+
 /* If the exit interrupted the delivery of an event, has the next entry deliver it again (SDM vol. 3, 28.2.4). */
 COLD void exit_deliver_again(struct tl_vcpu *vcpu);
 
@@ -178,6 +189,8 @@ enum vcpu_action exit_cr_access(struct tl_vcpu *vcpu);
 enum vcpu_action exit_rdmsr(struct tl_vcpu *vcpu);
 enum vcpu_action exit_wrmsr(struct tl_vcpu *vcpu);
 enum vcpu_action exit_io(struct tl_vcpu *vcpu);
+/* exit_task.c */
+COLD enum vcpu_action exit_task_switch(struct tl_vcpu *vcpu);
 
 /* Changes CR0, CR4, EFER as the guest's own write would; false: the write raises #GP(0). */
 bool cr_write_cr0(struct tl_vcpu *vcpu, uint64_t value);

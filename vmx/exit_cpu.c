@@ -92,45 +92,11 @@ enum vcpu_action exit_mov_dr(struct tl_vcpu *vcpu)
 	return exit_skip_instruction(vcpu);
 }
 
-/* Of a double fault (SDM vol. 3, 7.15, interrupt 8, tables 7-4 and 7-5). */
-#define CONTRIBUTORY (BIT(0) | BITS(13, 10))
-
-static bool makes_double_fault(unsigned first, unsigned second)
-{
-	if (first == VECTOR_PF)
-		return second == VECTOR_PF || CONTRIBUTORY >> second & 1;
-	return CONTRIBUTORY >> first & 1 && CONTRIBUTORY >> second & 1;
-}
-
-enum nesting { NESTING_SERIAL, NESTING_DOUBLE_FAULT, NESTING_SHUTDOWN };
-
-/*
- * An exception on the way to another event's handler takes the event's place, as it does in a processor: a fault or a
- * software interrupt comes again with its instruction; an interrupt has been acknowledged and is lost, as is an NMI,
- * whose delivery has blocked the next ones. Two that are no good together are a double fault, and of one whose handler
- * can't be reached nothing is left to try.
- */
-static enum nesting nesting_of(uint64_t delivered, unsigned second)
-{
-	uint64_t type = (delivered & EVENT_INFO_TYPE) >> 8;
-	unsigned first = delivered & 0xff;
-
-	if (!(delivered & EVENT_INFO_VALID))
-		return NESTING_SERIAL;
-	if (type == TL_EVENT_NMI)
-		vmcs_write(VMCS_GUEST_INTERRUPTIBILITY, vmcs_read(VMCS_GUEST_INTERRUPTIBILITY) | INTERRUPTIBILITY_NMI);
-	if (type != TL_EVENT_EXCEPTION)
-		return NESTING_SERIAL;
-	if (first == VECTOR_DF)
-		return NESTING_SHUTDOWN;
-	return makes_double_fault(first, second) ? NESTING_DOUBLE_FAULT : NESTING_SERIAL;
-}
-
 /* What an exception of the guest's that exited is to the guest. */
 static enum vcpu_action reflect(struct tl_vcpu *vcpu, uint64_t information)
 {
 	unsigned vector = information & 0xff, type = (unsigned)((information & EVENT_INFO_TYPE) >> 8);
-	enum nesting nesting = nesting_of(vmcs_read(VMCS_IDT_VECTORING_INFORMATION), vector);
+	enum nesting nesting = exit_nesting(vector);
 
 	if (nesting == NESTING_SHUTDOWN)
 		return exit_leave(vcpu, TL_EXIT_SHUTDOWN);

@@ -31,15 +31,6 @@ static enum vcpu_action operand_elsewhere(struct tl_vcpu *vcpu)
 	return again ? stop_with_bytes(vcpu, TL_STOP_OPERAND) : vcpu_before_entry(vcpu);
 }
 
-static enum vcpu_action raise_fault(struct tl_vcpu *vcpu, const struct mmio_fault *fault)
-{
-	if (fault->vector == VECTOR_PF)
-		return exit_page_fault(vcpu, fault->linear, fault->error_code);
-	if (fault->has_error_code)
-		return exit_raise_error(vcpu, fault->vector, fault->error_code);
-	return exit_raise(vcpu, fault->vector);
-}
-
 /* A taken branch traps with BTF, too. */
 static void trap_after_branch(uint64_t rflags)
 {
@@ -126,7 +117,7 @@ static enum vcpu_action run(struct tl_vcpu *vcpu, const struct map *map, uint64_
 	case MMIO_DEVICE_ERROR:
 		return exit_stop(vcpu, TL_STOP_DEVICE, 0);
 	case MMIO_FAULT:
-		return raise_fault(vcpu, &op->fault);
+		return exit_raise_fault(vcpu, &op->fault);
 	case MMIO_TABLE_NOT_RAM:
 		vcpu->exit_gpa = op->gpa;
 		return exit_stop(vcpu, TL_STOP_PAGE_TABLE, 0);
