@@ -359,9 +359,11 @@ struct tl_event {
 	uint32_t error_code;
 };
 
-/* Queues one event; an interrupt waits until the guest can take it. TL_AGAIN while one is queued. It goes before those
- * of tl_processor.acknowledge(). Behind an NMI that is queued a second one is held, as a processor holds one while it
- * handles another; any more are the same. Context: host or callback, by the vCPU's own CPU. */
+/* Queues one event; an interrupt waits until the guest can take it, an exception comes before the next instruction. If
+ * another event is on its way by then, the exception takes its place, or both are a double fault or a shutdown, as in a
+ * CPU; an interrupt or NMI that was on its way is queued in the exception's stead. TL_AGAIN while one is queued. It
+ * goes before those of tl_processor.acknowledge(). Behind an NMI that is queued a second one is held, as a processor
+ * holds one while it handles another; any more are the same. Context: host or callback, by the vCPU's own CPU. */
 enum tl_status tl_vcpu_inject(struct tl_vcpu *vcpu, const struct tl_event *event);
 
 /* A vCPU's state; a processor of the embedder's; counts; what only the CPU itself shows; the trace; looking at it from

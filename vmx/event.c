@@ -32,7 +32,8 @@ static bool is_entering(void)
 	return vmcs_read(VMCS_ENTRY_INTERRUPTION_INFORMATION) & EVENT_INFO_VALID;
 }
 
-/* An event that an exit interrupted, or that is on its way already, goes first. */
+/* An event that an exit interrupted, or that is on its way already, goes first: an exception that is queued comes into
+ * it. */
 static bool can_take(enum tl_event_type type)
 {
 	uint64_t interruptibility = vmcs_read(VMCS_GUEST_INTERRUPTIBILITY);
@@ -86,16 +87,10 @@ static void queue_held_nmi(struct tl_vcpu *vcpu)
 	open_window(TL_EVENT_NMI);
 }
 
-static void deliver_queued(struct tl_vcpu *vcpu)
+static void enter_with(const struct tl_vcpu *vcpu, const struct tl_event *event)
 {
-	const struct tl_event *event = &vcpu->event;
 	uint64_t information = EVENT_INFO_VALID | (uint64_t)event->type << 8 | event->vector;
 
-	if (!can_take(event->type)) {
-		keep_one_nmi(vcpu);
-		open_window(event->type);
-		return;
-	}
 	if (event->type == TL_EVENT_EXCEPTION && event->has_error_code && vcpu->mode.cr0 & 1) {
 		information |= EVENT_INFO_ERROR_CODE;
 		vmcs_write(VMCS_ENTRY_EXCEPTION_ERROR_CODE, event->error_code);
@@ -104,8 +99,51 @@ static void deliver_queued(struct tl_vcpu *vcpu)
 	if (event->type == TL_EVENT_EXCEPTION && event->vector != VECTOR_DB)
 		vmcs_write(VMCS_GUEST_RFLAGS, vmcs_read(VMCS_GUEST_RFLAGS) | RFLAGS_RF);
 	vmcs_write(VMCS_ENTRY_INTERRUPTION_INFORMATION, information);
+}
+
+/*
+ * An exception while an event is on its way: it takes the event's place, or both are a double fault (SDM vol. 3, 7.15,
+ * interrupt 8). A fault or a software interrupt comes again with its instruction; an interrupt or an NMI would be lost,
+ * and waits where the exception was queued.
+ */
+static enum vcpu_action deliver_nested(struct tl_vcpu *vcpu)
+{
+	uint64_t first = vmcs_read(VMCS_ENTRY_INTERRUPTION_INFORMATION);
+	enum tl_event_type type = (enum tl_event_type)((first & EVENT_INFO_TYPE) >> 8);
+	struct tl_event event = vcpu->event;
+
+	vcpu->events &= (uint8_t)~EVENT_QUEUED;
+	switch (nesting_of(first, event.vector)) {
+	case NESTING_SHUTDOWN:
+		vmcs_write(VMCS_ENTRY_INTERRUPTION_INFORMATION, 0);
+		return exit_leave(vcpu, TL_EXIT_SHUTDOWN);
+	case NESTING_DOUBLE_FAULT:
+		event = (struct tl_event){TL_EVENT_EXCEPTION, VECTOR_DF, true, 0};
+		break;
+	default:
+		if (type != TL_EVENT_INTERRUPT && type != TL_EVENT_NMI)
+			break;
+		vcpu->event = (struct tl_event){.type = type, .vector = (uint8_t)first};
+		vcpu->events |= EVENT_QUEUED;
+		open_window(type);
+	}
+	enter_with(vcpu, &event);
+	return VCPU_RESUME;
+}
+
+static enum vcpu_action deliver_queued(struct tl_vcpu *vcpu)
+{
+	if (vcpu->event.type == TL_EVENT_EXCEPTION && is_entering())
+		return deliver_nested(vcpu);
+	if (!can_take(vcpu->event.type)) {
+		keep_one_nmi(vcpu);
+		open_window(vcpu->event.type);
+		return VCPU_RESUME;
+	}
+	enter_with(vcpu, &vcpu->event);
 	vcpu->events &= (uint8_t)~EVENT_QUEUED;
 	queue_held_nmi(vcpu);
+	return VCPU_RESUME;
 }
 
 /* Of what the CPU does not deliver by itself. In a step by TF it delivers nothing, since it would push TF. */
@@ -145,8 +183,8 @@ enum vcpu_action event_attend(struct tl_vcpu *vcpu)
 		return exit_leave(vcpu, TL_EXIT_DEADLINE);
 	if (vcpu->events & EVENT_STEP && step_is_made(vcpu))
 		return step_leave(vcpu);
-	if (vcpu->events & EVENT_QUEUED)
-		deliver_queued(vcpu);
+	if (vcpu->events & EVENT_QUEUED && deliver_queued(vcpu) != VCPU_RESUME)
+		return VCPU_LEAVE;
 	if (vcpu->events & EVENT_ASKED)
 		deliver_pending(vcpu);
 	/* After the acknowledgement, which may change what is held back. */

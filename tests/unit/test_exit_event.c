@@ -2,6 +2,7 @@
 /* Exits on the way to an event's handler: by an exception, which takes its place, and by what is mended meanwhile. */
 #include "tests/unit/vcpu_fixture.h"
 
+#include "vmx/controls.h"
 #include "vmx/cr.h"
 #include "vmx/exit_reason.h"
 #include "vmx/skip.h"
@@ -140,6 +141,74 @@ static void what_cannot_be_mended_stops_the_guest(void **context)
 	}
 }
 
+/* The embedder's exception while a delivery comes again. */
+static enum vcpu_action inject_into(uint64_t first, unsigned vector)
+{
+	const struct tl_event event = {TL_EVENT_EXCEPTION, (uint8_t)vector, true, ERROR};
+
+	set_field(VMCS_PROC_CONTROLS, 0);
+	set_field(VMCS_GUEST_INTERRUPTIBILITY, 0);
+	set_field(VMCS_ENTRY_INTERRUPTION_INFORMATION, EVENT_INFO_VALID | first);
+	assert_int_equal(tl_vcpu_inject(guest_vcpu, &event), TL_OK);
+	return vcpu_attention(guest_vcpu);
+}
+
+static void expect_entering(uint64_t information, uint64_t error_code)
+{
+	assert_int_equal(field(VMCS_ENTRY_INTERRUPTION_INFORMATION), EVENT_INFO_VALID | information);
+	assert_int_equal(field(VMCS_ENTRY_EXCEPTION_ERROR_CODE), error_code);
+	set_field(VMCS_ENTRY_INTERRUPTION_INFORMATION, 0);
+}
+
+static void an_injected_exception_comes_into_a_delivery(void **context)
+{
+	(void)context;
+	for (unsigned first = 0; first < 20; first++)
+		for (unsigned second = 0; second < 20; second++) {
+			bool twice = (is_contributory(first) || first == 14) &&
+				     (is_contributory(second) || second == 14) &&
+				     !(is_contributory(first) && second == 14);
+
+			if (first == 8) {
+				assert_int_equal(inject_into(HARDWARE | first, second), VCPU_LEAVE);
+				assert_int_equal(vcpu_left.reason, TL_EXIT_SHUTDOWN);
+				assert_int_equal(field(VMCS_ENTRY_INTERRUPTION_INFORMATION), 0);
+				continue;
+			}
+			assert_int_equal(inject_into(HARDWARE | first, second), VCPU_RESUME);
+			expect_entering(HARDWARE | EVENT_INFO_ERROR_CODE | (twice ? 8 : second), twice ? 0 : ERROR);
+			assert_int_equal(field(VMCS_PROC_CONTROLS), 0);
+			assert_int_equal(guest_vcpu->events, 0);
+		}
+	/* What comes again with its instruction. */
+	assert_int_equal(inject_into(SOFTWARE | 0x80, 13), VCPU_RESUME);
+	expect_entering(HARDWARE | EVENT_INFO_ERROR_CODE | 13, ERROR);
+	assert_int_equal(guest_vcpu->events, 0);
+}
+
+/* What would be lost waits until the exception's handler lets it through, and nothing else is queued meanwhile. */
+static void an_interrupt_makes_way_for_an_injected_exception(void **context)
+{
+	const struct tl_event another = {.type = TL_EVENT_INTERRUPT, .vector = 0x55};
+
+	(void)context;
+	assert_int_equal(inject_into(INTERRUPT | 0x41, 13), VCPU_RESUME);
+	assert_true(field(VMCS_PROC_CONTROLS) & PROC_INTERRUPT_WINDOW_EXITING);
+	expect_entering(HARDWARE | EVENT_INFO_ERROR_CODE | 13, ERROR);
+	assert_int_equal(tl_vcpu_inject(guest_vcpu, &another), TL_AGAIN);
+	set_field(VMCS_GUEST_RFLAGS, 2);
+	assert_int_equal(vcpu_attention(guest_vcpu), VCPU_RESUME);
+	assert_int_equal(field(VMCS_ENTRY_INTERRUPTION_INFORMATION), 0);
+	set_field(VMCS_GUEST_RFLAGS, 2 | RFLAGS_IF);
+	assert_int_equal(exit_by(EXIT_REASON_INTERRUPT_WINDOW), VCPU_RESUME);
+	assert_int_equal(field(VMCS_ENTRY_INTERRUPTION_INFORMATION), EVENT_INFO_VALID | INTERRUPT | 0x41);
+	assert_int_equal(guest_vcpu->events, 0);
+	assert_int_equal(inject_into(NMI | 2, 6), VCPU_RESUME);
+	expect_entering(HARDWARE | EVENT_INFO_ERROR_CODE | 6, ERROR);
+	assert_int_equal(vcpu_attention(guest_vcpu), VCPU_RESUME);
+	assert_int_equal(field(VMCS_ENTRY_INTERRUPTION_INFORMATION), EVENT_INFO_VALID | NMI | 2);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, vcpu_start, vcpu_stop)
 
 int main(void)
@@ -149,6 +218,8 @@ int main(void)
 		TEST(two_exceptions_may_be_a_double_fault),
 		TEST(what_is_mended_delivers_the_event_again),
 		TEST(what_cannot_be_mended_stops_the_guest),
+		TEST(an_injected_exception_comes_into_a_delivery),
+		TEST(an_interrupt_makes_way_for_an_injected_exception),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
