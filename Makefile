@@ -350,7 +350,7 @@ help:
 #:   all          the library, the image (64-bit ELF, its 32-bit twin), the bootable ISO and the example; the default
 #:   run          boots the ISO and shows its console; exit status 0 passed, 1 a guest failed, 2 could not run
 #:   example      boots the smallest kernel that embeds the library (example/)
-#:   linux        Debian's own Linux as a guest, to its shell: no other end than "exit" or Ctrl-A x; JOB=boot, disk, load instead
+#:   linux        Debian's own Linux as a guest, to its shell: no other end than "exit" or Ctrl-A x; JOB=boot, disk, load, hvc instead
 #:   usb          DEV=/dev/sdX: writes the ISO with a menu to a USB stick, over all that is on it, and reads it back
 #:   test         unit tests, fuzz corpus, coverage, the model, system tests; ends with `N passed, N failed`
 #:   test-unit    the hosted unit tests alone (cmocka, address and undefined-behaviour sanitizers)
@@ -378,7 +378,7 @@ help:
 #:   TRACE=events run: records them, see docs/tracing.md
 #:   PROFILE=1    run: what each guest did to its devices
 #:   TIMEOUT=     run: seconds of wall time      LOG=1          run: Bochs logs every VM exit that is an error to it
-#:   JOB=         linux: shell, boot, disk, load   VCPUS= WORDS= linux: its processors; more words of the guest's module
+#:   JOB=         linux: shell, hvc, boot, disk, load   VCPUS= WORDS= linux: its processors; more words of the guest's module
 #:   KERNEL=      linux: cloud, amd64: which of Debian's kernels
 #:   V=1          show the commands              CC=clang       build with another compiler
 #:   FUZZ_SECONDS= fuzz: in all, 3600 by default

@@ -22,7 +22,7 @@ class TypistError(Exception):
 
 
 def read_dialogue(text):
-    """[(pattern, keys)] of lines `PATTERN => KEYS`. ^A in front of keys is Ctrl-A, else a return follows them. With
+    """[(pattern, keys)] of lines `PATTERN => KEYS`. ^A in front of keys is Ctrl-A, ^[ is Escape, else a return follows them. With
     `@screen PATTERN` for keys nothing is typed, but waited until a row of the screen matches; `@keyboard KEYS` are typed on
     the machine's keyboard."""
     dialogue = []
@@ -33,7 +33,7 @@ def read_dialogue(text):
         where = next((word for word in (ON_SCREEN, ON_KEYBOARD) if keys.startswith(word)), "")
         keys = keys[len(where) :]
         if where != ON_SCREEN:
-            keys = keys.replace("^A", "\x01") if keys.startswith("^A") else keys + "\r"
+            keys = keys.replace("^A", "\x01").replace("^[", "\x1b") if keys.startswith("^") else keys + "\r"
         dialogue.append((re.compile(pattern.strip(), re.MULTILINE), where, keys))
     return dialogue
 
@@ -130,8 +130,8 @@ class Typist:
     def type_echoed(self, keys, type_some):
         before = len(self.text)
         type_some(keys)
-        # Ctrl-A and what follows has no echo of its own.
-        echo = "" if keys[0] == "\x01" else keys.rstrip("\r")
+        # Ctrl-A and what follows, or Escape, has no echo of its own.
+        echo = "" if keys[0] in "\x01\x1b" else keys.rstrip("\r")
         if not self.wait(lambda text: echo in text[before:], ECHO_SECONDS):
             self.complaint = f'"{echo}" was typed and not echoed'
         time.sleep(0.01)

@@ -8,8 +8,8 @@ import random
 from nested import initramfs, packages
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-# For the virtio disk; in Debian's kernel they are modules.
-MODULES = ("virtio_mmio", "virtio_blk")
+# For the virtio disk, and for the console, whose driver takes what is typed from COM1; in Debian's kernel they are modules.
+MODULES = {"lib/modules/": ("virtio_mmio", "virtio_blk"), "lib/modules/console/": ("virtio_console",)}
 PAGE = 4096
 READ_PAGES = 64
 WRITE_PAGES = 64
@@ -46,12 +46,13 @@ def archive(build, folder, tree):
     files.add_copy("bin/ticks", build + "/linux/ticks")
     files.add_copy("init", HERE + "/init")
     files.add_link("bin/sh", "busybox")
-    paths = []
-    for module in MODULES:
-        paths += [path for path in packages.module_files(tree, module) if path not in paths]
-    for number, path in enumerate(paths):
+    paths = {}
+    for place, modules in MODULES.items():
+        for path in (path for module in modules for path in packages.module_files(tree, module)):
+            paths.setdefault(path, place)
+    for number, (path, place) in enumerate(paths.items()):
         packages.strip_module(path, folder + "/module.ko")
-        files.add_copy(f"lib/modules/{number:02}-{os.path.basename(path).split('.')[0]}.ko", folder + "/module.ko")
+        files.add_copy(f"{place}{number:02}-{os.path.basename(path).split('.')[0]}.ko", folder + "/module.ko")
     disk = disk_bytes()
     files.add("disk/read-pages", b"%d\n" % READ_PAGES)
     files.add("disk/read-sum", hashlib.sha256(disk[: READ_PAGES * PAGE]).hexdigest().encode() + b"\n")
@@ -79,11 +80,17 @@ def prepare(build, kernel="cloud"):
 TIMEOUT = 12000
 
 
+# Jobs that have all the time that their user takes.
+SHELLS = ("shell", "hvc")
+
+
 def modules(folder, job, vcpus, memory, words=""):
     """The boot modules of a run: the kernel, the guest's name and words, and what belongs to it."""
     kernel = [*KERNEL_WORDS.split(), f"job={job}"]
-    # A shell has all the time that its user takes.
-    machine = [f"timeout={0 if job == 'shell' else TIMEOUT}", *words.split()]
+    machine = [f"timeout={0 if job in SHELLS else TIMEOUT}", *words.split()]
+    if job == "hvc":
+        machine.append("virtio-console")
+        kernel.append("console=hvc0")
     return [
         (folder + "/vmlinuz", ["linux", "pc", f"mem={memory}M", f"vcpus={vcpus}", *machine, "--", *kernel]),
         (folder + "/initrd", ["+initrd"]),
