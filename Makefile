@@ -370,7 +370,7 @@ help:
 #:   clean        removes build/
 #: Variables
 #:   GUEST=name   run: this guest only           CMDLINE="..."  run: the kernel's command line
-#:   MODULES=FILE run: the guests of this list instead of the bundled ones: lines `file name words... -- words of its own`
+#:   MODULES=FILE run: the guests of this list instead of the bundled ones: lines `file name words... -- words of its own` (docs/guests.md)
 #:   BACKEND=     run: bochs, kvm, kvm-in-bochs; by default kvm where it offers VMX, else bochs
 #:   MACHINE=     run on KVM: q35, microvm       BOOT=          run on KVM: iso, or kernel for QEMU's own loader
 #:   FIRMWARE=    run on KVM: bios, uefi

@@ -40,7 +40,7 @@ class IsoError(Exception):
 
 
 def read_modules(path=MODULES_FILE):
-    """The module list: one (file, arguments) for each line `file name arguments...`."""
+    """The module list: one (file, arguments) for each line `file name arguments...`. There is none without the file."""
     modules = []
     if os.path.exists(path):
         with open(path, encoding="ascii") as lines:
@@ -48,6 +48,19 @@ def read_modules(path=MODULES_FILE):
                 words = line.split("#")[0].split()
                 if words:
                     modules.append((words[0], words[1:]))
+    return modules
+
+
+def users_modules(path):
+    """The same of a file of the user's. Raises IsoError."""
+    if not os.path.exists(path):
+        raise IsoError(f"MODULES={path}: there is no such file.")
+    try:
+        modules = read_modules(path)
+    except (OSError, UnicodeError) as error:
+        raise IsoError(f"MODULES={path} cannot be read: {error}") from None
+    if not modules:
+        raise IsoError(f"MODULES={path} has no module; write a line `FILE NAME WORDS...` for each, the kernel first")
     return modules
 
 
@@ -93,6 +106,10 @@ def make_iso(
     """Writes the ISO `output`. Module files without a slash lie in `build`/guests. Raises IsoError."""
     if modules is None:
         modules = read_modules()
+    names = {}
+    for file, _ in modules:
+        if names.setdefault(os.path.basename(file), file) != file:
+            raise IsoError(f"{file} and {names[os.path.basename(file)]} have the same name; rename one of them")
     os.makedirs(os.path.dirname(os.path.abspath(output)), exist_ok=True)
     with tempfile.TemporaryDirectory(dir=os.path.dirname(os.path.abspath(output))) as tree:
         os.makedirs(tree + "/boot/grub")
@@ -102,7 +119,8 @@ def make_iso(
             for file, _ in modules:
                 shutil.copy(file if "/" in file else f"{build}/guests/{file}", tree + "/guests/")
         except OSError as error:
-            raise IsoError(f"{error.filename}: {error.strerror}; run make first") from None
+            hint = "run make first" if str(error.filename).startswith(build + "/") else "a module's file has to be there"
+            raise IsoError(f"{error.filename}: {error.strerror}; {hint}") from None
         with open(tree + "/boot/grub/grub.cfg", "w", encoding="ascii") as config:
             config.write(grub_config(command_line, modules, protocol, graphics, menu, menu_seconds))
         command = [

@@ -92,8 +92,8 @@ class Settings:
     qemu: str = ""  # more arguments of QEMU
     quantum: int = 16  # Bochs runs so many instructions of one CPU before it goes to the next
     debugcon: bool = False  # what the image writes to port E9h is kept: debugcon_file()
-    keys: int = -1  # Bochs: a file descriptor whose bytes are typed on the serial line
-    typed: str = ""  # Bochs: what is typed on the serial line and after what; see typist.read_dialogue()
+    keys: int = -1  # a file descriptor whose bytes are typed on the serial line
+    typed: str = ""  # what is typed on the serial line and after what; see typist.read_dialogue()
     debugger: str = ""  # commands for Bochs' debugger; magic breakpoints (XCHG BX, BX) are on with them
 
 
@@ -171,6 +171,8 @@ def make_command(boot, settings, folder, typist_at):
             raise CannotRun("Bochs has no loader of its own for BOOT=kernel; use BOOT=iso.")
         return bochs_command(boot, settings, folder, typist_at)
     if settings.backend == "kvm-in-bochs":
+        if typist_at:
+            raise CannotRun("Nothing can be typed in kvm-in-bochs; use bochs or kvm, or a JOB= that ends by itself.")
         if settings.debugcon:
             raise CannotRun("TRACE= is not for kvm-in-bochs, whose QEMU writes no file to this machine; use bochs or kvm.")
         try:
@@ -179,7 +181,7 @@ def make_command(boot, settings, folder, typist_at):
             raise CannotRun(str(error)) from None
         except OSError as error:
             raise CannotRun(f"{error.filename}: {error.strerror}; run make first.") from None
-    return ["qemu-system-x86_64", *qemu.arguments(boot, settings)]
+    return ["qemu-system-x86_64", *qemu.arguments(boot, settings, typist_at=typist_at)]
 
 
 def start(boot, settings, folder, typist_at=""):

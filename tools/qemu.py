@@ -68,14 +68,16 @@ def end_or_screen(settings):
     return ["-vga", "std", "-qmp", f"unix:{MONITOR},server=on,wait=off"]
 
 
-def arguments(boot, settings, place=os.path.abspath):
-    """`boot` is an ISO or a Kernel; place() says where QEMU finds a file of this machine."""
+def arguments(boot, settings, place=os.path.abspath, typist_at=""):
+    """`boot` is an ISO or a Kernel; place() says where QEMU finds a file of this machine. COM1 leads to the socket `typist_at`, if
+    there is one, and what it prints is in serial.txt all the same."""
+    serial = ["-serial", "tcp:" + typist_at] if typist_at else SERIAL[settings.serial]
     accelerator, cpu = ACCELERATORS[settings.backend]
     firmware = FIRMWARE[settings.firmware]
     return [
         "-machine", settings.machine, "-accel", accelerator, "-cpu", cpu,
         "-m", str(settings.memory), "-smp", str(settings.cpus),
-        "-nodefaults", "-display", "none", "-no-reboot", *SERIAL[settings.serial],
+        "-nodefaults", "-display", "none", "-no-reboot", *serial,
         *(["-bios", place(firmware)] if firmware else []), *end_or_screen(settings), *media(boot, settings, place),
         *(["-debugcon", "file:debugcon.bin"] if settings.debugcon else []), *shlex.split(settings.qemu),
     ]  # fmt: skip
