@@ -1,9 +1,16 @@
 # SPDX-License-Identifier: MIT
 """What documents list is what the sources have."""
 
+import configparser
 import os
 import re
+import sys
 import unittest
+
+from nested import packages
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../system"))
+import documents
 
 ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../..")
 
@@ -47,6 +54,48 @@ class Counters(unittest.TestCase):
 
     def test_each_counter_is_documented_and_nothing_else(self):
         self.assertEqual(documented(), counters())
+
+
+def cases():
+    parser = configparser.ConfigParser(interpolation=None)
+    parser.read(os.path.join(ROOT, "tests/system/cases"), encoding="ascii")
+    return [parser[name] for name in parser.sections()]
+
+
+class Guests(unittest.TestCase):
+    """docs/guests.md: what it shows is run by system tests as it stands, and the rest is what they run."""
+
+    def setUp(self):
+        self.blocks = documents.blocks(read("docs/guests.md"))
+
+    def test_each_list_of_modules_is_run_by_a_case(self):
+        patterns = [case["commands"] for case in cases() if case.get("document") == "docs/guests.md"]
+        shown = [block for block in self.blocks if "make run MODULES=" in block]
+        self.assertEqual(len(shown), 3)
+        for block in shown:
+            found = [match[0] for match in (re.search(pattern, block) for pattern in patterns) if match]
+            self.assertEqual(found, [block])
+
+    def test_make_linux_has_the_words_that_are_shown(self):
+        lines = [line.split("#")[0].split() for block in self.blocks for line in block.splitlines() if line.startswith("make linux")]
+        self.assertGreater(len(lines), 5)
+        known = {
+            "JOB": re.findall(r"\w+", " ".join(re.findall(r"^([a-z| ]+)\)", read("tools/linux_guest/init"), re.MULTILINE))),
+            "KERNEL": [*packages.METAPACKAGES, "xen"],
+            "WORDS": re.findall(r'text_equal\(word, "(.*?)"\)', read("guest/options.c")),
+            "CPUS": list("14"),
+            "VCPUS": list("14"),
+        }
+        for word in (word for line in lines for word in line[2:]):
+            name, value = word.split("=")
+            self.assertIn(value, known[name])
+
+    def test_other_peoples_kernels_have_the_words_of_their_cases(self):
+        modules = [line.split() for case in cases() for line in case.get("modules", "").splitlines()]
+        tested = {words[1]: words[1:] for words in modules if words and words[0].startswith("@") and len(words) > 1}
+        shown = [words for block in self.blocks for words in map(str.split, block.splitlines()) if words and words[0].startswith("./")]
+        for name in ("xen", "gnumach", "memtest"):
+            self.assertEqual([words[1:] for words in shown if words[1] == name], [tested[name]])
 
 
 if __name__ == "__main__":

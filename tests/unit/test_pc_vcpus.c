@@ -282,6 +282,52 @@ static void an_nmi_of_a_timer_may_still_come(void **context)
 	}
 }
 
+/* ---- Held from outside ------------------------------------------------------------------------------------------- */
+
+/* The second vCPU is held from its start on, until its timer has long been due: whether it was, and what waits then. */
+static unsigned nr_held, nr_waiting;
+
+static void hold_second(struct pc *pc, unsigned count)
+{
+	if (count == 2)
+		pc->view.hold(&pc->view, 1, true);
+	if (count <= 2)
+		return;
+	nr_held += pc->view.is_held(&pc->view, 1);
+	nr_waiting += local_apic_pending(&pc->vcpu[1].apic);
+	pc->view.hold(&pc->view, 1, false);
+}
+
+/* Who is stepped would have an interrupt at each step. */
+static void the_timer_of_who_is_held_waits(void **context)
+{
+	static const struct pc_op first[] = {{OP_APIC_ON, 0, 0},
+					     {OP_SEND, 1, SEND_STARTUP | 0x20},
+					     {OP_AWAIT, 0, 1},
+					     {OP_READY, 0, 0},
+					     {OP_COMPUTE, 0, 10 * MILLISECOND},
+					     {OP_READY, 0, 0},
+					     {OP_AWAIT, 0, 4},
+					     {OP_OUT, PC_EXIT, 0}};
+	static const struct pc_op second[] = {
+		{OP_APIC_ON, 0, 0},      {OP_TIMER, VECTOR, MILLISECOND},  {OP_STI, 0, 0},
+		{OP_READY, 0, 0},        {OP_COMPUTE, 0, 5 * MILLISECOND}, {OP_READY, 0, 0},
+		{OP_COMPUTE, 0, FOREVER}};
+	struct guest_report report;
+
+	(void)context;
+	pc_started[0x20] = second;
+	pc_on_ready = hold_second;
+	nr_held = nr_waiting = 0;
+	report = pc_play(&(struct pc_case){.vcpus = 2, .slice = 20000}, first);
+	pc_on_ready = NULL;
+	pc_passes(&report);
+	assert_int_equal(nr_held, 1);
+	assert_int_equal(nr_waiting, 0);
+	assert_int_equal(pc_script[1].nr_taken, 1);
+	assert_true(pc_script[1].taken[0].at >= 10 * MILLISECOND);
+}
+
 #define TEST(name) cmocka_unit_test_setup(name, pc_scripts_start)
 
 int main(void)
@@ -297,6 +343,7 @@ int main(void)
 		TEST(a_machine_that_nothing_wakes_has_halted),
 		TEST(nor_do_its_cpus_one_another),
 		TEST(an_nmi_of_a_timer_may_still_come),
+		TEST(the_timer_of_who_is_held_waits),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -5,6 +5,7 @@ import hashlib
 import os
 import random
 
+from linux_guest import others
 from nested import initramfs, packages
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -63,7 +64,7 @@ def prepare(build, kernel="cloud"):
     """Makes vmlinuz, initrd and disk.img in the folder that is returned. `build`/linux/ticks is there. The kernel is one of
     packages.METAPACKAGES; the package of the first is the nested runs', too. Raises packages.NestedError."""
     if kernel not in packages.METAPACKAGES:
-        raise packages.NestedError(f"KERNEL={kernel} is unknown; use {' or '.join(packages.METAPACKAGES)}.")
+        raise packages.NestedError(f"KERNEL={kernel} is unknown; use {', '.join(packages.METAPACKAGES)} or xen.")
     folder, debs = build + "/linux", build + "/nested"
     if kernel != "cloud":
         folder = debs = f"{build}/linux/{kernel}"
@@ -82,6 +83,18 @@ TIMEOUT = 12000
 
 # Jobs that have all the time that their user takes.
 SHELLS = ("shell", "hvc")
+
+
+def xen_modules(build, job, vcpus, words=""):
+    """Debian's Xen, whose dom0 is linux-image-amd64, which has what that needs; its console is Xen's, by hypercalls."""
+    folder = prepare(build, "amd64")
+    xen = ["xen", "pc", "mem=768M", f"vcpus={vcpus}", "timeout=0", *words.split(), "--"]
+    return [
+        (others.prepare(build, "xen"), [*xen, *"console=com1 com1=115200,8n1 no-real-mode".split()]),
+        (folder + "/vmlinuz", ["+dom0", "console=hvc0", *KERNEL_WORDS.split()[1:], f"job={job}"]),
+        (folder + "/initrd", ["+initrd"]),
+        (folder + "/disk.img", ["+disk"]),
+    ]
 
 
 def modules(folder, job, vcpus, memory, words="", timed=True):
