@@ -380,6 +380,7 @@ help:
 #:   TIMEOUT=     run: seconds of wall time      LOG=1          run: Bochs logs every VM exit that is an error to it
 #:   JOB=         linux: shell, hvc, boot, disk, load   VCPUS= WORDS= linux: its processors; more words of the guest's module
 #:   KERNEL=      linux: cloud, amd64: which of Debian's kernels; xen: amd64 as the dom0 of Debian's Xen
+#:   BOOT=        linux: kernel, or disk: SeaBIOS and GRUB boot it from the disk
 #:   V=1          show the commands              CC=clang       build with another compiler
 #:   FUZZ_SECONDS= fuzz: in all, 3600 by default
 #:   B=folder     build there instead of build/

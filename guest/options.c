@@ -115,6 +115,10 @@ static const char *options_word(const char *word, struct guest_options *options)
 		options->is_pc = true;
 		return NULL;
 	}
+	if (text_equal(word, "firmware")) {
+		options->is_firmware = true;
+		return NULL;
+	}
 	if (text_equal(word, "testdev")) {
 		options->has_test_devices = true;
 		return NULL;
@@ -146,6 +150,18 @@ static const char *options_word(const char *word, struct guest_options *options)
 	return "";
 }
 
+/* NULL, or what is wrong with words that make no sense together. */
+static const char *options_conflict(const struct guest_options *options)
+{
+	if (!options->is_flat && options->mode != STATE_PROTECTED)
+		return "mode= is for flat images: give flat=ADDRESS too";
+	if (options->is_firmware && !options->is_pc)
+		return "firmware is for a PC: give pc, too";
+	if (options->is_firmware && options->is_flat)
+		return "firmware has its place at the end of the first 4 GiB: remove flat=";
+	return NULL;
+}
+
 bool options_parse(const char *words, struct guest_options *options, char *why, size_t size)
 {
 	char word[OPTIONS_WORD];
@@ -156,7 +172,7 @@ bool options_parse(const char *words, struct guest_options *options, char *why, 
 	options->flat = 0;
 	options->mode = STATE_PROTECTED;
 	options->timeout = OPTIONS_DEFAULT_TIMEOUT * 1000000ull;
-	options->is_pc = options->has_test_devices = options->has_virtio_console = false;
+	options->is_pc = options->is_firmware = options->has_test_devices = options->has_virtio_console = false;
 	options->shake = false;
 	options->expect = UINT32_MAX;
 	options->exact = false;
@@ -181,9 +197,8 @@ bool options_parse(const char *words, struct guest_options *options, char *why, 
 	}
 	if (options->expect == UINT32_MAX)
 		options->expect = options->is_pc ? GUEST_POWER_OFF : GUEST_EXIT;
-	if (!options->is_flat && options->mode != STATE_PROTECTED) {
-		text_format(why, size, "mode= is for flat images: give flat=ADDRESS too");
-		return false;
-	}
-	return true;
+	wanted = options_conflict(options);
+	if (wanted)
+		text_format(why, size, "%s", wanted);
+	return !wanted;
 }

@@ -29,6 +29,7 @@ struct guest_options {
 	uint64_t first_generation;     /* generation= */
 	uint64_t timeout;              /* timeout=: ticks of guest time; given in millions, 0 for no limit */
 	bool is_pc;                    /* pc: the machine is a PC, with its devices */
+	bool is_firmware;              /* firmware: the image is firmware, which the PC starts by itself */
 	bool has_test_devices;         /* testdev: the PC has QEMU's pc-testdev and pci-testdev */
 	bool has_virtio_console;       /* virtio-console: the PC has one beside COM1 */
 	bool shake;                    /* shake: a PC's ranges are moved, added and made stale all the time */

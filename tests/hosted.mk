@@ -26,7 +26,7 @@ $(B)/tsan/unit/%: $(B)/tsan/hosted/tests/unit/%.o $(B)/tsan/hosted/hosted.a
 	$(call say,TSANLD,$@)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(hosted_cflags) -o $@ $(filter %.o,$^) $(filter %.a,$^) -lcmocka $(unit_libs_$*)
-pc_tests := unit/test_pc_apic unit/test_pc_run unit/test_pc_vcpus
+pc_tests := unit/test_pc_apic unit/test_pc_firmware unit/test_pc_run unit/test_pc_vcpus
 $(addprefix $(B)/,$(pc_tests)): $(call hosted,$(unit_part_src))
 $(addprefix $(B)/tsan/,$(pc_tests)): $(patsubst $(B)/%,$(B)/tsan/%,$(call hosted,$(unit_part_src)))
 $(addprefix $(B)/coverage/,$(pc_tests)): $(patsubst %.c,$(B)/coverage/obj/%.o,$(unit_part_src))

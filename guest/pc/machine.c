@@ -125,7 +125,7 @@ static void machine_init_others(struct machine *machine, const struct machine_pa
 	serial_init(&machine->serial, lock, machine_line(machine, IRQ_SERIAL), parts->put, parts->context);
 	i8042_init(&machine->i8042, lock, machine_line(machine, IRQ_KEYBOARD), a20, parts->ending);
 	reset_port_init(&machine->reset, lock, parts->ending, a20);
-	machine->console = (struct debug_console){lock, parts->put, parts->context};
+	machine->console = (struct debug_console){lock, parts->put, parts->debug_context};
 	machine->exit_port = (struct exit_port){.lock = lock, .ending = parts->ending};
 	machine->test = (struct test_device){lock, machine_line(machine, 0), machine->test_registers, 0};
 	fw_cfg_init(&machine->fw_cfg, lock, parts->vm, parts->memory_below_4g + parts->memory_above_4g,

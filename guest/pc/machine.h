@@ -44,9 +44,10 @@ struct machine_parts {
 	void *vga_memory;      /* VGA_TEXT_SIZE bytes, page-aligned */
 	bool has_test_devices; /* QEMU's pc-testdev, in the place of the debug console at E9h, and its pci-testdev */
 	bool has_virtio_console;
-	/* What the serial port, the debug consoles and the virtio console print. Called with the lock held. */
+	/* What the serial port and the virtio console print, and with a context of their own the debug consoles. Called
+	 * with the lock held. */
 	void (*put)(void *context, uint8_t byte);
-	void *context;
+	void *context, *debug_context;
 	struct ending ending;
 };
 

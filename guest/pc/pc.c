@@ -16,19 +16,26 @@ enum {
 
 /* ---- Memory ------------------------------------------------------------------------------------------------------ */
 
+/* Firmware is told of RAM alone: what it takes of that, it tells its system. */
 static void describe_memory(struct pc *pc)
 {
+	struct load_map_entry *map = pc->map;
+
+	if (pc->firmware.size) {
+		*map++ = (struct load_map_entry){0, PC_LOW_RAM, LOAD_MAP_RAM};
+	} else {
+		*map++ = (struct load_map_entry){0, PC_EBDA, LOAD_MAP_RAM};
+		*map++ = (struct load_map_entry){PC_EBDA, PC_LOW_RAM - PC_EBDA, LOAD_MAP_RESERVED};
+		*map++ = (struct load_map_entry){FIRMWARE_AT, FIRMWARE_SIZE, LOAD_MAP_RESERVED};
+	}
+	*map++ = (struct load_map_entry){PC_HIGH_RAM, pc->memory_size - PC_HIGH_RAM, LOAD_MAP_RAM};
 	pc->memory = (struct load_memory){
 		.region = {{0, PC_LOW_RAM, pc->ram},
 			   {PC_HIGH_RAM, pc->memory_size - PC_HIGH_RAM, pc->ram + PC_HIGH_RAM}},
 		.nr_regions = 2,
 		.map = pc->map,
-		.nr_map = sizeof(pc->map) / sizeof(pc->map[0]),
+		.nr_map = (unsigned)(map - pc->map),
 	};
-	pc->map[0] = (struct load_map_entry){0, PC_EBDA, LOAD_MAP_RAM};
-	pc->map[1] = (struct load_map_entry){PC_EBDA, PC_LOW_RAM - PC_EBDA, LOAD_MAP_RESERVED};
-	pc->map[2] = (struct load_map_entry){FIRMWARE_AT, FIRMWARE_SIZE, LOAD_MAP_RESERVED};
-	pc->map[3] = (struct load_map_entry){PC_HIGH_RAM, pc->memory_size - PC_HIGH_RAM, LOAD_MAP_RAM};
 }
 
 /* One block for all of it, aligned alike for guest and host; what is not RAM in it is the screen's and the firmware's.
@@ -43,8 +50,9 @@ static bool allocate_memory(struct pc *pc, uint64_t size, const struct load_imag
 	if (!pc->block)
 		return false;
 	pc->ram = (uint8_t *)(((uintptr_t)pc->block + PC_LARGE_PAGE - 1) & ~((uintptr_t)PC_LARGE_PAGE - 1));
-	__builtin_memset(pc->ram + PC_ROM, 0xff, FIRMWARE_AT - PC_ROM);
 	describe_memory(pc);
+	if (!pc_firmware_allocate(pc))
+		return false;
 	if (!disk)
 		return true;
 	/* A copy: the module is the same for each guest that has it. */
@@ -57,17 +65,21 @@ static bool allocate_memory(struct pc *pc, uint64_t size, const struct load_imag
 
 static void list_regions(struct pc *pc)
 {
-	pc->mapped_memory =
-		(struct pc_memory){.region = {{.kind = TL_RANGE_RAM, .start = 0, .size = PC_LOW_RAM, .host = pc->ram},
-					      {.kind = TL_RANGE_ROM,
-					       .start = PC_ROM,
-					       .size = PC_HIGH_RAM - PC_ROM,
-					       .host = pc->ram + PC_ROM},
-					      {.kind = TL_RANGE_RAM,
-					       .start = PC_HIGH_RAM,
-					       .size = pc->memory_size - PC_HIGH_RAM,
-					       .host = pc->ram + PC_HIGH_RAM}},
-				   .nr_regions = PC_REGIONS};
+	struct pc_memory *memory = &pc->mapped_memory;
+	bool has_firmware = pc->firmware.size;
+
+	*memory = (struct pc_memory){.region = {{.kind = TL_RANGE_RAM, .start = 0, .size = PC_LOW_RAM, .host = pc->ram},
+						{.kind = has_firmware ? TL_RANGE_RAM : TL_RANGE_ROM,
+						 .start = PC_ROM,
+						 .size = PC_HIGH_RAM - PC_ROM,
+						 .host = pc->ram + PC_ROM},
+						{.kind = TL_RANGE_RAM,
+						 .start = PC_HIGH_RAM,
+						 .size = pc->memory_size - PC_HIGH_RAM,
+						 .host = pc->ram + PC_HIGH_RAM}},
+				     .nr_regions = 3};
+	if (has_firmware)
+		memory->region[memory->nr_regions++] = pc_firmware_range(pc);
 }
 
 static enum tl_status build_map(struct pc *pc)
@@ -141,24 +153,19 @@ static bool init_machine(struct pc *pc, const struct guest_options *options, con
 		.has_test_devices = options->has_test_devices,
 		.has_virtio_console = options->has_virtio_console,
 		.put = pc_put,
-		.context = pc,
+		.context = &pc->line,
+		.debug_context = &pc->debug_line,
 		.ending = {machine_ends, pc},
 	};
-	struct firmware firmware;
 
 	pc->machine.clock = (struct clock){.now = machine_now, .sooner = machine_sooner, .context = pc, .hz = pc->hz};
+	pc->line.pc = pc->debug_line.pc = pc;
 	pc_cpus_init(pc);
 	if (!machine_init(&pc->machine, &parts))
 		return false;
 	/* One clock for APIC timers and TSC: CPUID says its rate. */
 	pc->machine.bus.timer_hz = pc->hz;
-	for (unsigned i = 0; i < sizeof(pc->map) / sizeof(pc->map[0]); i++)
-		if (!fw_cfg_add_memory(&pc->machine.fw_cfg, pc->map[i].start, pc->map[i].size, pc->map[i].type))
-			return false;
-	machine_firmware(&pc->machine, pc->nr_vcpus, &firmware);
-	pc->rsdp = firmware_write(&firmware, pc->ram + FIRMWARE_AT);
-	firmware_write_bios_data(pc->ram, PC_EBDA);
-	return firmware_add_files(&firmware, &pc->files, &pc->machine.fw_cfg);
+	return pc_firmware_init(pc);
 }
 
 /* ---- Creation ---------------------------------------------------------------------------------------------------- */
@@ -225,6 +232,8 @@ void pc_destroy(struct pc *pc)
 		pc->services->free_pages(pc->block, pc->block_pages);
 	if (pc->disk)
 		pc->services->free_pages(pc->disk, pc->disk_pages);
+	if (pc->rom)
+		pc->services->free_pages(pc->rom, pc->rom_pages);
 }
 
 /* ---- A run ------------------------------------------------------------------------------------------------------- */
@@ -267,6 +276,9 @@ static bool load(struct pc *pc, const struct guest_module *module, const struct 
 	enum tl_status status;
 	bool loaded;
 
+	/* The vCPU is as after a reset, and what it begins with is there. */
+	if (pc->firmware.size)
+		return true;
 	if (options->is_flat)
 		loaded = load_flat(&kernel, &pc->memory, options->flat, options->mode, &state, why, size);
 	else if (linux_is_kernel(&kernel))
@@ -307,6 +319,11 @@ static void run(struct pc *pc, const struct guest_module *module, const struct g
 	char *why = report->reason;
 	size_t size = sizeof(report->reason);
 
+	if (options->is_firmware) {
+		pc->firmware = (struct load_image){module->image, module->size};
+		if (!pc_firmware_check(&pc->firmware, why, size))
+			return;
+	}
 	if (!pc_create(pc, options, find_module(module, "disk"), why, size))
 		return;
 	if (!load(pc, module, options, why, size)) {
@@ -317,7 +334,7 @@ static void run(struct pc *pc, const struct guest_module *module, const struct g
 	report->began = pc_host_ticks();
 	pc_view_init(pc, report->began);
 	pc_run(pc);
-	pc_show(pc);
+	pc_show_end(pc);
 	pc_show_screen(pc);
 	report->ticks = pc_host_ticks() - report->began;
 	traced_end(pc->services, false);

@@ -17,7 +17,8 @@
 
 /*
  * The first piece of RAM ends where a VGA's memory begins, the second one begins behind the firmware's. From PC_ROM up
- * to the firmware's tables are the places of adapters' ROMs: memory of ones, since kernels look all through it.
+ * to the firmware's tables are the places of adapters' ROMs: memory of ones, since kernels look all through it. Where a
+ * guest brings its firmware, that finds RAM there, and decides what becomes of it.
  */
 enum {
 	PC_LOW_RAM = 0xa0000,
@@ -73,6 +74,15 @@ struct pc_apic_page {
 	bool virtual; /* a TL_RANGE_APIC */
 };
 
+/* What the guest has written and has not been shown. The machine's lock. */
+struct pc_line {
+	struct pc *pc;
+	char text[PC_LINE];
+	unsigned length;
+	uint64_t last;  /* when something was added, in guest time */
+	bool is_prompt; /* what was shown of it last did not end it */
+};
+
 struct pc {
 	const struct guest_services *services;
 	const char *name;
@@ -81,9 +91,10 @@ struct pc {
 	uint64_t tsc_offset, hz;
 	uint64_t ends; /* by its timeout=, in guest time; 0: never */
 	uint64_t slice;
-	void *block, *disk; /* what was allocated */
-	size_t block_pages, disk_pages;
-	uint8_t *ram; /* guest-physical 0 */
+	void *block, *disk, *rom; /* what was allocated */
+	size_t block_pages, disk_pages, rom_pages;
+	struct load_image firmware; /* that the guest brings; of size 0: it brings none */
+	uint8_t *ram;               /* guest-physical 0 */
 	uint64_t memory_size;
 	struct load_memory memory;
 	struct load_map_entry map[4];
@@ -109,10 +120,8 @@ struct pc {
 	unsigned ending; /* enum guest_ending */
 	uint64_t code;
 	char how[160];
-	/* What the guest writes to its serial port and has not been shown. The machine's lock. */
-	char line[PC_LINE];
-	unsigned line_length;
-	uint64_t line_began;   /* when, in guest time */
+	/* Of its serial port, and of its debug consoles: firmware writes to both at once. */
+	struct pc_line line, debug_line;
 	uint64_t screen_shown; /* when, in guest time */
 	int typed;             /* a key that the guest's port had no room for, or -1 */
 	struct guest_view view;
@@ -165,14 +174,22 @@ void pc_apic_moved(struct local_apic *apic);
 void pc_apic_beneath(struct tl_mmio *access);
 /* Serves what others asked for. Context: the vCPU's CPU, host. */
 void pc_cpu_take_events(struct pc_vcpu *vcpu);
-/* Shows what the guest has written so far; the second one where the machine's lock is held. */
+/* Shows what the guest has written so far; the second one where the machine's lock is held; the third one ends it, for
+ * what comes behind. */
 void pc_show(struct pc *pc);
-void pc_show_line(struct pc *pc);
+void pc_show_line(struct pc_line *line);
+void pc_show_end(struct pc *pc);
 /* Shows the rows of its screen that are new. Context: host, the first CPU. */
 void pc_show_screen(struct pc *pc);
-void pc_put(void *context, uint8_t byte);
+void pc_put(void *context, uint8_t byte); /* the context is a line */
 /* Gives the guest what was typed. Context: host, the first CPU. */
 void pc_type(struct pc *pc);
+
+/* The guest's firmware: what there is of it in memory, and what it is told of the machine. pc_firmware.c */
+bool pc_firmware_check(const struct load_image *image, char *why, size_t size);
+bool pc_firmware_allocate(struct pc *pc);
+struct tl_range pc_firmware_range(const struct pc *pc);
+bool pc_firmware_init(struct pc *pc);
 
 void pc_view_init(struct pc *pc, uint64_t began);
 

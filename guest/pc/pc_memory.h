@@ -10,7 +10,7 @@
 #include <trapline.h>
 
 /* Each page divides one piece in two at most. */
-enum { PC_REGIONS = 3, PC_PIECES = PC_REGIONS + LOCAL_APICS_MOST };
+enum { PC_REGIONS = 4, PC_PIECES = PC_REGIONS + LOCAL_APICS_MOST };
 
 struct pc_piece {
 	const struct tl_range *region;

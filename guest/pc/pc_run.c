@@ -31,6 +31,13 @@ void pc_end(struct pc *pc, unsigned ending, uint64_t code, const char *how)
 
 /* ---- Time -------------------------------------------------------------------------------------------------------- */
 
+/* A prompt, say, of a guest that does not come to a HLT. */
+static void show_prompt(const struct pc *pc, struct pc_line *line, uint64_t now)
+{
+	if (line->length && now - line->last >= pc->hz / LOOKS_A_SECOND)
+		pc_show_line(line);
+}
+
 /* The devices' timers are the first CPU's to expire. */
 static void expire_devices(struct pc *pc)
 {
@@ -45,9 +52,8 @@ static void expire_devices(struct pc *pc)
 	clock_expire(&machine->clock, now);
 	/* relaxed: the lock orders it with those who set timers. */
 	atomic_store_explicit(&pc->due, clock_next(&machine->clock), memory_order_relaxed);
-	/* A prompt, say, of a guest that does not come to a HLT. */
-	if (pc->line_length && now - pc->line_began >= pc->hz / LOOKS_A_SECOND)
-		pc_show_line(pc);
+	show_prompt(pc, &pc->line, now);
+	show_prompt(pc, &pc->debug_line, now);
 	lock_release(&machine->lock);
 	pc_type(pc);
 	/* What scrolls by faster is not read; and looking costs. */

@@ -4,33 +4,45 @@
 
 /* ---- The console ------------------------------------------------------------------------------------------------- */
 
-void pc_show_line(struct pc *pc)
+void pc_show_line(struct pc_line *line)
 {
-	pc->line[pc->line_length] = '\0';
-	if (pc->line_length && !pc->services->quiet)
-		pc->services->print("%s", pc->line);
-	pc->line_length = 0;
+	const struct guest_services *services = line->pc->services;
+
+	if (!line->length)
+		return;
+	line->text[line->length] = '\0';
+	line->is_prompt = line->text[line->length - 1] != '\n';
+	line->length = 0;
+	if (!services->quiet)
+		services->print("%s", line->text);
 }
 
 /* Whole lines as far as that goes: the host's console is dear. The machine's lock is held. */
 void pc_put(void *context, uint8_t byte)
 {
-	struct pc *pc = context;
+	struct pc_line *line = context;
 
 	if (byte == '\r' || byte == '\0')
 		return;
-	if (!pc->line_length)
-		pc->line_began = pc_now(pc);
-	pc->line[pc->line_length++] = (char)byte;
-	if (byte == '\n' || pc->line_length == PC_LINE - 1)
-		pc_show_line(pc);
+	line->last = pc_now(line->pc);
+	line->text[line->length++] = (char)byte;
+	if (byte == '\n' || line->length == PC_LINE - 1)
+		pc_show_line(line);
 }
 
 void pc_show(struct pc *pc)
 {
 	lock_acquire(&pc->machine.lock);
-	pc_show_line(pc);
+	pc_show_line(&pc->line);
+	pc_show_line(&pc->debug_line);
 	lock_release(&pc->machine.lock);
+}
+
+void pc_show_end(struct pc *pc)
+{
+	pc_show(pc);
+	if ((pc->line.is_prompt || pc->debug_line.is_prompt) && !pc->services->quiet)
+		pc->services->print("\n");
 }
 
 static void show_row(void *context, const char *text)

@@ -8,15 +8,8 @@
 
 #include <cmocka.h>
 
-enum {
-	RFLAGS_IF = 1 << 9,
-	SVR = 0xF0,
-	SVR_ON = 0x1FF,
-	COMMAND = 0x300,
-	COMMAND_HIGH = 0x310,
-	DIVIDE = 0x3E0,
-	BY_ONE = 0xB
-};
+enum { RFLAGS_IF = 1 << 9, SVR_ON = 0x1FF, BY_ONE = 0xB };
+enum { SVR = 0xF0, COMMAND = 0x300, COMMAND_HIGH = 0x310, DIVIDE = 0x3E0 };
 enum { EOI = 0xB0, PIC_EOI = 0x20, ASSERTED = 1 << 14 };
 
 struct tl_vcpu {
@@ -32,7 +25,7 @@ struct tl_vcpu {
 };
 
 struct pc_script pc_script[PC_SCRIPTS];
-const struct pc_op *pc_started[256];
+const struct pc_op *pc_started[256], *pc_reset;
 _Atomic unsigned pc_ready;
 uint32_t pc_apic_features;
 void (*pc_on_ready)(struct pc *pc, unsigned count);
@@ -52,7 +45,8 @@ struct tl_vcpu *tl_vcpu_create(struct tl_vm *vm, enum tl_status *status)
 	struct tl_vcpu *vcpu = &vcpus[nr_vcpus];
 
 	assert_non_null(vm);
-	*vcpu = (struct tl_vcpu){.script = &pc_script[nr_vcpus], .deadline = UINT64_MAX, .budget_end = UINT64_MAX};
+	*vcpu = (struct tl_vcpu){
+		.script = &pc_script[nr_vcpus], .at = pc_reset, .deadline = UINT64_MAX, .budget_end = UINT64_MAX};
 	nr_vcpus++;
 	*status = TL_OK;
 	return vcpu;

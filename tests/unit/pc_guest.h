@@ -68,6 +68,7 @@ struct pc_script {
 
 extern struct pc_script pc_script[PC_SCRIPTS];
 extern const struct pc_op *pc_started[256]; /* what a SIPI with this vector starts */
+extern const struct pc_op *pc_reset;        /* what a reset does, of a guest that brings its firmware */
 extern _Atomic unsigned pc_ready;
 extern uint32_t pc_apic_features; /* what the CPU serves of local APICs; at first nothing */
 /* Told of each OP_READY, before it counts; NULL: not. */
@@ -80,7 +81,8 @@ extern unsigned pc_idles; /* how often a CPU has halted until a time */
 struct pc_case {
 	unsigned vcpus, cpus;
 	uint64_t timeout, slice;
-	unsigned expect; /* enum guest_ending */
+	unsigned expect;            /* enum guest_ending */
+	struct load_image firmware; /* instead of an image that is loaded; of size 0: none */
 };
 
 /* A setup: no script does anything. */

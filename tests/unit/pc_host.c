@@ -41,6 +41,8 @@ static void *alloc_pages(size_t count)
 	void *pages = hosted_memory(pages_used * 4096);
 
 	pages_used += count;
+	/* It is zeroed, 8 bytes at once. */
+	pc_ticks += count * 512;
 	assert_in_range(pages_used * 4096, 1, ARENA);
 	return pages;
 }
@@ -118,7 +120,10 @@ static int read_typed(void)
 struct guest_report pc_play(const struct pc_case *how, const struct pc_op *ops)
 {
 	static const uint8_t image[16];
-	struct guest_module module = {.name = "script", .image = image, .size = sizeof(image)};
+	const struct load_image *firmware = how->firmware.data ? &how->firmware : NULL;
+	struct guest_module module = {.name = "script",
+				      .image = firmware ? firmware->data : image,
+				      .size = firmware ? firmware->size : sizeof(image)};
 	struct guest_services services = {.alloc_pages = alloc_pages,
 					  .free_pages = free_pages,
 					  .print = print,
@@ -131,7 +136,8 @@ struct guest_report pc_play(const struct pc_case *how, const struct pc_op *ops)
 					  .tsc_hz = PC_HZ};
 	struct guest_options options = {.memory = MEMORY,
 					.flat = PC_IMAGE_AT,
-					.is_flat = true,
+					.is_flat = !firmware,
+					.is_firmware = firmware,
 					.mode = STATE_PROTECTED,
 					.timeout = how->timeout,
 					.is_pc = true,
@@ -148,6 +154,7 @@ struct guest_report pc_play(const struct pc_case *how, const struct pc_op *ops)
 	memset(woken, 0, sizeof(woken));
 	pc_vcpus_forget();
 	pc_script[0].ops = ops;
+	pc_reset = firmware ? ops : NULL;
 	pages_used = 0;
 	pc_idles = 0;
 	pc_printed[0] = '\0';

@@ -39,8 +39,11 @@ static void reads_options(void **context)
 	assert_false(options.has_test_devices);
 	assert_true(options_parse("pc testdev virtio-console", &options, why, sizeof(why)));
 	assert_true(options.is_pc && options.has_test_devices && options.has_virtio_console);
+	assert_false(options.is_firmware);
+	assert_true(options_parse("firmware pc", &options, why, sizeof(why)));
+	assert_true(options.is_pc && options.is_firmware);
 	assert_true(options_parse("vcpus=64 roam slice=500", &options, why, sizeof(why)));
-	assert_false(options.is_pc || options.has_test_devices || options.has_virtio_console);
+	assert_false(options.is_pc || options.is_firmware || options.has_test_devices || options.has_virtio_console);
 	assert_int_equal(options.vcpus, 64);
 	assert_true(options.roam);
 	assert_int_equal(options.slice, 500);
@@ -88,6 +91,19 @@ static void refuses_options(void **context)
 	assert_non_null(strstr(why, "mmmmmmmm"));
 }
 
+static void refuses_words_that_contradict(void **context)
+{
+	struct guest_options options = {0};
+
+	(void)context;
+	assert_false(options_parse("firmware", &options, why, sizeof(why)));
+	assert_string_equal(why, "firmware is for a PC: give pc, too");
+	assert_false(options_parse("pc flat=0x7c00 mode=real firmware", &options, why, sizeof(why)));
+	assert_non_null(strstr(why, "remove flat="));
+	assert_false(options_parse("pc firmware mode=real", &options, why, sizeof(why)));
+	assert_non_null(strstr(why, "give flat=ADDRESS"));
+}
+
 static void every_ending_has_a_word(void **context)
 {
 	(void)context;
@@ -114,9 +130,9 @@ static void formats_text(void **context)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(reads_options),   cmocka_unit_test(shows_no_control_characters),
-		cmocka_unit_test(refuses_options), cmocka_unit_test(every_ending_has_a_word),
-		cmocka_unit_test(formats_text),
+		cmocka_unit_test(reads_options),           cmocka_unit_test(shows_no_control_characters),
+		cmocka_unit_test(refuses_options),         cmocka_unit_test(refuses_words_that_contradict),
+		cmocka_unit_test(every_ending_has_a_word), cmocka_unit_test(formats_text),
 	};
 
 	return cmocka_run_group_tests_name("options", tests, NULL, NULL);

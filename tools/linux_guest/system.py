@@ -41,7 +41,8 @@ def write(path, contents):
         file.write(contents)
 
 
-def archive(build, folder, tree):
+def archive(build, folder, tree, disk):
+    """The initramfs, which knows what the disk begins with."""
     files = initramfs.Archive()
     files.add_copy("bin/busybox", packages.the_file(tree, "*bin/busybox"))
     files.add_copy("bin/ticks", build + "/linux/ticks")
@@ -54,25 +55,30 @@ def archive(build, folder, tree):
     for number, (path, place) in enumerate(paths.items()):
         packages.strip_module(path, folder + "/module.ko")
         files.add_copy(f"{place}{number:02}-{os.path.basename(path).split('.')[0]}.ko", folder + "/module.ko")
-    disk = disk_bytes()
     files.add("disk/read-pages", b"%d\n" % READ_PAGES)
     files.add("disk/read-sum", hashlib.sha256(disk[: READ_PAGES * PAGE]).hexdigest().encode() + b"\n")
-    return files.finish(), disk
+    return files.finish()
 
 
-def prepare(build, kernel="cloud"):
-    """Makes vmlinuz, initrd and disk.img in the folder that is returned. `build`/linux/ticks is there. The kernel is one of
+def unpack(build, kernel):
+    """The folder for what is made of a kernel's package, and its unpacked tree. The kernel is one of
     packages.METAPACKAGES; the package of the first is the nested runs', too. Raises packages.NestedError."""
     if kernel not in packages.METAPACKAGES:
         raise packages.NestedError(f"KERNEL={kernel} is unknown; use {', '.join(packages.METAPACKAGES)} or xen.")
     folder, debs = build + "/linux", build + "/nested"
     if kernel != "cloud":
         folder = debs = f"{build}/linux/{kernel}"
-    tree = packages.unpack(debs, packages.METAPACKAGES[kernel])
-    initrd, disk = archive(build, folder, tree)
+    return folder, packages.unpack(debs, packages.METAPACKAGES[kernel])
+
+
+def prepare(build, kernel="cloud"):
+    """Makes vmlinuz, initrd and disk.img in the folder that is returned. `build`/linux/ticks is there. Raises
+    packages.NestedError."""
+    folder, tree = unpack(build, kernel)
+    disk = disk_bytes()
     with open(packages.the_file(tree, "boot/vmlinuz-*"), "rb") as file:
         write(folder + "/vmlinuz", file.read())
-    write(folder + "/initrd", initrd)
+    write(folder + "/initrd", archive(build, folder, tree, disk))
     write(folder + "/disk.img", disk)
     return folder
 
@@ -97,15 +103,21 @@ def xen_modules(build, job, vcpus, words=""):
     ]
 
 
+def kernel_words(job):
+    return [*KERNEL_WORDS.split(), f"job={job}", *(["console=hvc0"] if job == "hvc" else [])]
+
+
+def guest_words(job, vcpus, memory, words, timed):
+    """The guest's name and words. `timed`: its ticks are Bochs'."""
+    timeout = TIMEOUT if timed and job not in SHELLS else 0
+    console = ["virtio-console"] if job == "hvc" else []
+    return ["linux", "pc", f"mem={memory}M", f"vcpus={vcpus}", f"timeout={timeout}", *words.split(), *console]
+
+
 def modules(folder, job, vcpus, memory, words="", timed=True):
-    """The boot modules of a run: the kernel, the guest's name and words, and what belongs to it. `timed`: its ticks are Bochs'."""
-    kernel = [*KERNEL_WORDS.split(), f"job={job}"]
-    machine = [f"timeout={TIMEOUT if timed and job not in SHELLS else 0}", *words.split()]
-    if job == "hvc":
-        machine.append("virtio-console")
-        kernel.append("console=hvc0")
+    """The boot modules of a run: the kernel, the guest's name and words, and what belongs to it."""
     return [
-        (folder + "/vmlinuz", ["linux", "pc", f"mem={memory}M", f"vcpus={vcpus}", *machine, "--", *kernel]),
+        (folder + "/vmlinuz", [*guest_words(job, vcpus, memory, words, timed), "--", *kernel_words(job)]),
         (folder + "/initrd", ["+initrd"]),
         (folder + "/disk.img", ["+disk"]),
     ]
