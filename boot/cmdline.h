@@ -44,7 +44,7 @@ enum boot_screen_use { BOOT_SCREEN_USE_ANY, BOOT_SCREEN_USE_OFF, BOOT_SCREEN_USE
 enum { BOOT_FEATURE_X2APIC = TL_NR_FEATURES };
 
 /* What trust= can name. */
-enum boot_trust { BOOT_TRUST_VIRTUAL_INTERRUPTS, BOOT_TRUST_POSTED_INTERRUPTS };
+enum boot_trust { BOOT_TRUST_VIRTUAL_INTERRUPTS, BOOT_TRUST_POSTED_INTERRUPTS, BOOT_TRUST_XSAVES };
 
 struct boot_options {
 	char guests[CMDLINE_GUESTS_MAX][CMDLINE_NAME_MAX]; /* run only these; none named: all but the manual ones */

@@ -48,6 +48,7 @@ static const char *const feature_choices[] = {
 	[TL_FEATURE_VIRTUAL_INTERRUPTS] = "virtual-interrupts",
 	[TL_FEATURE_APIC_REGISTERS] = "apic-registers",
 	[TL_FEATURE_POSTED_INTERRUPTS] = "posted-interrupts",
+	[TL_FEATURE_XSAVES] = "xsaves",
 	[BOOT_FEATURE_X2APIC] = "x2apic",
 	[BOOT_FEATURE_X2APIC + 1] = NULL,
 };
@@ -56,7 +57,8 @@ static const char *const feature_choices[] = {
 static const char *const trust_choices[] = {
 	[BOOT_TRUST_VIRTUAL_INTERRUPTS] = "virtual-interrupts",
 	[BOOT_TRUST_POSTED_INTERRUPTS] = "posted-interrupts",
-	[BOOT_TRUST_POSTED_INTERRUPTS + 1] = NULL,
+	[BOOT_TRUST_XSAVES] = "xsaves",
+	[BOOT_TRUST_XSAVES + 1] = NULL,
 };
 
 static const char *const trace_to_choices[] = {"console", "debugcon", NULL};

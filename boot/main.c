@@ -163,7 +163,9 @@ _Noreturn void boot_main(uint32_t magic, uint32_t address)
 	require(tl_features_trusted((uint32_t)(boot_options.features_trusted >> BOOT_TRUST_VIRTUAL_INTERRUPTS & 1)
 					    << TL_FEATURE_VIRTUAL_INTERRUPTS |
 				    (uint32_t)(boot_options.features_trusted >> BOOT_TRUST_POSTED_INTERRUPTS & 1)
-					    << TL_FEATURE_POSTED_INTERRUPTS));
+					    << TL_FEATURE_POSTED_INTERRUPTS |
+				    (uint32_t)(boot_options.features_trusted >> BOOT_TRUST_XSAVES & 1)
+					    << TL_FEATURE_XSAVES));
 	if (boot_options.mitigations)
 		require(tl_mitigations((uint32_t)boot_options.mitigations & ((1u << TL_NR_MITIGATIONS) - 1)));
 	require(tl_cpu_up());

@@ -124,6 +124,7 @@ enum tl_feature {
 	/* Both of use only beside virtual interrupts, and used only so. */
 	TL_FEATURE_APIC_REGISTERS,
 	TL_FEATURE_POSTED_INTERRUPTS,
+	TL_FEATURE_XSAVES, /* compacted areas: XSAVEC as well; for the guests */
 	TL_NR_FEATURES
 };
 

@@ -259,18 +259,18 @@ VMX_INLINE void xsetbv(uint32_t index, uint64_t value)
 /* `area`: 64-byte aligned and as large as CPUID leaf 0DH says; XSAVE's header zero before the first use. */
 VMX_INLINE void xsave(void *area, uint64_t components)
 {
-	__asm__ volatile("xsave64 (%0)"
-			 :
-			 : "r"(area), "a"((uint32_t)components), "d"((uint32_t)(components >> 32))
-			 : "memory");
+	__asm__ volatile("xsave64 (%0)" : : "r"(area), "a"(components), "d"(components >> 32) : "memory");
+}
+
+/* The same with a compacted area. The CPU has it where CPUID says so. */
+VMX_INLINE void xsavec(void *area, uint64_t components)
+{
+	__asm__ volatile("xsavec64 (%0)" : : "r"(area), "a"(components), "d"(components >> 32) : "memory");
 }
 
 VMX_INLINE void xrstor(const void *area, uint64_t components)
 {
-	__asm__ volatile("xrstor64 (%0)"
-			 :
-			 : "r"(area), "a"((uint32_t)components), "d"((uint32_t)(components >> 32))
-			 : "memory");
+	__asm__ volatile("xrstor64 (%0)" : : "r"(area), "a"(components), "d"(components >> 32) : "memory");
 }
 
 /* `area`: 512 bytes, 16-byte aligned. */

@@ -89,6 +89,7 @@ struct vmx_capability_msrs {
 	X(has_arch_capabilities, leaf7.edx, 29, "IA32_ARCH_CAPABILITIES") \
 	X(ssbd, leaf7.edx, 31, "SSBD")                                    \
 	X(bhi_ctrl, leaf7_2.edx, 4, "BHI_CTRL")                           \
+	X(xsavec, leaf13.eax, 1, "XSAVEC")                                \
 	X(xsaves, leaf13.eax, 3, "XSAVES")                                \
 	X(nx, extended1.edx, 20, "NX")                                    \
 	X(page_1g, extended1.edx, 26, "1 GiB pages")                      \

@@ -77,15 +77,17 @@ static void request_proc(const struct vmx_capability *c, struct control_request 
 
 static void request_proc2(const struct vmx_capability *c, struct control_request *request)
 {
-	/*
-	 * XSAVES and XRSTORS go by IA32_XSS, which is the host's whoever runs: with them a guest would have what the
-	 * host keeps of itself there. CPUID shows guests neither, and without the control they are #UD.
-	 */
 	request->required = PROC2_ENABLE_EPT;
 	request->optional = PROC2_UNRESTRICTED_GUEST | PROC2_ENABLE_RDTSCP | PROC2_ENABLE_INVPCID;
 	request->forbidden = PROC2_WBINVD_EXITING | PROC2_DESCRIPTOR_TABLE_EXITING | PROC2_APIC |
 			     PROC2_PAUSE_LOOP_EXITING | PROC2_VMCS_SHADOWING | PROC2_ENABLE_VM_FUNCTIONS |
-			     PROC2_EPT_VIOLATION_VE | PROC2_MODE_BASED_EXECUTE | PROC2_ENABLE_XSAVES;
+			     PROC2_EPT_VIOLATION_VE | PROC2_MODE_BASED_EXECUTE;
+
+	/* Without the control they are #UD. */
+	if (c->xsaves)
+		request->optional |= PROC2_ENABLE_XSAVES;
+	else
+		request->forbidden |= PROC2_ENABLE_XSAVES;
 
 	/* A VPID is of use only if what is cached under it can be dropped. */
 	if (c->invvpid_single || c->invvpid_all)
@@ -147,6 +149,7 @@ static void name_features(struct vmx_controls *controls)
 	controls->unrestricted_guest = controls->proc2 & PROC2_UNRESTRICTED_GUEST;
 	controls->rdtscp = controls->proc2 & PROC2_ENABLE_RDTSCP;
 	controls->invpcid = controls->proc2 & PROC2_ENABLE_INVPCID;
+	controls->xsaves = controls->proc2 & PROC2_ENABLE_XSAVES;
 	controls->pat = controls->exit & VM_EXIT_LOAD_PAT;
 }
 
@@ -195,6 +198,7 @@ enum tl_status controls_compute(const struct vmx_capability *c, struct vmx_contr
 			return status;
 	}
 	name_features(controls);
+	controls->xsavec = c->xsavec;
 	name_apic_features(c, controls);
 	/* On while a log of the VM wants it, so the CPU must leave it free. */
 	controls->pml = c->ept_accessed_dirty && allows(c, VMX_PROC2, PROC2_ENABLE_PML) &&

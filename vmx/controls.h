@@ -154,6 +154,7 @@ struct vmx_controls {
 	bool vpid;             /* with an INVVPID for one context or all */
 	bool unrestricted_guest;
 	bool rdtscp, invpcid; /* the guest may use the instruction */
+	bool xsavec, xsaves;  /* the same; both, if what they write is right (vmx/probe_compaction.c) */
 	bool pat;             /* IA32_PAT switched by entries and exits, both ways */
 	bool pml;             /* may be turned on, with the EPT's accessed and dirty flags */
 	/* May be turned on for a vCPU's local APIC, and off; all but the first only where that one is. */

@@ -197,7 +197,9 @@ static enum tl_status probe_once(void)
 	/* relaxed: a CPU that comes up meanwhile decodes until the probe is done. */
 	if (atomic_flag_test_and_set_explicit(&probed, memory_order_relaxed))
 		return TL_OK;
-	status = probe_trap_flag();
+	status = probe_compaction();
+	if (!status)
+		status = probe_trap_flag();
 	if (!status)
 		status = probe_instruction_length();
 	if (status)

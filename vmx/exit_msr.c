@@ -3,6 +3,7 @@
 #include "vmx/capability.h"
 #include "vmx/cpu.h"
 #include "vmx/exit.h"
+#include "vmx/extended_state.h"
 #include "vmx/guest_msr.h"
 #include "vmx/mitigation.h"
 #include "vmx/msr.h"
@@ -203,6 +204,21 @@ static bool msr_write_efer(struct tl_vcpu *vcpu, uint32_t msr, uint64_t value)
 {
 	(void)msr;
 	return cr_write_efer(vcpu, value);
+}
+
+static bool msr_read_xss(struct tl_vcpu *vcpu, uint32_t msr, uint64_t *value)
+{
+	(void)vcpu;
+	(void)msr;
+	*value = extended_state_xss();
+	return vmx_controls.xsaves;
+}
+
+static bool msr_write_xss(struct tl_vcpu *vcpu, uint32_t msr, uint64_t value)
+{
+	(void)vcpu;
+	(void)msr;
+	return vmx_controls.xsaves && value == extended_state_xss();
 }
 
 /* ---- Those that pass, where there are no MSR bitmaps ------------------------------------------------------------- */

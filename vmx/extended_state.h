@@ -14,6 +14,9 @@ void extended_state_enable(void);
  */
 uint64_t extended_state_components(void);
 
+/* The components of IA32_XSS that a guest has, where it has XSAVES; what the MSR is while a vCPU is loaded. */
+uint64_t extended_state_xss(void);
+
 /* The rules of XSETBV for what the guest may have (SDM vol. 1, 13.3). */
 bool extended_state_is_xcr0(uint64_t value);
 

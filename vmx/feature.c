@@ -73,7 +73,7 @@ static enum tl_status hide(struct vmx_capability *c, enum tl_feature feature)
 		c->invept_single = false;
 		return TL_OK;
 	case TL_FEATURE_XSAVE:
-		c->xsave = c->xsaves = false;
+		c->xsave = c->xsavec = c->xsaves = false;
 		c->xcr0 = 0;
 		return TL_OK;
 	case TL_FEATURE_TPR_SHADOW:
@@ -88,6 +88,9 @@ static enum tl_status hide(struct vmx_capability *c, enum tl_feature feature)
 		return hide_control(c, VMX_PROC2, PROC2_APIC_REGISTER_VIRTUALIZATION);
 	case TL_FEATURE_POSTED_INTERRUPTS:
 		return hide_control(c, VMX_PIN, PIN_POSTED_INTERRUPTS);
+	case TL_FEATURE_XSAVES:
+		c->xsavec = c->xsaves = false;
+		return TL_OK;
 	case TL_NR_FEATURES:
 		break;
 	}

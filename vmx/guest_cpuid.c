@@ -58,8 +58,10 @@ enum {
 #define SHOWN_1_ECX_HYPERVISOR BIT(31)
 #define SHOWN_1_ECX_OSXSAVE    BIT(27)
 #define SHOWN_7_ECX_OSPKE      BIT(4)
-#define SHOWN_XSAVE_1_EAX      BITS(2, 0) /* XSAVEOPT, XSAVEC, XGETBV with ECX = 1; no XSAVES, no XFD */
-#define SHOWN_POWER_EDX        BIT(8)     /* the TSC's rate never changes */
+#define SHOWN_XSAVE_1_EAX      BITS(3, 0) /* XSAVEOPT, XSAVEC, XGETBV with ECX = 1, XSAVES; no XFD */
+#define XSAVE_1_EAX_XSAVEC     BIT(1)
+#define XSAVE_1_EAX_XSAVES     BIT(3)
+#define SHOWN_POWER_EDX        BIT(8) /* the TSC's rate never changes */
 
 static void hide(uint32_t *reg, uint64_t bits)
 {
@@ -105,6 +107,17 @@ static void more_structured_features(struct tl_cpuid *out, uint32_t subleaf)
 		hide(&out->eax, BITS(5, 4));
 }
 
+/* EBX is the size of an area that is compacted, of what the guest has turned on; no component is IA32_XSS's. */
+static void more_xsave_features(struct tl_cpuid *out)
+{
+	uint64_t shown = SHOWN_XSAVE_1_EAX & ~(vmx_controls.xsaves ? 0 : XSAVE_1_EAX_XSAVES) &
+			 ~(vmx_controls.xsavec ? 0 : XSAVE_1_EAX_XSAVEC);
+
+	*out = (struct tl_cpuid){.eax = out->eax & (uint32_t)shown, .ebx = out->ebx};
+	if (!(out->eax & (uint32_t)(XSAVE_1_EAX_XSAVEC | XSAVE_1_EAX_XSAVES)))
+		out->ebx = 0;
+}
+
 /* The area for all that the guest may turn on; EBX is of what it has turned on, since its XCR0 is in the CPU. */
 static uint32_t area_size(uint64_t components)
 {
@@ -133,7 +146,7 @@ static void xsave_features(struct tl_cpuid *out, uint32_t subleaf)
 		out->ecx = area_size(components);
 		out->edx = (uint32_t)(components >> 32);
 	} else if (subleaf == 1) {
-		*out = (struct tl_cpuid){.eax = out->eax & (uint32_t)SHOWN_XSAVE_1_EAX};
+		more_xsave_features(out);
 	}
 }
 

@@ -49,7 +49,8 @@
 	  "On, and write-back, when a vCPU is created: as firmware leaves it")                                         \
 	X(0x6e0, 0x6e0, IA32_TSC_DEADLINE, EMBEDDERS, EMBEDDERS, msr_read_embedders, msr_write_embedders, "")          \
 	X(0x800, 0x8ff, the x2APIC, EMBEDDERS, EMBEDDERS, msr_read_embedders, msr_write_embedders, "")                 \
-	X(0xda0, 0xda0, IA32_XSS, FAULTS, FAULTS, NULL, NULL, "CPUID shows no XSAVES, which is #UD")                   \
+	X(0xda0, 0xda0, IA32_XSS, CONSTANT, EMULATED, msr_read_xss, msr_write_xss,                                     \
+	  "0, and so is what may be written; #GP(0) where CPUID shows no XSAVES")                                      \
 	X(0xc0000080, 0xc0000080, IA32_EFER, EMULATED, EMULATED, msr_read_efer, msr_write_efer,                        \
 	  "Switched at entries and exits")                                                                             \
 	X(0xc0000081, 0xc0000083, IA32_STAR to IA32_CSTAR, PASSED, PASSED, msr_read_cpu, msr_write_cpu,                \

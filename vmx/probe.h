@@ -44,6 +44,12 @@ void probe_set_delivery(enum probe_delivery result);
 struct selftest_guest;
 COLD bool probe_posted_interrupts(const struct selftest_guest *guest, uint32_t *page, struct tl_posted *posted);
 
+/*
+ * Has XSAVEC write a compacted area, and does without it and XSAVES where that is not as the SDM has it. Context:
+ * before a guest runs, the vector registers nobody's. TL_NO_MEMORY.
+ */
+COLD enum tl_status probe_compaction(void);
+
 /* What [RDI] and the absolute addresses of the probe's instructions are. */
 enum { PROBE_OPERAND = 0x100000, PROBE_INSNS_MOST = 16 };
 

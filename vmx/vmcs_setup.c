@@ -116,6 +116,9 @@ static void set_controls(const struct tl_vcpu *vcpu)
 	vmcs_set_msr_bitmap(false);
 	if (c->vpid)
 		vmcs_write(VMCS_VPID, vcpu->vpid);
+	/* None is a guest's: should the host have set one meanwhile, it is not saved there without an exit. */
+	if (c->xsaves)
+		vmcs_write(VMCS_XSS_EXITING_BITMAP, UINT64_MAX);
 	vmcs_write(VMCS_EPT_POINTER, vcpu->eptp);
 	vmcs_write(VMCS_TSC_OFFSET, vcpu->tsc_offset);
 }

@@ -98,6 +98,36 @@ static void what_the_guest_changes_is_asked_anew(void **context)
 	}
 }
 
+static struct cpuid everything(uint32_t leaf, uint32_t subleaf)
+{
+	(void)leaf;
+	(void)subleaf;
+	return (struct cpuid){UINT32_MAX, 0x340, UINT32_MAX, UINT32_MAX};
+}
+
+/* XSAVES is shown where the guest has it; the size of a compacted area with XSAVEC, too; and nothing of IA32_XSS. */
+static void xsaves_is_shown_where_the_guest_has_it(void **context)
+{
+	(void)context;
+	mock_cpu.on_cpuid = everything;
+	vmx_capability.xcr0 = 7;
+	for (unsigned on = 0; on < 2; on++) {
+		vmx_controls.xsavec = vmx_controls.xsaves = on;
+		ask(0x0d, 1);
+		assert_int_equal(guest_vcpu->gpr[TL_RAX], on ? 15 : 5);
+		assert_int_equal(guest_vcpu->gpr[TL_RBX], on ? 0x340 : 0);
+		assert_int_equal(guest_vcpu->gpr[TL_RCX], 0);
+		assert_int_equal(guest_vcpu->gpr[TL_RDX], 0);
+		for (unsigned subleaf = 8; subleaf < 64; subleaf++) {
+			ask(0x0d, subleaf);
+			assert_int_equal(guest_vcpu->gpr[TL_RAX], 0);
+		}
+	}
+	mock_cpu.on_cpuid = identify;
+	vmx_controls.xsavec = vmx_controls.xsaves = false;
+	vmx_capability.xcr0 = 0;
+}
+
 /* Some leaves may say something else there. */
 static void another_processor_is_asked_anew(void **context)
 {
@@ -148,6 +178,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(the_same_is_answered_again),
 		TEST(what_the_guest_changes_is_asked_anew),
+		TEST(xsaves_is_shown_where_the_guest_has_it),
 		TEST(another_processor_is_asked_anew),
 		TEST(an_embedder_is_asked_each_time),
 	};

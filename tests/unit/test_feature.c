@@ -20,6 +20,7 @@ static struct vmx_capability whole(void)
 				   .invept_all = true,
 				   .invvpid_single = true,
 				   .xsave = true,
+				   .xsavec = true,
 				   .xsaves = true,
 				   .xcr0 = 7};
 
@@ -61,6 +62,7 @@ static uint32_t used(const struct vmx_capability *c)
 	mask |= (uint32_t)k.virtual_interrupts << TL_FEATURE_VIRTUAL_INTERRUPTS;
 	mask |= (uint32_t)k.apic_registers << TL_FEATURE_APIC_REGISTERS;
 	mask |= (uint32_t)k.posted_interrupts << TL_FEATURE_POSTED_INTERRUPTS;
+	mask |= (uint32_t)(k.xsaves && k.xsavec) << TL_FEATURE_XSAVES;
 	return mask;
 }
 
@@ -74,17 +76,28 @@ static void all_are_used_by_themselves(void **context)
 	assert_int_equal(used(&c), (1u << TL_NR_FEATURES) - 1);
 }
 
-/* Its IA32_XSS is the host's, which no guest may save or load by. */
-static void no_guest_has_xsaves(void **context)
+/* It takes the instructions and the control, and goes with XSAVE. */
+static void guests_have_xsaves_where_the_cpu_lets_them(void **context)
 {
 	struct vmx_capability c = whole();
 	struct vmx_controls k;
 
 	(void)context;
 	turn_off(0);
-	c.control[VMX_PROC2].allowed1 |= PROC2_ENABLE_XSAVES;
 	assert_int_equal(controls_compute(&c, &k), TL_OK);
-	assert_false(k.proc2 & PROC2_ENABLE_XSAVES);
+	assert_true(k.xsaves && k.proc2 & PROC2_ENABLE_XSAVES);
+	c.control[VMX_PROC2].allowed1 &= ~(uint64_t)PROC2_ENABLE_XSAVES;
+	assert_int_equal(controls_compute(&c, &k), TL_OK);
+	assert_false(k.xsaves || k.proc2 & PROC2_ENABLE_XSAVES);
+	c = whole();
+	c.xsaves = false;
+	assert_int_equal(controls_compute(&c, &k), TL_OK);
+	assert_false(k.xsaves || k.proc2 & PROC2_ENABLE_XSAVES);
+	c = whole();
+	turn_off(1u << TL_FEATURE_XSAVE);
+	assert_int_equal(features_hide(&c), TL_OK);
+	assert_int_equal(controls_compute(&c, &k), TL_OK);
+	assert_false(k.xsaves);
 }
 
 /* What goes with a feature, itself included. */
@@ -102,6 +115,8 @@ static uint32_t goes_with(enum tl_feature feature)
 	case TL_FEATURE_VIRTUAL_INTERRUPTS:
 		return 1u << TL_FEATURE_VIRTUAL_INTERRUPTS | 1u << TL_FEATURE_APIC_REGISTERS |
 		       1u << TL_FEATURE_POSTED_INTERRUPTS;
+	case TL_FEATURE_XSAVE:
+		return 1u << TL_FEATURE_XSAVE | 1u << TL_FEATURE_XSAVES;
 	default:
 		return 1u << feature;
 	}
@@ -192,7 +207,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(all_are_used_by_themselves),
-		cmocka_unit_test(no_guest_has_xsaves),
+		cmocka_unit_test(guests_have_xsaves_where_the_cpu_lets_them),
 		cmocka_unit_test(each_goes_alone),
 		cmocka_unit_test(all_go_together),
 		cmocka_unit_test(a_fixed_control_is_refused),

@@ -272,7 +272,25 @@ static void cpuid_of_xsave(void **state)
 	assert_int_equal(cpuid_of(0xd, 63).eax, 0);
 	assert_int_equal(cpuid_of(0xd, 200).eax, 0);
 	cpu[0xd].eax = UINT32_MAX;
-	assert_int_equal(cpuid_of(0xd, 1).eax, 7);
+	/* XSAVEC and XSAVES have controls of their own. */
+	assert_int_equal(cpuid_of(0xd, 1).eax, 5);
+}
+
+/* Of XSAVES a guest has no component that XSETBV does not give. */
+static void xss_is_zero(void **state)
+{
+	uint64_t value;
+
+	(void)state;
+	vmx_controls.xsaves = false;
+	assert_false(read_msr(MSR_IA32_XSS, &value));
+	assert_false(write_msr(MSR_IA32_XSS, 0));
+	vmx_controls.xsaves = true;
+	assert_int_equal(value_of(MSR_IA32_XSS), 0);
+	assert_true(write_msr(MSR_IA32_XSS, 0));
+	for (unsigned i = 0; i < 64; i++)
+		assert_false(write_msr(MSR_IA32_XSS, BIT(i)));
+	vmx_controls.xsaves = false;
 }
 
 int main(void)
@@ -281,6 +299,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(the_table_is_in_order),
 		TEST(rows_are_found),
+		TEST(xss_is_zero),
 		TEST(the_time_stamp_counter),
 		TEST(every_vcpu_of_a_vm_has_its_offset),
 		TEST(the_memory_type_ranges),

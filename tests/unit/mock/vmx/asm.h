@@ -40,6 +40,7 @@ struct mock_cpu {
 	atomic_ulong nr_vmclears, nr_vmptrlds, nr_invvpids;
 	/* What a test has these instructions do; NULL: nothing, and 0 is what they read. */
 	uint64_t (*on_rdmsr)(uint32_t msr);
+	void (*on_xsavec)(void *area, uint64_t components);
 	void (*on_wrmsr)(uint32_t msr, uint64_t value);
 	struct cpuid (*on_cpuid)(uint32_t leaf, uint32_t subleaf);
 	uint64_t (*on_rdtsc)(void);
@@ -192,6 +193,12 @@ static inline void xsave(void *area, uint64_t components)
 {
 	(void)area;
 	(void)components;
+}
+
+static inline void xsavec(void *area, uint64_t components)
+{
+	if (mock_cpu.on_xsavec)
+		mock_cpu.on_xsavec(area, components);
 }
 
 static inline void xrstor(const void *area, uint64_t components)
