@@ -29,6 +29,10 @@ static void test_write(void *context, uint16_t offset, unsigned size, uint32_t d
 {
 	struct test_device *device = context;
 
+	if (offset == WORD_PORTS && size == 4) {
+		device->flush(device->context, data);
+		return;
+	}
 	lock_acquire(device->lock);
 	for (unsigned i = 0; i < size; i++) {
 		uint16_t at = (uint16_t)(offset + i);
@@ -46,16 +50,18 @@ static uint32_t test_irq_read(void *context, uint16_t offset, unsigned size)
 	return 0;
 }
 
+/* A byte is a line: QEMU's registers are a byte wide, and a wider access goes to one after the other. */
 static void test_irq_write(void *context, uint16_t offset, unsigned size, uint32_t data)
 {
 	struct test_device *device = context;
-	struct line line = device->line;
 
-	if (size != 1)
-		return;
-	line.pin += offset;
 	lock_acquire(device->lock);
-	line_set(&line, data != 0);
+	for (unsigned i = 0; i < size; i++) {
+		struct line line = device->line;
+
+		line.pin += offset + i;
+		line_set(&line, data >> (8 * i) & 0xff);
+	}
 	lock_release(device->lock);
 }
 

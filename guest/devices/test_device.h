@@ -15,8 +15,9 @@
 
 enum { TEST_DEVICE_SIZE = 0x10000, TEST_DEVICE_LINES = 24 };
 /*
- * Four ports each at E0h and E8h for the same word, and at E4h for the page to be flushed, which needs nothing here.
- * They are where a debug console's E9h is: a machine has one or the other.
+ * Four ports each at E0h and E8h for the same word, and at E4h for the address of a page that the CPU is to have no
+ * translation of any more, whatever its next access is. They are where a debug console's E9h is: a machine has one or
+ * the other.
  */
 enum { TEST_DEVICE_PORTS = 0xE0, TEST_DEVICE_NR_PORTS = 12, TEST_DEVICE_IRQ_PORTS = 0x2000 };
 
@@ -25,6 +26,8 @@ struct test_device {
 	struct line line;   /* pin 0; the others are those behind it */
 	uint8_t *registers; /* TEST_DEVICE_SIZE bytes */
 	uint32_t word;
+	void (*flush)(void *context, uint64_t gpa); /* called without the lock */
+	void *context;
 };
 
 struct port_range test_device_ports(struct test_device *device);

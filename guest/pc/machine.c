@@ -127,7 +127,11 @@ static void machine_init_others(struct machine *machine, const struct machine_pa
 	reset_port_init(&machine->reset, lock, parts->ending, a20);
 	machine->console = (struct debug_console){lock, parts->put, parts->debug_context};
 	machine->exit_port = (struct exit_port){.lock = lock, .ending = parts->ending};
-	machine->test = (struct test_device){lock, machine_line(machine, 0), machine->test_registers, 0};
+	machine->test = (struct test_device){.lock = lock,
+					     .line = machine_line(machine, 0),
+					     .registers = machine->test_registers,
+					     .flush = parts->flush_page,
+					     .context = parts->flush_context};
 	fw_cfg_init(&machine->fw_cfg, lock, parts->vm, parts->memory_below_4g + parts->memory_above_4g,
 		    (uint16_t)parts->nr_cpus);
 	vga_text_init(&machine->vga, lock, parts->vga_memory);

@@ -40,8 +40,11 @@ struct machine_parts {
 	unsigned nr_cpus;
 	uint64_t unix_time; /* now, for the RTC */
 	void *disk;
-	uint64_t disk_size;    /* bytes; 0: there is none */
-	void *vga_memory;      /* VGA_TEXT_SIZE bytes, page-aligned */
+	uint64_t disk_size; /* bytes; 0: there is none */
+	void *vga_memory;   /* VGA_TEXT_SIZE bytes, page-aligned */
+	/* For the test device: what lies at `gpa` is to be translated anew. Called by a vCPU's port write. */
+	void (*flush_page)(void *context, uint64_t gpa);
+	void *flush_context;
 	bool has_test_devices; /* QEMU's pc-testdev, in the place of the debug console at E9h, and its pci-testdev */
 	bool has_virtio_console;
 	/* What the serial port and the virtio console print, and with a context of their own the debug consoles. Called

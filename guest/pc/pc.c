@@ -155,6 +155,8 @@ static bool init_machine(struct pc *pc, const struct guest_options *options, con
 		.put = pc_put,
 		.context = &pc->line,
 		.debug_context = &pc->debug_line,
+		.flush_page = pc_flush_page,
+		.flush_context = pc,
 		.ending = {machine_ends, pc},
 	};
 

@@ -171,6 +171,9 @@ enum tl_status pc_apic_create(struct pc_vcpu *vcpu);
 void pc_apics_free(struct pc *pc);
 /* For struct local_apic_bus. */
 void pc_apic_moved(struct local_apic *apic);
+
+/* Has every vCPU forget its translations of the memory at `gpa`. Waits as a commit does. Context: host. */
+void pc_flush_page(void *context, uint64_t gpa);
 void pc_apic_beneath(struct tl_mmio *access);
 /* Serves what others asked for. Context: the vCPU's CPU, host. */
 void pc_cpu_take_events(struct pc_vcpu *vcpu);

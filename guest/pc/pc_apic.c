@@ -132,6 +132,26 @@ void pc_apic_moved(struct local_apic *apic)
 	(void)tell_mode(vcpu);
 }
 
+/* It moves to where it is, which takes its translations away. Whoever makes way for an APIC meanwhile has done the
+ * same, and the lock is not held over a wait: APICs move in callbacks. */
+void pc_flush_page(void *context, uint64_t gpa)
+{
+	struct pc *pc = context;
+	struct pc_piece piece;
+	struct tl_edit *edit;
+
+	lock_acquire(&pc->apic_pages);
+	piece = pc_memory_piece(&pc->mapped_memory, gpa);
+	lock_release(&pc->apic_pages);
+	edit = piece.size ? tl_map_edit(pc->vm) : NULL;
+	if (!edit)
+		return;
+	if (tl_map_move(edit, piece.id, piece.start) == TL_OK)
+		(void)tl_map_commit(edit);
+	else
+		tl_map_discard(edit);
+}
+
 /* A vCPU whose own APIC is elsewhere: memory lies there, or nothing. */
 void pc_apic_beneath(struct tl_mmio *access)
 {

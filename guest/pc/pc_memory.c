@@ -89,6 +89,14 @@ void pc_memory_settle(struct pc_memory *memory, bool committed)
 		memory->mapped = memory->next;
 }
 
+struct pc_piece pc_memory_piece(const struct pc_memory *memory, uint64_t gpa)
+{
+	for (unsigned i = 0; i < memory->mapped.count; i++)
+		if (gpa - memory->mapped.piece[i].start < memory->mapped.piece[i].size)
+			return memory->mapped.piece[i];
+	return (struct pc_piece){0};
+}
+
 /* Each size is one instruction, so that no other vCPU sees a half of it. */
 static void copy(void *to, const void *from, unsigned size)
 {

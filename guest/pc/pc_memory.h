@@ -40,6 +40,9 @@ enum tl_status pc_memory_make_way(struct pc_memory *memory, struct tl_edit *edit
 enum tl_status pc_memory_come_back(struct pc_memory *memory, struct tl_edit *edit);
 void pc_memory_settle(struct pc_memory *memory, bool committed);
 
+/* The piece at `gpa`, by value; of size 0 where there is none. */
+struct pc_piece pc_memory_piece(const struct pc_memory *memory, uint64_t gpa);
+
 /* Makes an access to what memory lies at its address; false: none does. */
 bool pc_memory_access(const struct pc_memory *memory, struct tl_mmio *access);
 

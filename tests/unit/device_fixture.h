@@ -14,7 +14,7 @@
 
 #include <cmocka.h>
 
-enum { BENCH_PINS = 8, BENCH_BYTES = 4096 };
+enum { BENCH_PINS = 16, BENCH_BYTES = 4096 };
 
 /* Every callback checks that the lock is held, every access that it is free again. */
 struct device_bench {

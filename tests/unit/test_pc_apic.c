@@ -3,6 +3,10 @@
  * Local APICs of a PC that the CPU serves: the page is the CPU's own only while it is that of every vCPU, and the mode
  * is the one that IA32_APIC_BASE says.
  */
+#include "mmu/ept_table.h"
+#include "mmu/map.h"
+#include "mmu/mmu.h"
+#include "mmu/vm.h"
 #include "tests/unit/pc_guest.h"
 #include <setjmp.h>
 #include <stdarg.h>
@@ -110,12 +114,74 @@ static void with_nothing_of_it(void **context)
 	assert_null(pc_script[0].apic);
 }
 
+static bool is_mapped(struct pc *pc, uint64_t gpa)
+{
+	struct tl_ept_entry entries[TL_EPT_LEVELS];
+	unsigned count = tl_ept_describe(pc->vm, gpa, entries);
+
+	return count && entries[count - 1].kind == TL_EPT_LEAF;
+}
+
+static void map_ram(struct pc *pc, uint64_t gpa)
+{
+	/* acquire: pairs with its publication. */
+	const struct map *map = atomic_load_explicit(&pc->vm->map, memory_order_acquire);
+
+	struct ept_walk walk;
+	const struct map_range *range;
+
+	ept_walk(pc->vm, gpa, &walk);
+	assert_int_equal(mmu_fault(pc->vm, map, gpa, MMU_WRITE, &walk, &range), MMU_MAPPED);
+	assert_true(is_mapped(pc, gpa));
+}
+
+static unsigned nr_flushed;
+
+/* The translations of a piece of memory go, and nothing else changes; an address without memory is no matter. */
+static void flush(struct pc *pc, unsigned count)
+{
+	struct tl_range_info before, after;
+
+	(void)count;
+	assert_true(tl_map_next(pc->vm, PC_HIGH_RAM, &before));
+	map_ram(pc, 0x5000);
+	map_ram(pc, PC_HIGH_RAM + 0x5000);
+	pc_flush_page(pc, LOCAL_APIC_AT);
+	assert_true(is_mapped(pc, 0x5000));
+	pc_flush_page(pc, PC_HIGH_RAM + 0x9123);
+	assert_false(is_mapped(pc, PC_HIGH_RAM + 0x5000));
+	assert_true(is_mapped(pc, 0x5000));
+	pc_flush_page(pc, 0);
+	assert_false(is_mapped(pc, 0x5000));
+	assert_true(tl_map_next(pc->vm, PC_HIGH_RAM, &after));
+	assert_int_equal(after.id, before.id);
+	assert_int_equal(after.start, before.start);
+	assert_int_equal(after.size, before.size);
+	map_ram(pc, PC_HIGH_RAM + 0x5000);
+	nr_flushed++;
+}
+
+static void a_page_that_is_flushed_is_translated_anew(void **context)
+{
+	static const struct pc_op ops[] = {{OP_READY, 0, 0}, {OP_OUT, PC_EXIT, 0}};
+	struct guest_report report;
+
+	(void)context;
+	pc_on_ready = flush;
+	nr_flushed = 0;
+	report = pc_play(&(struct pc_case){.vcpus = 1, .slice = 20000}, ops);
+	pc_passes(&report);
+	pc_on_ready = NULL;
+	assert_int_equal(nr_flushed, 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(with_all_of_it, pc_scripts_start),
 		cmocka_unit_test_setup(with_the_tpr_alone, pc_scripts_start),
 		cmocka_unit_test_setup(with_nothing_of_it, pc_scripts_start),
+		cmocka_unit_test_setup(a_page_that_is_flushed_is_translated_anew, pc_scripts_start),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

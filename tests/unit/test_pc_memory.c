@@ -82,6 +82,10 @@ static void check(void)
 			continue;
 		}
 		assert_int_equal(range->kind, kind_at(page));
+		if (range->kind == MAP_HOLE)
+			assert_int_equal(pc_memory_piece(&memory, (uint64_t)page * PAGE + 5).size, 0);
+		else
+			assert_int_equal(pc_memory_piece(&memory, (uint64_t)page * PAGE + 5).id, range->id);
 		if (range->kind != MAP_HOLE)
 			assert_ptr_equal(map_host(map_now(), (uint64_t)page * PAGE),
 					 hosted_memory((uint64_t)page * PAGE));
