@@ -201,6 +201,8 @@ bool cr_write_efer(struct tl_vcpu *vcpu, uint64_t value);
 void dr_write(struct tl_vcpu *vcpu, unsigned dr, uint64_t value);
 /* DR7, with what follows for skipping instructions. */
 void dr_write_dr7(struct tl_vcpu *vcpu, uint64_t value);
+/* What a #DB says in DR6, before it is raised. */
+void debug_say(uint64_t said);
 
 /* Puts a whole state's CR0, CR4 and EFER into the VMCS, as it is. */
 void cr_set_mode(struct tl_vcpu *vcpu, uint64_t cr0, uint64_t cr4, uint64_t efer);

@@ -60,6 +60,12 @@ void dr_write(struct tl_vcpu *vcpu, unsigned dr, uint64_t value)
 	vcpu->dr[dr] = value;
 }
 
+/* B0 to B3 are of this #DB; what else there is stays until software clears it (SDM vol. 3, 18.2.3). */
+void debug_say(uint64_t said)
+{
+	write_dr6((read_dr6() & ~DEBUG_B0_TO_B3) | said);
+}
+
 /* MOV DR exits always, so that it is known when a breakpoint is armed. DR4 and DR5 are DR6 and DR7 without CR4.DE. */
 enum vcpu_action exit_mov_dr(struct tl_vcpu *vcpu)
 {
@@ -71,7 +77,7 @@ enum vcpu_action exit_mov_dr(struct tl_vcpu *vcpu)
 
 	/* The exit comes before the #DB of general detect (SDM vol. 3, 18.2.4), so that it has to be raised here. */
 	if (dr7 & DR7_GD) {
-		write_dr6(read_dr6() | DEBUG_BD);
+		debug_say(DEBUG_BD);
 		vmcs_write(VMCS_GUEST_DR7, dr7 & ~(uint64_t)DR7_GD);
 		return exit_raise(vcpu, VECTOR_DB);
 	}
@@ -139,7 +145,7 @@ enum vcpu_action exit_exception(struct tl_vcpu *vcpu)
 		return step_debug_exception(vcpu);
 	if (is_debug_exception(information)) {
 		/* What DR6 would have said is in the qualification, and DR6 still holds its old value (28.2.1). */
-		write_dr6(read_dr6() | (vmcs_read(VMCS_EXIT_QUALIFICATION) & 0x600f));
+		debug_say(vmcs_read(VMCS_EXIT_QUALIFICATION) & 0x600f);
 		vmcs_write(VMCS_GUEST_DR7, vmcs_read(VMCS_GUEST_DR7) & ~(uint64_t)DR7_GD);
 	}
 	return reflect(vcpu, information);

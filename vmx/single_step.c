@@ -242,7 +242,7 @@ enum vcpu_action step_debug_exception(struct tl_vcpu *vcpu)
 	}
 	if (!enabled(said & DEBUG_B0_TO_B3) && !(said & (DEBUG_BD | PENDING_DEBUG_BS)))
 		return step->made ? step_leave(vcpu) : vcpu_before_entry(vcpu);
-	write_dr6(read_dr6() | said);
+	debug_say(said);
 	vmcs_write(VMCS_GUEST_DR7, vmcs_read(VMCS_GUEST_DR7) & ~(uint64_t)DR7_GD);
 	return exit_raise(vcpu, VECTOR_DB);
 }
