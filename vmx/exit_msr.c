@@ -8,9 +8,8 @@
 #include "vmx/mitigation.h"
 #include "vmx/msr.h"
 
-/* What MISC_ENABLE has: fast strings; no branch trace store, no precise events (SDM vol. 4, 2.1). */
-#define MISC_ENABLE_FAST_STRINGS BIT(0)
-#define MISC_ENABLE_FIXED        BITS(12, 11)
+/* What MISC_ENABLE has besides: no branch trace store, no precise events (SDM vol. 4, 2.1). */
+#define MISC_ENABLE_FIXED BITS(12, 11)
 
 static bool is_canonical(uint64_t address)
 {

@@ -37,7 +37,7 @@
 	  "0: no banks; Xen looks without asking CPUID")                                                               \
 	X(0x17a, 0x17a, IA32_MCG_STATUS, CONSTANT, IGNORED, msr_read_zero, msr_write_nothing, "0")                     \
 	X(0x1a0, 0x1a0, IA32_MISC_ENABLE, EMULATED, EMULATED, msr_read_misc_enable, msr_write_misc_enable,             \
-	  "Fast strings may be turned off and on, to no effect; no BTS, no PEBS")                                      \
+	  "Fast strings as the CPU has them; may be turned off and on, to no effect; no BTS, no PEBS")                 \
 	X(0x1d9, 0x1d9, IA32_DEBUGCTL, EMULATED, EMULATED, msr_read_field, msr_write_debugctl,                         \
 	  "BTF alone may be set; switched at entries and exits")                                                       \
 	X(0x200, 0x20f, IA32_MTRR_PHYSBASE0 to _PHYSMASK7, EMULATED, EMULATED, mtrr_read, mtrr_write, MTRR_NOTE)       \

@@ -19,6 +19,7 @@
 #define MSR_IA32_SYSENTER_ESP            0x175
 #define MSR_IA32_SYSENTER_EIP            0x176
 #define MSR_IA32_MISC_ENABLE             0x1a0
+#define MISC_ENABLE_FAST_STRINGS         BIT(0)
 #define MSR_IA32_DEBUGCTL                0x1d9
 #define MSR_IA32_MTRR_PHYSBASE0          0x200
 #define MSR_IA32_MTRR_FIX64K_00000       0x250

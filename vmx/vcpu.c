@@ -9,6 +9,7 @@
 #include "vmx/exit.h"
 #include "vmx/extended_state.h"
 #include "vmx/flat_paging.h"
+#include "vmx/msr.h"
 
 #define VCPU_PAGES ((sizeof(struct tl_vcpu) + PAGE_SIZE - 1) / PAGE_SIZE)
 
@@ -124,6 +125,8 @@ static struct tl_vcpu *alloc_vcpu(struct tl_vm *vm)
 	vcpu->reader.number = vcpu->vpid;
 	vcpu->rflags_slow = RFLAGS_TF;
 	vcpu->tsc_offset = vm->tsc_offset;
+	/* A guest whose CPU has them off is better off without REP MOVSB, and Linux asks here. */
+	vcpu->no_fast_strings = !(rdmsr(MSR_IA32_MISC_ENABLE) & MISC_ENABLE_FAST_STRINGS);
 	extended_state_init(vcpu);
 	return vcpu;
 }

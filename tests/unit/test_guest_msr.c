@@ -190,14 +190,29 @@ static void the_memory_type_ranges(void **state)
 	assert_false(write_msr(MSR_IA32_MTRR_PHYSBASE0 + 16, 0));
 }
 
+static uint64_t read_fast_strings(uint32_t msr)
+{
+	return msr == MSR_IA32_MISC_ENABLE ? 1 : 0;
+}
+
 static void fast_strings_and_nothing_else(void **state)
 {
+	struct tl_vcpu *other;
+	enum tl_status status;
+
 	(void)state;
-	assert_int_equal(value_of(MSR_IA32_MISC_ENABLE), 0x1801);
-	assert_true(write_msr(MSR_IA32_MISC_ENABLE, 0x1800));
+	/* The CPU of the fixture has them off. */
 	assert_int_equal(value_of(MSR_IA32_MISC_ENABLE), 0x1800);
+	assert_true(write_msr(MSR_IA32_MISC_ENABLE, 0x1801));
+	assert_int_equal(value_of(MSR_IA32_MISC_ENABLE), 0x1801);
 	assert_false(write_msr(MSR_IA32_MISC_ENABLE, 0x1801 | 1ull << 34));
 	assert_false(write_msr(MSR_IA32_MISC_ENABLE, 1));
+	mock_cpu.on_rdmsr = read_fast_strings;
+	other = tl_vcpu_create(vm, &status);
+	assert_non_null(other);
+	assert_false(other->no_fast_strings);
+	assert_int_equal(tl_vcpu_destroy(other), TL_OK);
+	assert_int_equal(vcpu_load(guest_vcpu), TL_OK);
 }
 
 static void values_that_the_sdm_refuses(void **state)
