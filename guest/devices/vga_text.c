@@ -131,19 +131,34 @@ void vga_text_init(struct vga_text *vga, struct lock *lock, void *memory)
 		vga->graphics.value[i] = mode_3_graphics[i];
 	for (unsigned i = 0; i < CELLS; i++)
 		cell[i] = BLANK;
-	for (unsigned i = 0; i < VGA_TEXT_ROWS * VGA_TEXT_COLUMNS; i++)
+	for (unsigned i = 0; i < VGA_TEXT_CELLS; i++)
 		vga->shown[i / VGA_TEXT_COLUMNS][i % VGA_TEXT_COLUMNS] = ' ';
 }
 
-/* The screen now, in characters that any console has. */
-static void vga_take(const struct vga_text *vga, char screen[VGA_TEXT_ROWS][VGA_TEXT_COLUMNS])
+/*
+ * Takes over the cells of the screen. False: they are those of the time before, as on most screens at most times. A
+ * guest may write meanwhile: each cell is read once, and what is torn is taken the next time.
+ */
+static bool vga_take_cells(struct vga_text *vga)
 {
-	/* A guest may write meanwhile: each cell is read once, and what is torn is shown anew the next time. */
 	const volatile uint16_t *cell = vga->memory;
 	unsigned start = (unsigned)vga->crtc.value[CRTC_START] << 8 | vga->crtc.value[CRTC_START + 1];
+	uint16_t changed = 0;
 
-	for (unsigned i = 0; i < VGA_TEXT_ROWS * VGA_TEXT_COLUMNS; i++) {
-		uint8_t byte = (uint8_t)cell[(start + i) % CELLS];
+	for (unsigned i = 0; i < VGA_TEXT_CELLS; i++) {
+		uint16_t now = cell[(start + i) % CELLS];
+
+		changed |= now ^ vga->taken[i];
+		vga->taken[i] = now;
+	}
+	return changed;
+}
+
+/* The screen in characters that any console has. */
+static void vga_translate(const struct vga_text *vga, char screen[VGA_TEXT_ROWS][VGA_TEXT_COLUMNS])
+{
+	for (unsigned i = 0; i < VGA_TEXT_CELLS; i++) {
+		uint8_t byte = (uint8_t)vga->taken[i];
 
 		screen[i / VGA_TEXT_COLUMNS][i % VGA_TEXT_COLUMNS] = byte >= ' ' && byte <= '~' ? (char)byte : ' ';
 	}
@@ -189,7 +204,9 @@ void vga_text_show(struct vga_text *vga, void (*line)(void *context, const char 
 	char screen[VGA_TEXT_ROWS][VGA_TEXT_COLUMNS], text[VGA_TEXT_COLUMNS + 1];
 	unsigned by;
 
-	vga_take(vga, screen);
+	if (!vga_take_cells(vga))
+		return;
+	vga_translate(vga, screen);
 	by = vga_scrolled(vga, screen);
 	for (unsigned row = 0; row < VGA_TEXT_ROWS; row++) {
 		unsigned length = row_length(screen[row]);
@@ -201,7 +218,7 @@ void vga_text_show(struct vga_text *vga, void (*line)(void *context, const char 
 			line(context, text);
 		}
 	}
-	for (unsigned i = 0; i < VGA_TEXT_ROWS * VGA_TEXT_COLUMNS; i++)
+	for (unsigned i = 0; i < VGA_TEXT_CELLS; i++)
 		vga->shown[i / VGA_TEXT_COLUMNS][i % VGA_TEXT_COLUMNS] =
 			screen[i / VGA_TEXT_COLUMNS][i % VGA_TEXT_COLUMNS];
 }

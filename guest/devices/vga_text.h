@@ -11,7 +11,13 @@
 #include "guest/devices/port.h"
 #include <trapline.h>
 
-enum { VGA_TEXT_AT = 0xB8000, VGA_TEXT_SIZE = 0x8000, VGA_TEXT_COLUMNS = 80, VGA_TEXT_ROWS = 25 };
+enum {
+	VGA_TEXT_AT = 0xB8000,
+	VGA_TEXT_SIZE = 0x8000,
+	VGA_TEXT_COLUMNS = 80,
+	VGA_TEXT_ROWS = 25,
+	VGA_TEXT_CELLS = VGA_TEXT_ROWS * VGA_TEXT_COLUMNS
+};
 enum { VGA_PORTS_AT = 0x3C0, VGA_PORTS = 0x20 };
 
 /* A register file behind an index and a data port. */
@@ -26,6 +32,7 @@ struct vga_text {
 	struct vga_indexed attribute, sequencer, graphics, crtc;
 	bool attribute_data; /* the next byte for the attribute controller is data */
 	uint8_t misc, status;
+	uint16_t taken[VGA_TEXT_CELLS]; /* what vga_text_show() has found there, and what it has shown of that */
 	char shown[VGA_TEXT_ROWS][VGA_TEXT_COLUMNS];
 };
 

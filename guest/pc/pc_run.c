@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* The turns of a PC's vCPUs on the host's CPUs: exits, time, HLT. */
+/* The turns of a PC's vCPUs on the host's CPUs: exits, HLT, whose turn it is. */
 #include "guest/pc/pc_shake.h"
+#include "guest/pc/pc_timers.h"
 #include "guest/stop_text.h"
 #include "guest/text.h"
-#include "guest/traced.h"
 
-enum { RFLAGS_IF = 1 << 9, LOOKS_A_SECOND = 100, LEAST_LOOKS_A_SECOND = 10 };
+enum { RFLAGS_IF = 1 << 9, LEAST_LOOKS_A_SECOND = 10 };
 
 static bool has_ended(const struct pc *pc)
 {
@@ -27,101 +27,6 @@ void pc_end(struct pc *pc, unsigned ending, uint64_t code, const char *how)
 			tl_vcpu_kick(pc->vcpu[i].vcpu);
 	for (unsigned i = 0; i < pc->nr_cpus; i++)
 		pc->services->wake_cpu(i);
-}
-
-/* ---- Time -------------------------------------------------------------------------------------------------------- */
-
-/* A prompt, say, of a guest that does not come to a HLT. */
-static void show_prompt(const struct pc *pc, struct pc_line *line, uint64_t now)
-{
-	if (line->length && now - line->last >= pc->hz / LOOKS_A_SECOND)
-		pc_show_line(line);
-}
-
-/* The devices' timers are the first CPU's to expire. */
-static void expire_devices(struct pc *pc)
-{
-	struct machine *machine = &pc->machine;
-	uint64_t now = pc_now(pc);
-
-	if (pc->ends && now >= pc->ends) {
-		pc_end(pc, GUEST_TIMEOUT, 0, "the time of timeout= is spent");
-		return;
-	}
-	lock_acquire(&machine->lock);
-	clock_expire(&machine->clock, now);
-	/* relaxed: the lock orders it with those who set timers. */
-	atomic_store_explicit(&pc->due, clock_next(&machine->clock), memory_order_relaxed);
-	show_prompt(pc, &pc->line, now);
-	show_prompt(pc, &pc->debug_line, now);
-	lock_release(&machine->lock);
-	pc_type(pc);
-	/* What scrolls by faster is not read; and looking costs. */
-	if (now - pc->screen_shown >= pc->hz)
-		pc_show_screen(pc);
-}
-
-static bool is_held(const struct pc_vcpu *vcpu)
-{
-	/* relaxed: a kick, or a wake-up, comes behind each change. */
-	return atomic_load_explicit(&vcpu->held, memory_order_relaxed);
-}
-
-/*
- * One that is held may be stepped. A step takes the time of thousands of instructions, in which the timer would be due
- * again: an interrupt at each step, and no way out of its handler. It comes when the vCPU goes on.
- */
-static void expire(struct pc_vcpu *vcpu)
-{
-	struct pc *pc = vcpu->pc;
-
-	if (vcpu->cpu == 0)
-		expire_devices(pc);
-	if (!is_held(vcpu))
-		clock_expire(&vcpu->apic.clock, pc_now(pc));
-	traced_drain(pc->services, vcpu->cpu);
-}
-
-static uint64_t earlier(uint64_t a, uint64_t b)
-{
-	return a < b ? a : b;
-}
-
-/* When a CPU has to look after something else than timers, whatever its vCPUs do, in guest time. */
-static uint64_t next_look(const struct pc *pc, unsigned cpu)
-{
-	uint64_t at = UINT64_MAX;
-
-	if (cpu != 0)
-		return at;
-	at = pc->ends ? earlier(at, pc->ends) : at;
-	if (pc->shake)
-		at = earlier(at, pc_now(pc) + pc->hz / SHAKES_A_SECOND);
-	return pc->services->read_typed ? earlier(at, pc_now(pc) + pc->hz / LOOKS_A_SECOND) : at;
-}
-
-/* When the devices' timers are due, which are the first CPU's. */
-static uint64_t devices_due(const struct pc *pc, unsigned cpu)
-{
-	/* seq_cst: after a turn has begun; pairs with who makes it sooner, and then looks whose turn it is. */
-	return cpu == 0 ? atomic_load_explicit(&pc->due, memory_order_seq_cst) : UINT64_MAX;
-}
-
-/* In the host's time. */
-static uint64_t to_host(const struct pc *pc, uint64_t at)
-{
-	return at == UINT64_MAX ? at : at - pc->tsc_offset;
-}
-
-enum tl_status pc_set_deadline(struct pc_vcpu *vcpu)
-{
-	struct pc *pc = vcpu->pc;
-	uint64_t at = clock_next(&vcpu->apic.clock), host;
-
-	/* The next look is not computed at each exit: a deadline is the same for as long as nothing has changed. */
-	at = earlier(at, earlier(vcpu->look, devices_due(pc, vcpu->cpu)));
-	host = earlier(to_host(pc, at), vcpu->turn_ends);
-	return tl_vcpu_set_deadline(vcpu->vcpu, host);
 }
 
 /* ---- Exits ------------------------------------------------------------------------------------------------------- */
@@ -249,7 +154,7 @@ static bool is_awake(const struct pc_vcpu *vcpu)
 static bool is_ready(const struct pc_vcpu *vcpu)
 {
 	/* Asked again after the CPU has said that it may halt. */
-	if (is_held(vcpu))
+	if (pc_is_held(vcpu))
 		return false;
 	return atomic_load_explicit(&vcpu->events, memory_order_seq_cst) || is_awake(vcpu);
 }
@@ -283,19 +188,25 @@ static void begin_turn(struct pc_vcpu *vcpu)
 static bool is_wanted(const struct pc_vcpu *vcpu)
 {
 	/* relaxed: a kick comes behind each. */
-	return has_ended(vcpu->pc) || atomic_load_explicit(&vcpu->events, memory_order_relaxed) || is_held(vcpu) ||
+	return has_ended(vcpu->pc) || atomic_load_explicit(&vcpu->events, memory_order_relaxed) || pc_is_held(vcpu) ||
 	       atomic_load_explicit(&vcpu->wanted, memory_order_relaxed);
 }
 
-/* A timer that is due, or a kick for one that is sooner, does not end a turn: others would have theirs in its place. */
+/*
+ * A timer that is due, or a kick for one that is sooner, does not end a turn: others would have theirs in its place,
+ * and all that is looked at between turns would be looked at for each tick of the guest's clock. A look that is nearly
+ * due is made now, so that it needs no interrupt of its own beside a timer that ticks.
+ */
 static bool goes_on(struct pc_vcpu *vcpu)
 {
 	struct pc *pc = vcpu->pc;
+	uint64_t now = pc_now(pc);
 
 	if ((vcpu->exit.reason != TL_EXIT_DEADLINE && vcpu->exit.reason != TL_EXIT_KICKED) ||
-	    vcpu->turn_ends == UINT64_MAX || pc_host_ticks() >= vcpu->turn_ends || pc_now(pc) >= vcpu->look)
+	    now - pc->tsc_offset >= vcpu->turn_ends || now + pc->hz / LOOKS_A_SECOND / 4 >= vcpu->look ||
+	    is_wanted(vcpu))
 		return false;
-	expire(vcpu);
+	pc_expire_due(vcpu, now);
 	return !is_wanted(vcpu);
 }
 
@@ -311,7 +222,7 @@ static void run_turn(struct pc_vcpu *vcpu)
 		return;
 	/* relaxed: from a HLT with interrupts on, at most. */
 	atomic_store_explicit(&vcpu->activity, PC_RUNS, memory_order_relaxed);
-	vcpu->look = next_look(pc, vcpu->cpu);
+	vcpu->look = pc_next_look(pc, vcpu->cpu);
 	begin_turn(vcpu);
 	do {
 		status = pc_set_deadline(vcpu);
@@ -329,7 +240,7 @@ static bool run_ready(struct pc *pc, unsigned cpu)
 	for (unsigned i = cpu; i < pc->nr_vcpus; i += pc->nr_cpus) {
 		struct pc_vcpu *vcpu = &pc->vcpu[i];
 
-		expire(vcpu);
+		pc_expire(vcpu);
 		if (!is_ready(vcpu) || !take(vcpu))
 			continue;
 		/* seq_cst: before the devices' next timer is looked at. */
@@ -354,21 +265,13 @@ static void set_asleep(struct pc *pc, unsigned cpu, bool asleep)
 /* Halts the host's CPU until one of its vCPUs, or a timer, has something for it to do. */
 static void idle(struct pc *pc, unsigned cpu)
 {
-	const struct guest_services *services = pc->services;
-	uint64_t until = earlier(next_look(pc, cpu), devices_due(pc, cpu));
 	bool ready = false;
 
 	set_asleep(pc, cpu, true);
-	for (unsigned i = cpu; i < pc->nr_vcpus; i += pc->nr_cpus) {
-		if (!is_held(&pc->vcpu[i]))
-			until = earlier(until, clock_next(&pc->vcpu[i].apic.clock));
+	for (unsigned i = cpu; i < pc->nr_vcpus; i += pc->nr_cpus)
 		ready |= is_ready(&pc->vcpu[i]);
-	}
-	until = to_host(pc, until);
-	if (services->idle_ticks)
-		until = earlier(until, pc_host_ticks() + services->idle_ticks);
 	if (!ready && !has_ended(pc))
-		services->idle_cpu(until);
+		pc->services->idle_cpu(pc_idle_until(pc, cpu));
 	set_asleep(pc, cpu, false);
 	tl_cpu_poll();
 }

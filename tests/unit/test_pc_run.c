@@ -171,6 +171,24 @@ static void what_is_typed_reaches_the_serial_port(void **context)
 	pc_passes(&report);
 }
 
+/* Where the guest's clock ticks anyway, the looks need no leaving of the guest of their own. */
+static void looks_are_made_with_the_ticks(void **context)
+{
+	static const struct pc_op ops[] = {
+		{OP_APIC_ON, 0, 0},  {OP_APIC, TIMER, PERIODIC | VECTOR}, {OP_APIC, COUNT, 4 * MILLISECOND},
+		{OP_STI, 0, 0},      {OP_COMPUTE, 0, 99 * MILLISECOND},   {OP_IN, 0x3F8, 'x'},
+		{OP_OUT, PC_EXIT, 0}};
+	struct guest_report report;
+
+	(void)context;
+	pc_typed = "x";
+	report = pc_play(&(struct pc_case){.vcpus = 1}, ops);
+	pc_passes(&report);
+	assert_int_equal(pc_script[0].nr_taken, 24);
+	/* And a kick; with looks of their own 34. */
+	assert_in_range(pc_script[0].turns, 24, 25);
+}
+
 static char seen[2][8];
 
 static void look_at_console(struct pc *pc, unsigned count)
@@ -211,6 +229,7 @@ int main(void)
 		TEST(a_tsc_deadline_and_a_periodic_timer),
 		TEST(a_device_ends_what_computes),
 		TEST(what_is_typed_reaches_the_serial_port),
+		TEST(looks_are_made_with_the_ticks),
 		TEST(what_it_wrote_is_seen_before_the_line_ends),
 	};
 
