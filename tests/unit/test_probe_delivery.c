@@ -23,7 +23,7 @@ static unsigned nr_nmis, nr_interrupts, nr_runs;
 static uint32_t ends_in;
 
 /* What a CPU with posted interrupts does with the notification. */
-static enum { PROCESSES, PROCESSES_NOTHING, EXITS, FORGETS_RVI } notified;
+static enum { PROCESSES, PROCESSES_NOTHING, EXITS, FORGETS_RVI, DELIVERS } notified;
 
 static void let_out(uint32_t reason, uint64_t information)
 {
@@ -44,7 +44,7 @@ static void run_posted(void)
 	assert_int_equal(vmcs_read(VMCS_POSTED_INTERRUPT_VECTOR), HOSTED_NOTIFICATION);
 	assert_true(vmcs_read(VMCS_EXIT_CONTROLS) & VM_EXIT_ACKNOWLEDGE_INTERRUPT);
 	assert_int_equal(vmcs_read(VMCS_GUEST_INTERRUPT_STATUS) | virtual_cpu_highest(&cpu, VIRTUAL_IRR), 0);
-	let_out(EXIT_REASON_VMCALL, 0);
+	let_out(notified == DELIVERS ? EXIT_REASON_TRIPLE_FAULT : EXIT_REASON_VMCALL, 0);
 	if (notified == EXITS && waits) {
 		let_out(EXIT_REASON_EXTERNAL_INTERRUPT, EVENT_INFO_VALID | HOSTED_NOTIFICATION);
 	} else if (notified != EXITS && notified != PROCESSES_NOTHING) {
@@ -206,7 +206,7 @@ static void are_used_where_the_cpu_processes_them(void **state)
 static void are_not_where_it_does_not(void **state)
 {
 	(void)state;
-	for (notified = PROCESSES_NOTHING; notified <= FORGETS_RVI; notified++) {
+	for (notified = PROCESSES_NOTHING; notified <= DELIVERS; notified++) {
 		probe_set_delivery(PROBE_DELIVERY_UNKNOWN);
 		vmx_controls.posted_interrupts = true;
 		mock_cpu.nr_taken = nr_runs = 0;

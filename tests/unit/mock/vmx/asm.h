@@ -46,6 +46,7 @@ struct mock_cpu {
 	uint64_t (*on_rdtsc)(void);
 	void (*on_invept)(enum invept_type type, uint64_t eptp);
 	void (*on_vmptrld)(uint64_t region);
+	void (*on_vmclear)(uint64_t region);
 	uint64_t (*on_vmptrst)(void);
 };
 
@@ -82,8 +83,9 @@ MOCK_REGION(vmx_on)
 
 static inline enum vmx_result vmcs_clear(uint64_t region)
 {
-	(void)region;
 	atomic_fetch_add(&mock_cpu.nr_vmclears, 1);
+	if (mock_cpu.on_vmclear)
+		mock_cpu.on_vmclear(region);
 	return VMX_SUCCEED;
 }
 
