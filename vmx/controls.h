@@ -160,7 +160,6 @@ struct vmx_controls {
 	/* May be turned on for a vCPU's local APIC, and off; all but the first only where that one is. */
 	bool tpr_shadow, apic_accesses, x2apic_mode, virtual_interrupts, apic_registers;
 	bool posted_interrupts; /* the same; and exits acknowledge interrupts then */
-	bool loses_vectors;     /* virtual interrupts are used though a probe found them wrong: exit_deliver_again() */
 	bool cr3_exiting;       /* loads and stores of CR3 exit: the CPU does not let it be turned off */
 };
 

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /* How exits end: the slow skip, an exception in the guest, a return to the embedder. */
-#include "vmx/cpu.h"
 #include "vmx/exit.h"
 
 static void skip(struct tl_vcpu *vcpu, uint64_t rip, uint64_t length, uint64_t shadow)
@@ -86,25 +85,15 @@ enum vcpu_action exit_page_fault(struct tl_vcpu *vcpu, gva_t linear, uint32_t er
 }
 
 /*
- * A virtual interrupt's vector stands there as that of any other one (SDM vol. 3, 28.2.4). It is in service already, in
- * ISR and SVI (30.2.2), so that it goes by the entry and is not requested again. Bochs 2.7 leaves 0 there, which no
- * local APIC requests; SVI has it.
+ * A virtual interrupt is said there as any other event (SDM vol. 3, 28.2.4). It is in service already, in ISR and SVI
+ * (30.2.2), so that it goes by the entry and is not requested again.
  */
-static uint64_t interrupted_delivery(const struct tl_vcpu *vcpu)
-{
-	uint64_t information = vmcs_read(VMCS_IDT_VECTORING_INFORMATION);
-
-	if (likely(!vmx_controls.loses_vectors) || !vcpu->apic_delivers ||
-	    information != (EVENT_INFO_VALID | (uint64_t)TL_EVENT_INTERRUPT << 8))
-		return information;
-	return information | vmcs_read(VMCS_GUEST_INTERRUPT_STATUS) >> 8;
-}
-
 void exit_deliver_again(struct tl_vcpu *vcpu)
 {
-	uint64_t information = interrupted_delivery(vcpu);
+	uint64_t information = vmcs_read(VMCS_IDT_VECTORING_INFORMATION);
 	uint64_t type = (information & EVENT_INFO_TYPE) >> 8;
 
+	(void)vcpu;
 	if (!(information & EVENT_INFO_VALID))
 		return;
 	/* Bit 12 says something else on the way in (reserved, must be 0). */

@@ -102,7 +102,6 @@ static void settle(struct found found)
 	}
 	if (found.delivery != PROBE_DELIVERY_UNKNOWN && !found.posted)
 		do_without_posted();
-	vmx_controls.loses_vectors = found.delivery == PROBE_DELIVERY_WRONG && vmx_controls.virtual_interrupts;
 	/* release: the controls before the answer. Without memory the next one tries again. */
 	atomic_store_explicit(&delivery, found.delivery, memory_order_release);
 }

@@ -242,21 +242,6 @@ static void are_not_without_virtual_ones(void **state)
 	vmx_controls.posted_interrupts = true;
 	assert_int_equal(features_after(EXIT_REASON_TRIPLE_FAULT), TL_APIC_TPR);
 	assert_int_equal(nr_runs, 1);
-	assert_false(vmx_controls.loses_vectors);
-}
-
-/* Who trusts virtual ones has the other fault of the CPU that is known to have this one. */
-static void a_cpu_that_delivers_wrongly_loses_vectors(void **state)
-{
-	(void)state;
-	trust(1u << TL_FEATURE_VIRTUAL_INTERRUPTS);
-	assert_true(features_after(EXIT_REASON_TRIPLE_FAULT) & TL_APIC_INTERRUPTS);
-	assert_true(vmx_controls.loses_vectors);
-	probe_set_delivery(PROBE_DELIVERY_UNKNOWN);
-	nr_runs = 0;
-	hosted.nr_kicks = 0;
-	assert_true(features_after(EXIT_REASON_VMCALL) & TL_APIC_INTERRUPTS);
-	assert_false(vmx_controls.loses_vectors);
 }
 
 int main(void)
@@ -273,7 +258,6 @@ int main(void)
 		cmocka_unit_test_setup(are_not_where_it_does_not, start),
 		cmocka_unit_test_setup(are_used_all_the_same_by_who_says_so, start),
 		cmocka_unit_test_setup(are_not_without_virtual_ones, start),
-		cmocka_unit_test_setup(a_cpu_that_delivers_wrongly_loses_vectors, start),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -111,40 +111,14 @@ static void a_stack_in_the_apics_page_as_well(void **state)
 	expect_stopped(take_exit());
 }
 
-/* A vector of 0 is that of the PICs', which may have it; but on a CPU that is known to lose others. */
-static void a_vector_that_the_cpu_has_lost_is_in_service(void **state)
-{
-	(void)state;
-	for (unsigned loses = 0; loses < 2; loses++) {
-		memset(registers, 0, PAGE_SIZE);
-		cpu.rvi = cpu.svi = 0;
-		vmx_controls.loses_vectors = loses;
-		begin_delivery();
-		set_field(VMCS_IDT_VECTORING_INFORMATION, EVENT_INFO_VALID);
-		assert_int_equal(exit_at(STACK + 4096 * (loses + 2)), VCPU_RESUME);
-		assert_int_equal(field(VMCS_ENTRY_INTERRUPTION_INFORMATION), EVENT_INFO_VALID | (loses ? VECTOR : 0));
-	}
-	/* What it says of others is right: of an NMI, and of a vector that is another one. */
-	set_field(VMCS_IDT_VECTORING_INFORMATION, EVENT_INFO_VALID | TL_EVENT_NMI << 8 | 2);
-	assert_int_equal(exit_at(STACK + 4096 * 4), VCPU_RESUME);
-	assert_int_equal(field(VMCS_ENTRY_INTERRUPTION_INFORMATION), EVENT_INFO_VALID | TL_EVENT_NMI << 8 | 2);
-	set_field(VMCS_IDT_VECTORING_INFORMATION, EVENT_INFO_VALID | 8);
-	assert_int_equal(exit_at(STACK + 4096 * 5), VCPU_RESUME);
-	assert_int_equal(field(VMCS_ENTRY_INTERRUPTION_INFORMATION), EVENT_INFO_VALID | 8);
-	/* Without virtual interrupts there is nothing to lose. */
-	apic_go(TL_APIC_OFF);
-	set_field(VMCS_IDT_VECTORING_INFORMATION, EVENT_INFO_VALID);
-	assert_int_equal(exit_at(STACK + 4096 * 6), VCPU_RESUME);
-	assert_int_equal(field(VMCS_ENTRY_INTERRUPTION_INFORMATION), EVENT_INFO_VALID);
-}
-
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, start, apic_stop)
 	const struct CMUnitTest tests[] = {
-		TEST(memory_that_is_not_mapped_yet_is_mapped),      TEST(a_question_before_the_entry_changes_nothing),
-		TEST(a_stack_in_a_device_stops_the_guest),          TEST(a_stack_in_the_apics_page_as_well),
-		TEST(a_vector_that_the_cpu_has_lost_is_in_service),
+		TEST(memory_that_is_not_mapped_yet_is_mapped),
+		TEST(a_question_before_the_entry_changes_nothing),
+		TEST(a_stack_in_a_device_stops_the_guest),
+		TEST(a_stack_in_the_apics_page_as_well),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
