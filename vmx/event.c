@@ -78,13 +78,34 @@ static void keep_one_nmi(struct tl_vcpu *vcpu)
 		vcpu->events &= (uint8_t)~EVENT_NMI_HELD;
 }
 
-/* It is delivered when the handler of the first returns. */
-static void queue_held_nmi(struct tl_vcpu *vcpu)
+/*
+ * A held one is delivered when the handler of the first returns. Without virtual NMIs the window is also what ends the
+ * blocking, which otherwise stays, and keeps the host's own NMIs from the CPU.
+ */
+static void follow_nmi(struct tl_vcpu *vcpu)
 {
-	if (!(vcpu->events & EVENT_NMI_HELD))
+	bool held = vcpu->events & EVENT_NMI_HELD;
+
+	if (held)
+		vcpu->events = (uint8_t)((vcpu->events & ~EVENT_NMI_HELD) | EVENT_QUEUED);
+	if (!vmx_controls.virtual_nmis)
+		vcpu->events |= EVENT_NMI_BLOCKS;
+	if (held || !vmx_controls.virtual_nmis)
+		open_window(TL_EVENT_NMI);
+}
+
+/*
+ * Without virtual NMIs an IRET does not end the blocking by an NMI (SDM vol. 3, 26.3): a guest that can be interrupted
+ * is taken to have left the handler, as KVM has it.
+ */
+static void end_nmi_blocking(struct tl_vcpu *vcpu)
+{
+	uint64_t interruptibility = vmcs_read(VMCS_GUEST_INTERRUPTIBILITY);
+
+	if (interruptibility & INTERRUPTIBILITY_SHADOW || !(vmcs_read(VMCS_GUEST_RFLAGS) & RFLAGS_IF))
 		return;
-	vcpu->events = (uint8_t)((vcpu->events & ~EVENT_NMI_HELD) | EVENT_QUEUED);
-	open_window(TL_EVENT_NMI);
+	vcpu->events &= (uint8_t)~EVENT_NMI_BLOCKS;
+	vmcs_write(VMCS_GUEST_INTERRUPTIBILITY, interruptibility & ~(uint64_t)INTERRUPTIBILITY_NMI);
 }
 
 static void enter_with(const struct tl_vcpu *vcpu, const struct tl_event *event)
@@ -142,7 +163,8 @@ static enum vcpu_action deliver_queued(struct tl_vcpu *vcpu)
 	}
 	enter_with(vcpu, &vcpu->event);
 	vcpu->events &= (uint8_t)~EVENT_QUEUED;
-	queue_held_nmi(vcpu);
+	if (vcpu->event.type == TL_EVENT_NMI)
+		follow_nmi(vcpu);
 	return VCPU_RESUME;
 }
 
@@ -183,6 +205,8 @@ enum vcpu_action event_attend(struct tl_vcpu *vcpu)
 		return exit_leave(vcpu, TL_EXIT_DEADLINE);
 	if (vcpu->events & EVENT_STEP && step_is_made(vcpu))
 		return step_leave(vcpu);
+	if (vcpu->events & EVENT_NMI_BLOCKS)
+		end_nmi_blocking(vcpu);
 	if (vcpu->events & EVENT_QUEUED && deliver_queued(vcpu) != VCPU_RESUME)
 		return VCPU_LEAVE;
 	if (vcpu->events & EVENT_ASKED)

@@ -147,7 +147,7 @@ enum tl_status tl_vcpu_start_up(struct tl_vcpu *vcpu, uint8_t vector)
 	status = tl_vcpu_set(vcpu, &state);
 	vmcs_write(VMCS_GUEST_DEBUGCTL, 0);
 	vmcs_write(VMCS_PROC_CONTROLS, vmcs_read(VMCS_PROC_CONTROLS) & ~windows);
-	vcpu->events &= (uint8_t) ~(EVENT_QUEUED | EVENT_WAITS | EVENT_NMI_HELD);
+	vcpu->events &= (uint8_t) ~(EVENT_QUEUED | EVENT_WAITS | EVENT_NMI_HELD | EVENT_NMI_BLOCKS);
 	vcpu->cr8 = 0;
 	return status;
 }

@@ -159,12 +159,13 @@ enum vcpu_pending {
 
 /* What is looked at whenever tl_vcpu_run() begins, and by each vcpu_attention(). */
 enum vcpu_event {
-	EVENT_QUEUED = 1,    /* vcpu->event */
-	EVENT_WAITS = 2,     /* an interrupt of the processor's, for its window */
-	EVENT_ASKED = 4,     /* the processor has interrupts: it is asked for one */
-	EVENT_DEADLINE = 8,  /* vcpu->deadline */
-	EVENT_STEP = 16,     /* tl_vcpu_run() returns once the guest has left vcpu->step_rip, or by the trap flag */
-	EVENT_NMI_HELD = 32, /* a second NMI behind vcpu->event, which is one */
+	EVENT_QUEUED = 1,      /* vcpu->event */
+	EVENT_WAITS = 2,       /* an interrupt of the processor's, for its window */
+	EVENT_ASKED = 4,       /* the processor has interrupts: it is asked for one */
+	EVENT_DEADLINE = 8,    /* vcpu->deadline */
+	EVENT_STEP = 16,       /* tl_vcpu_run() returns once the guest has left vcpu->step_rip, or by the trap flag */
+	EVENT_NMI_HELD = 32,   /* a second NMI behind vcpu->event, which is one */
+	EVENT_NMI_BLOCKS = 64, /* without virtual NMIs: the handler of one has not been seen to end */
 };
 
 /* A plain access that the embedder completes: values, since the decoded instruction may be gone by then. */

@@ -119,6 +119,37 @@ static void nothing_behind_an_nmi_is_another_event(void **state)
 	assert_false(window_is_open());
 }
 
+static bool interrupt_window_is_open(void)
+{
+	return field(VMCS_PROC_CONTROLS) & PROC_INTERRUPT_WINDOW_EXITING;
+}
+
+/* Without virtual NMIs an IRET ends no blocking: the guest has left its handler when it can be interrupted. */
+static void without_virtual_nmis(void **state)
+{
+	(void)state;
+	vmx_controls.virtual_nmis = false;
+	for (unsigned count = 1; count <= 3; count++) {
+		set_field(VMCS_GUEST_RFLAGS, 2 | RFLAGS_IF);
+		queue(count);
+		assert_true(is_delivered(EXIT_REASON_EXTERNAL_INTERRUPT));
+		assert_true(interrupt_window_is_open());
+		/* In the handler, and with interrupts on, but behind STI. */
+		set_field(VMCS_GUEST_RFLAGS, 2);
+		assert_false(is_delivered(EXIT_REASON_EXTERNAL_INTERRUPT));
+		set_field(VMCS_GUEST_RFLAGS, 2 | RFLAGS_IF);
+		set_field(VMCS_GUEST_INTERRUPTIBILITY, INTERRUPTIBILITY_NMI | INTERRUPTIBILITY_STI);
+		assert_false(is_delivered(EXIT_REASON_EXTERNAL_INTERRUPT));
+		assert_true(interrupt_window_is_open());
+		set_field(VMCS_GUEST_INTERRUPTIBILITY, INTERRUPTIBILITY_NMI);
+		assert_int_equal(is_delivered(EXIT_REASON_INTERRUPT_WINDOW), count > 1);
+		if (count > 1)
+			assert_false(is_delivered(EXIT_REASON_INTERRUPT_WINDOW));
+		assert_false(field(VMCS_GUEST_INTERRUPTIBILITY));
+		assert_false(interrupt_window_is_open());
+	}
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, start, vcpu_stop)
@@ -128,6 +159,7 @@ int main(void)
 		TEST(a_shadow_loses_none),
 		TEST(it_waits_behind_no_other_event),
 		TEST(nothing_behind_an_nmi_is_another_event),
+		TEST(without_virtual_nmis),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
