@@ -248,6 +248,21 @@ enum tl_status machine_add_ranges(struct machine *machine, struct tl_edit *edit)
 	return status;
 }
 
+void machine_place_functions(struct machine *machine)
+{
+	static const struct {
+		uint32_t at, value;
+	} registers[] = {{0x10, MACHINE_PCI_TEST_AT}, {0x14, PCI_IO_FIRST}, {0x04, 3}};
+
+	if (!machine->has_test_devices)
+		return;
+	for (unsigned i = 0; i < sizeof(registers) / sizeof(registers[0]); i++) {
+		ports_write(&machine->ports, PCI_CONFIG_ADDRESS, 4, 1u << 31 | PCI_TEST_SLOT << 11 | registers[i].at);
+		ports_write(&machine->ports, PCI_CONFIG_ADDRESS + 4, 4, registers[i].value);
+	}
+	ports_write(&machine->ports, PCI_CONFIG_ADDRESS, 4, 0);
+}
+
 void machine_firmware(const struct machine *machine, unsigned nr_cpus, struct firmware *firmware)
 {
 	*firmware = (struct firmware){.nr_cpus = nr_cpus,

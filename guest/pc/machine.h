@@ -28,7 +28,12 @@
 #include "guest/devices/virtio_entropy.h"
 #include "guest/pc/firmware.h"
 
-enum { MACHINE_DISK_AT = 0xFEB00000, MACHINE_ENTROPY_AT = 0xFEB01000, MACHINE_CONSOLE_AT = 0xFEB02000 };
+enum {
+	MACHINE_DISK_AT = 0xFEB00000,
+	MACHINE_ENTROPY_AT = 0xFEB01000,
+	MACHINE_CONSOLE_AT = 0xFEB02000,
+	MACHINE_PCI_TEST_AT = 0xFEB10000
+};
 enum { MACHINE_DISK_PIN = 16, MACHINE_ENTROPY_PIN = 17, MACHINE_CONSOLE_PIN = 18 };
 
 /* The ranges of its board: I/O APIC, HPET, screen, entropy, test device, disk, console. */
@@ -103,6 +108,10 @@ enum tl_status machine_add_ranges(struct machine *machine, struct tl_edit *edit)
  * tried again later. Takes the lock. Context: host.
  */
 bool machine_input(struct machine *machine, uint8_t byte);
+
+/* Gives the functions on the PCI bus their places, as firmware does. Precondition: the ranges are in the map. Context:
+ * host. */
+void machine_place_functions(struct machine *machine);
 
 /* What the firmware's tables have to say of it. */
 void machine_firmware(const struct machine *machine, unsigned nr_cpus, struct firmware *firmware);

@@ -213,6 +213,8 @@ bool pc_create(struct pc *pc, const struct guest_options *options, const struct 
 	pc->vm = tl_vm_create(&config, &status);
 	if (pc->vm)
 		status = init_machine(pc, options, disk) ? build_map(pc) : TL_INVALID_ARGUMENT;
+	if (status == TL_OK && !pc->rom)
+		machine_place_functions(&pc->machine);
 	for (unsigned i = 0; i < pc->nr_vcpus && status == TL_OK; i++)
 		status = pc_cpu_create(pc, i);
 	if (status == TL_OK)
