@@ -12,6 +12,7 @@
 /* One side of the instruction: memory or a device. */
 struct side {
 	const struct map_range *range;
+	uint8_t *host;   /* of the range, of memory */
 	uint64_t offset; /* of the next element, in the range */
 	bool is_memory;
 };
@@ -68,6 +69,7 @@ static bool look_at(struct side *side, const struct mmio_span *span, unsigned re
 	side->range = map_find(map, gpa);
 	/* Writes that are logged are done one by one. */
 	side->is_memory = side->range->kind == MAP_RAM && !side->range->log;
+	side->host = side->range->host;
 	side->offset = gpa - side->range->start;
 	left = room_in_range(side->range, gpa, size, down);
 	*most = left < *most ? left : *most;
@@ -82,9 +84,9 @@ ALWAYS_INLINE bool access_side(const struct side *side, struct tl_mmio *access, 
 {
 	if (side->is_memory) {
 		if (write)
-			memory_store(side->range->host + side->offset, *value, size);
+			memory_store(side->host + side->offset, *value, size);
 		else
-			*value = memory_load(side->range->host + side->offset, size);
+			*value = memory_load(side->host + side->offset, size);
 		return true;
 	}
 	access->gpa = side->range->start + side->offset;
@@ -95,8 +97,9 @@ ALWAYS_INLINE bool access_side(const struct side *side, struct tl_mmio *access, 
 	access->context = side->range->context;
 	if (unlikely(side->range->access(access) != TL_OK))
 		return false;
+	/* What is beyond its size whoever takes it leaves away. */
 	if (!write)
-		*value = access->data & (~0ull >> (64 - 8 * size));
+		*value = access->data;
 	return true;
 }
 
@@ -108,28 +111,36 @@ struct batch {
 	uint64_t value, done;
 };
 
-/* `size` is a constant where it is inlined. */
-ALWAYS_INLINE enum mmio_progress run_sized(unsigned size, struct batch *b)
-{
-	const _Atomic uint64_t *round = &b->reader->vm->round;
-	const uint64_t *entry_round = &b->reader->entry_round;
-	uint64_t value = b->value, done = 0;
-	struct side none = {0}, source = b->source ? *b->source : none,
-		    destination = b->destination ? *b->destination : none;
-	enum mmio_progress progress = MMIO_DONE;
+/* What both sides are: a MOVS from memory to a device, or the reverse, needs to ask neither. */
+enum sides { SIDES_ANY, SIDES_SEND, SIDES_RECEIVE };
 
-	while (done < b->most) {
-		if ((b->source && !access_side(&source, b->access, size, false, &value)) ||
-		    (b->destination && !access_side(&destination, b->access, size, true, &value))) {
+/* `size` and `sides` are constants where it is inlined. */
+ALWAYS_INLINE enum mmio_progress run_sized(unsigned size, enum sides sides, struct batch *b)
+{
+	const struct grace_reader *reader = b->reader;
+	const _Atomic uint64_t *round = &reader->vm->round;
+	const uint64_t step = b->step, most = b->most;
+	const bool reads = sides != SIDES_ANY || b->source, writes = sides != SIDES_ANY || b->destination;
+	struct side none = {0}, source = reads ? *b->source : none, destination = writes ? *b->destination : none;
+	enum mmio_progress progress = MMIO_DONE;
+	uint64_t value = b->value, done = 0;
+
+	if (sides != SIDES_ANY) {
+		source.is_memory = sides == SIDES_SEND;
+		destination.is_memory = sides == SIDES_RECEIVE;
+	}
+	while (done < most) {
+		if ((reads && !access_side(&source, b->access, size, false, &value)) ||
+		    (writes && !access_side(&destination, b->access, size, true, &value))) {
 			progress = MMIO_DEVICE_ERROR;
 			break;
 		}
-		source.offset += b->step;
-		destination.offset += b->step;
+		source.offset += step;
+		destination.offset += step;
 		done++;
 		/* acquire: as before an entry. A callback that commits ends it, too, or one that has an event for us.
 		 */
-		if (unlikely(atomic_load_explicit(round, memory_order_acquire) != *entry_round))
+		if (unlikely(atomic_load_explicit(round, memory_order_acquire) != reader->entry_round))
 			break;
 	}
 	b->value = value;
@@ -137,17 +148,24 @@ ALWAYS_INLINE enum mmio_progress run_sized(unsigned size, struct batch *b)
 	return progress;
 }
 
+ALWAYS_INLINE enum mmio_progress run_sides(unsigned size, struct batch *b)
+{
+	if (!b->source || !b->destination || b->source->is_memory == b->destination->is_memory)
+		return run_sized(size, SIDES_ANY, b);
+	return b->source->is_memory ? run_sized(size, SIDES_SEND, b) : run_sized(size, SIDES_RECEIVE, b);
+}
+
 static enum mmio_progress run_elements(unsigned size, struct batch *b)
 {
 	switch (size) {
 	case 1:
-		return run_sized(1, b);
+		return run_sides(1, b);
 	case 2:
-		return run_sized(2, b);
+		return run_sides(2, b);
 	case 4:
-		return run_sized(4, b);
+		return run_sides(4, b);
 	default:
-		return run_sized(8, b);
+		return run_sides(8, b);
 	}
 }
 
