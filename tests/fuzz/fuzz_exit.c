@@ -9,8 +9,8 @@
 
 #include "mmu/hooks.h"
 #include "tests/fuzz/embedder.h"
-#include "tests/fuzz/fuzz.h"
 #include "tests/fuzz/hostile.h"
+#include "tests/fuzz/tasks.h"
 #include "tests/unit/hosted.h"
 #include "vmx/capability.h"
 #include "vmx/cpu.h"
@@ -32,6 +32,7 @@ enum {
 	HOLE_AT = 0x180000,
 	TABLES_32 = 4 * PAGE,
 	CODE_AT = 8 * PAGE,
+	GDT_AT = 10 * PAGE,
 	BITMAP_PAGES = 4,
 	MOST_EXITS = 12,
 };
@@ -96,6 +97,7 @@ static void make_tables(void)
 	entry[TABLES_32 / 8] = (TABLES_32 + PAGE) | 7;
 	for (unsigned i = 0; i < 256; i++)
 		entry[(TABLES_32 + PAGE) / 8 + i] = (2ull * i + 1) * PAGE << 32 | 0x67ull << 32 | (2 * i * PAGE | 0x67);
+	fuzz_tasks_make(ram, GDT_AT, CODE_AT);
 }
 
 static void take_memory(void)
@@ -159,9 +161,9 @@ static void take_state(void)
 						       .limit = how & 0x20 ? 0xffff : UINT32_MAX,
 						       .access = (uint16_t)(0xc093 | dpl)};
 	state.segment[TL_CS].access = (uint16_t)(mode[3] | dpl);
-	state.segment[TL_TR].access = 0x8b;
+	state.segment[TL_TR] = fuzz_tasks_first(GDT_AT);
 	state.segment[TL_LDTR].access = 0x10082;
-	state.gdtr = state.idtr = (struct tl_table){.base = 10 * PAGE, .limit = (uint16_t)random_word()};
+	state.gdtr = state.idtr = (struct tl_table){.base = GDT_AT, .limit = (uint16_t)random_word()};
 	state.dr7 = how & 0x10 ? 0x401 : 0x400;
 	fuzz_require(tl_vcpu_set(fuzzed, &state) == TL_OK);
 	vmcs_write(VMCS_GUEST_PDPTE0, 2 * PAGE | 1);
@@ -204,6 +206,7 @@ static void check_entry(void)
 	fuzz_require(fuzzed->mode.efer & EFER_LMA || rip >> 32 == 0);
 	fuzz_require(rip >> 48 == 0 || rip >> 48 == 0xffff);
 	fuzz_require(rflags & 2 && !(rflags & ~0x3f7fd7ull));
+	fuzz_tasks_check();
 }
 
 static void take_exit(void)
@@ -215,10 +218,11 @@ static void take_exit(void)
 	static const uint32_t exceptions[] = {0x80000301, 0x80000b11, 0x80000202}; /* #DB, #AC, NMI */
 	uint8_t how = fuzz_take8(&input);
 	uint8_t where = fuzz_take8(&input);
-	uint64_t reason = how < 192 ? often[how & 7] : fuzz_take8(&input) % 80;
+	uint64_t reason = how < 192 ? often[how & 7] : how < 216 ? EXIT_REASON_TASK_SWITCH : fuzz_take8(&input) % 80;
 
 	vmcs_write(VMCS_EXIT_REASON, reason);
-	vmcs_write(VMCS_EXIT_QUALIFICATION, fuzz_take(&input, 3));
+	vmcs_write(VMCS_EXIT_QUALIFICATION,
+		   reason == EXIT_REASON_TASK_SWITCH ? fuzz_tasks_qualification(&input) : fuzz_take(&input, 3));
 	/* Mostly where the operand is, for what is addressed by RDI or RSI. */
 	vmcs_write(VMCS_GUEST_PHYSICAL_ADDRESS, where & 3 ? fuzzed->gpr[where & 4 ? TL_RSI : TL_RDI] : take_address());
 	vmcs_write(VMCS_IDT_VECTORING_INFORMATION, take_event());
