@@ -270,6 +270,11 @@ $(B)/linux/ticks: tools/linux_guest/ticks.c $(rebuild)
 example: $(B)/example.elf
 	@IMAGE=example.elf tools/run
 
+# What is not there is refused before anything is built. Without a Python, which is installed then, it is afterwards.
+ifneq ($(filter linux,$(MAKECMDGOALS)),)
+linux_refusal := $(shell KERNEL='$(KERNEL)' JOB='$(JOB)' tools/linux --check 2>/dev/null)
+$(if $(linux_refusal),$(error $(linux_refusal)))
+endif
 linux: all $(B)/linux/ticks
 	@tools/linux
 

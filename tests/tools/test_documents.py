@@ -7,7 +7,7 @@ import re
 import sys
 import unittest
 
-from nested import packages
+from linux_guest import system
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../system"))
 import documents
@@ -80,8 +80,8 @@ class Guests(unittest.TestCase):
         lines = [line.split("#")[0].split() for block in self.blocks for line in block.splitlines() if line.startswith("make linux")]
         self.assertGreater(len(lines), 5)
         known = {
-            "JOB": re.findall(r"\w+", " ".join(re.findall(r"^([a-z| ]+)\)", read("tools/linux_guest/init"), re.MULTILINE))),
-            "KERNEL": [*packages.METAPACKAGES, "xen"],
+            "JOB": [*system.SHELLS, *system.JOBS],
+            "KERNEL": system.KERNELS,
             "WORDS": re.findall(r'text_equal\(word, "(.*?)"\)', read("guest/options.c")),
             "CPUS": list("14"),
             "VCPUS": list("14"),
@@ -89,6 +89,17 @@ class Guests(unittest.TestCase):
         for word in (word for line in lines for word in line[2:]):
             name, value = word.split("=")
             self.assertIn(value, known[name])
+
+    def test_inits_jobs_are_those_that_are_not_refused(self):
+        labels = re.findall(r"^([a-z| ]+)\)", read("tools/linux_guest/init"), re.MULTILINE)
+        self.assertEqual(sorted(re.findall(r"\w+", " ".join(labels))), sorted(system.SHELLS + system.JOBS))
+        for kernel, job, what in (
+            ("cloud", "foo", "JOB=foo is unknown; use shell, hvc, boot, disk or load."),
+            ("foo", "shell", "KERNEL=foo is unknown; use cloud, amd64 or xen."),
+            ("xen", "hvc", "use JOB=shell"),
+        ):
+            self.assertIn(what, system.refusal(kernel, job))
+        self.assertIsNone(system.refusal("xen", "shell"))
 
     def test_other_peoples_kernels_have_the_words_of_their_cases(self):
         modules = [line.split() for case in cases() for line in case.get("modules", "").splitlines()]

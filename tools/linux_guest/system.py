@@ -63,8 +63,6 @@ def archive(build, folder, tree, disk):
 def unpack(build, kernel):
     """The folder for what is made of a kernel's package, and its unpacked tree. The kernel is one of
     packages.METAPACKAGES; the package of the first is the nested runs', too. Raises packages.NestedError."""
-    if kernel not in packages.METAPACKAGES:
-        raise packages.NestedError(f"KERNEL={kernel} is unknown; use {', '.join(packages.METAPACKAGES)} or xen.")
     folder, debs = build + "/linux", build + "/nested"
     if kernel != "cloud":
         folder = debs = f"{build}/linux/{kernel}"
@@ -87,8 +85,19 @@ def prepare(build, kernel="cloud"):
 TIMEOUT = 12000
 
 
-# Jobs that have all the time that their user takes.
-SHELLS = ("shell", "hvc")
+# Of init's jobs, those that have all the time that their user takes, and those that end.
+SHELLS, JOBS = ("shell", "hvc"), ("boot", "disk", "load")
+KERNELS = (*packages.METAPACKAGES, "xen")
+
+
+def refusal(kernel, job):
+    """None, or one sentence that says what is wrong with the two."""
+    for name, value, known in (("KERNEL", kernel, KERNELS), ("JOB", job, SHELLS + JOBS)):
+        if value not in known:
+            return f"{name}={value} is unknown; use {', '.join(known[:-1])} or {known[-1]}."
+    if (kernel, job) == ("xen", "hvc"):
+        return "KERNEL=xen has its console on Xen's hvc0 anyway, and the virtio console would be hvc1; use JOB=shell."
+    return None
 
 
 def xen_modules(build, job, vcpus, words=""):
