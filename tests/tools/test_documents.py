@@ -83,6 +83,7 @@ class Guests(unittest.TestCase):
             "JOB": [*system.SHELLS, *system.JOBS],
             "KERNEL": system.KERNELS,
             "WORDS": re.findall(r'text_equal\(word, "(.*?)"\)', read("guest/options.c")),
+            "BOOT": ["kernel", "disk"],
             "CPUS": list("14"),
             "VCPUS": list("14"),
         }
@@ -105,7 +106,7 @@ class Guests(unittest.TestCase):
         modules = [line.split() for case in cases() for line in case.get("modules", "").splitlines()]
         tested = {words[1]: words[1:] for words in modules if words and words[0].startswith("@") and len(words) > 1}
         shown = [words for block in self.blocks for words in map(str.split, block.splitlines()) if words and words[0].startswith("./")]
-        for name in ("xen", "gnumach", "memtest"):
+        for name in ("xen", "gnumach", "memtest", "invaders", "u-boot"):
             self.assertEqual([words[1:] for words in shown if words[1] == name], [tested[name]])
 
 

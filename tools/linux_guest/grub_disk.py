@@ -5,19 +5,19 @@ import os
 import random
 import shutil
 
-from linux_guest import system
+from linux_guest import others, system
 from nested import packages
 
 FIRMWARE = "/usr/share/seabios/bios-256k.bin"
 GRUB = "/usr/lib/grub/i386-pc"
-GRUB_MODULES = ("biosdisk", "part_msdos", "ext2", "normal", "linux", "echo")
+GRUB_MODULES = ("biosdisk", "part_msdos", "ext2", "normal", "linux", "linux16", "echo")
 SECTOR = 512
 # In front of the first partition: GRUB, and pages that the guest's job reads and writes (system.py).
 PARTITION_AT = 1 << 20
 # Of the master boot record: the table of partitions, in which GRUB's file has code for floppies; and its mark.
 TABLE_AT, MARK_AT = 446, 510
 ACTIVE, LINUX = 0x80, 0x83
-# For the initramfs, and what the file system takes for itself.
+# For an initramfs or a small kernel, and what the file system takes for itself.
 ROOM = 5 << 20
 
 
@@ -60,25 +60,43 @@ def file_system(folder, tree, size):
     return contents
 
 
+def write_tree(folder, kernel, commands):
+    """What is to lie on the disk: a kernel, and GRUB's commands."""
+    shutil.rmtree(folder, ignore_errors=True)
+    os.makedirs(folder + "/tree/boot/grub")
+    shutil.copy(kernel, folder + "/tree/kernel")
+    with open(folder + "/tree/boot/grub/grub.cfg", "w", encoding="ascii") as file:
+        file.write("\n".join([*commands, "boot", ""]))
+
+
+def write_disk(folder, start, size):
+    """The disk's path."""
+    with open(folder + "/disk.img", "wb") as file:
+        file.write(start + file_system(folder, folder + "/tree", size))
+    return folder + "/disk.img"
+
+
 def prepare(build, job, kernel="cloud"):
     """Makes disk.img in the folder that is returned, with the kernel, its initramfs and the words for the job. Raises
     packages.NestedError."""
     outer, packed = system.unpack(build, kernel)
-    folder = f"{outer}/from-disk"
-    shutil.rmtree(folder, ignore_errors=True)
-    os.makedirs(folder + "/tree/boot/grub")
-    shutil.copy(packages.the_file(packed, "boot/vmlinuz-*"), folder + "/tree/vmlinuz")
-    with open(folder + "/tree/boot/grub/grub.cfg", "w", encoding="ascii") as file:
-        words = " ".join(system.kernel_words(job))
-        file.write(f"linux /vmlinuz {words}\ninitrd /initrd\necho GRUB boots Linux\nboot\n")
-    size = os.path.getsize(folder + "/tree/vmlinuz") + ROOM
+    folder, words = f"{outer}/from-disk", " ".join(system.kernel_words(job))
+    commands = [f"linux /kernel {words}", "initrd /initrd", "echo GRUB boots Linux"]
+    write_tree(folder, packages.the_file(packed, "boot/vmlinuz-*"), commands)
+    size = os.path.getsize(folder + "/tree/kernel") + ROOM
     size -= size % system.PAGE
     start = front(folder, size)
     with open(folder + "/tree/initrd", "wb") as file:
         file.write(system.archive(build, folder, packed, start))
-    with open(folder + "/disk.img", "wb") as file:
-        file.write(start + file_system(folder, folder + "/tree", size))
+    write_disk(folder, start, size)
     return folder
+
+
+def prepare_other(build, name):
+    """The path of a disk with a kernel of others.KERNELS that begins in real mode, and calls the BIOS."""
+    folder = f"{build}/kernels/{name}/disk"
+    write_tree(folder, others.prepare(build, name), ["linux16 /kernel"])
+    return write_disk(folder, front(folder, ROOM), ROOM)
 
 
 def modules(folder, job, vcpus, memory, words="", timed=True):

@@ -12,6 +12,9 @@ from nested import packages
 KERNELS = {
     "memtest86+": ("memtest86+", "boot/memtest86+x64.bin"),
     "xen": ("xen-hypervisor-4.17-amd64", "boot/xen-4.17-amd64.gz"),
+    "ipxe": ("ipxe", "boot/ipxe.lkrn"),
+    "invaders": ("grub-invaders", "boot/invaders.exec"),
+    "u-boot": ("u-boot-qemu", "usr/lib/u-boot/qemu-x86/u-boot.rom"),
     "gnumach": ("gnumach-image-1.8-486", "boot/gnumach-1.8-486.gz"),
 }
 
