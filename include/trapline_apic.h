@@ -22,7 +22,8 @@ enum tl_apic_feature {
 };
 
 /*
- * A mask of them. The first call probes the CPU, by a guest of a few instructions and a kick of the calling CPU.
+ * A mask of them. The first call probes the CPU, by a guest of a few instructions and a kick of the calling CPU, and
+ * by a notification.
  * Precondition: the CPU is up. Context: host, interrupts off.
  */
 uint32_t tl_apic_features(void);

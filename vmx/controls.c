@@ -169,9 +169,9 @@ static void name_apic_features(const struct vmx_capability *c, struct vmx_contro
 	controls->virtual_interrupts = switches(c, VMX_PROC2, PROC2_VIRTUAL_INTERRUPT_DELIVERY);
 	controls->apic_registers =
 		controls->virtual_interrupts && switches(c, VMX_PROC2, PROC2_APIC_REGISTER_VIRTUALIZATION);
-	/* SDM vol. 3, 27.2.1.1. */
+	/* SDM vol. 3, 27.2.1.1; and an embedder who can notify. */
 	controls->posted_interrupts = controls->virtual_interrupts && switches(c, VMX_PIN, PIN_POSTED_INTERRUPTS) &&
-				      switches(c, VMX_EXIT, VM_EXIT_ACKNOWLEDGE_INTERRUPT);
+				      switches(c, VMX_EXIT, VM_EXIT_ACKNOWLEDGE_INTERRUPT) && hooks->notify;
 }
 
 enum tl_status controls_compute(const struct vmx_capability *c, struct vmx_controls *controls)

@@ -63,8 +63,6 @@ static enum tl_status baseline_fill(void)
 		status = capability_check(&vmx_capability);
 	if (!status)
 		status = controls_compute(&vmx_capability, &vmx_controls);
-	if (!hooks->notify)
-		vmx_controls.posted_interrupts = false;
 	if (!status)
 		status = vmcs_bitmaps_create();
 	if (!status)

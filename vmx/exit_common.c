@@ -85,8 +85,8 @@ enum vcpu_action exit_page_fault(struct tl_vcpu *vcpu, gva_t linear, uint32_t er
 }
 
 /*
- * A virtual interrupt is said there as any other event (SDM vol. 3, 28.2.4). It is in service already, in ISR and SVI
- * (30.2.2), so that it goes by the entry and is not requested again.
+ * A virtual interrupt is among the events that the IDT-vectoring information tells of (SDM vol. 3, 28.2.4). It is in
+ * service already, in ISR and SVI (30.2.2), so that it goes by the entry and is not requested again.
  */
 void exit_deliver_again(struct tl_vcpu *vcpu)
 {

@@ -2,7 +2,9 @@
 #include "tests/unit/mock/vmx/asm.h"
 
 #include "tests/fuzz/embedder.h"
+#include "vmx/cpu.h"
 #include "vmx/exit.h"
+#include "vmx/probe.h"
 
 enum { PAGE = 4096 };
 
@@ -50,6 +52,10 @@ enum tl_status embedder_callback(const struct tl_vcpu *asked)
 		break;
 	case 7:
 		tl_vcpu_set_deadline(vcpu, how >> 4);
+		break;
+	case 8:
+		if (vcpu->apic_posts)
+			tl_vcpu_post(vcpu, how);
 		break;
 	default:
 		break;
@@ -128,6 +134,7 @@ const struct tl_processor embedder_processor = {.acknowledge = acknowledge,
 enum { TPR = 0x80, ISR = 0x100, TMR = 0x180, IRR = 0x200 };
 
 static uint32_t registers[1024] __attribute__((aligned(4096)));
+struct tl_posted embedder_posted;
 
 /* A TPR holds back nothing that is above it. */
 static int held_back(struct tl_vcpu *vcpu)
@@ -145,6 +152,7 @@ static void collect(struct tl_vcpu *vcpu)
 	registers[(IRR + vector / 32 * 16) / 4] ^= 1u << vector % 32;
 	registers[(ISR + vector % 8 * 16) / 4] = vector;
 	registers[(TMR + vector % 8 * 16) / 4] = ~(uint32_t)vector;
+	tl_posted_collect(&embedder_posted, registers);
 }
 
 static bool external(struct tl_vcpu *vcpu)
@@ -164,10 +172,29 @@ static void ended(struct tl_vcpu *vcpu, uint8_t vector)
 	embedder_callback(vcpu);
 }
 
-const struct tl_apic embedder_apic = {.registers = registers,
-				      .access_page = registers,
-				      .held_back = held_back,
-				      .collect = collect,
-				      .external = external,
-				      .written = written,
-				      .ended = ended};
+static const struct tl_apic embedder_apic = {.registers = registers,
+					     .access_page = registers,
+					     .held_back = held_back,
+					     .collect = collect,
+					     .external = external,
+					     .written = written,
+					     .ended = ended,
+					     .posted = &embedder_posted};
+
+void embedder_offer_apic(void)
+{
+	struct tl_vcpu *vcpu = fuzz_embedder.vcpu;
+	uint8_t how = take();
+
+	vmx_controls.tpr_shadow = true;
+	vmx_controls.apic_accesses = how & 1;
+	vmx_controls.x2apic_mode = how & 2;
+	vmx_controls.virtual_interrupts = how & 4;
+	vmx_controls.apic_registers = how & 4 && how & 8;
+	vmx_controls.posted_interrupts = how & 4 && how & 64;
+	embedder_posted = (struct tl_posted){.control = 0};
+	probe_set_delivery(PROBE_DELIVERY_RIGHT);
+	fuzz_require(tl_vcpu_set_apic(vcpu, &embedder_apic) == TL_OK);
+	fuzz_require(tl_vcpu_set_apic_mode(vcpu, how >> 4 & 3 ? TL_APIC_XAPIC : TL_APIC_X2APIC, EMBEDDER_MOVED_AT) ==
+		     TL_OK);
+}

@@ -30,6 +30,8 @@ enum tl_status embedder_callback(const struct tl_vcpu *asked);
 extern const struct tl_processor embedder_processor;
 
 /* A local APIC that holds what the input says, and whose registers the vCPU reads at each of its questions. */
-extern const struct tl_apic embedder_apic;
+extern struct tl_posted embedder_posted;
+/* Offers it to a CPU that serves any part of it, where a device is as well. */
+void embedder_offer_apic(void);
 
 #endif

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Doing without features of the CPU: what is asked for is gone from what is used, and nothing else is. */
+#include "mmu/hooks.h"
 #include "tests/unit/hosted.h"
 #include "vmx/controls.h"
 #include "vmx/feature.h"
@@ -182,6 +183,24 @@ static void what_a_local_apic_uses_must_be_free(void **context)
 	assert_int_equal(controls_compute(&c, &k), TL_UNSUPPORTED);
 }
 
+/* Posted interrupts take a notification that the embedder sends, with a vector that is no exception's. */
+static void what_notifies_is_the_embedders(void **context)
+{
+	struct vmx_capability c = whole();
+	struct tl_hooks table = *hooks;
+	struct vmx_controls k;
+
+	(void)context;
+	turn_off(0);
+	table.notification_vector = 31;
+	assert_int_equal(tl_init(&table), TL_INVALID_ARGUMENT);
+	table.notify = NULL;
+	assert_int_equal(tl_init(&table), TL_OK);
+	assert_int_equal(controls_compute(&c, &k), TL_OK);
+	assert_true(k.virtual_interrupts && !k.posted_interrupts);
+	hosted_start();
+}
+
 static void wrong_masks_are_refused(void **context)
 {
 	struct vmx_capability c = whole();
@@ -212,6 +231,7 @@ int main(void)
 		cmocka_unit_test(all_go_together),
 		cmocka_unit_test(a_fixed_control_is_refused),
 		cmocka_unit_test(what_a_local_apic_uses_must_be_free),
+		cmocka_unit_test(what_notifies_is_the_embedders),
 		cmocka_unit_test(wrong_masks_are_refused),
 	};
 
