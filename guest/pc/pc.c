@@ -330,7 +330,7 @@ static void run(struct pc *pc, const struct guest_module *module, const struct g
 	}
 	if (!pc_create(pc, options, find_module(module, "disk"), why, size))
 		return;
-	if (!load(pc, module, options, why, size)) {
+	if (!pc_firmware_add_modules(pc, module, why, size) || !load(pc, module, options, why, size)) {
 		pc_destroy(pc);
 		return;
 	}

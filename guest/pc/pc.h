@@ -193,6 +193,8 @@ bool pc_firmware_check(const struct load_image *image, char *why, size_t size);
 bool pc_firmware_allocate(struct pc *pc);
 struct tl_range pc_firmware_range(const struct pc *pc);
 bool pc_firmware_init(struct pc *pc);
+/* The guest's modules `+fw_cfg NAME` are files of fw_cfg. False, and one sentence in `why`, if they cannot be. */
+bool pc_firmware_add_modules(struct pc *pc, const struct guest_module *module, char *why, size_t size);
 
 void pc_view_init(struct pc *pc, uint64_t began);
 

@@ -69,3 +69,27 @@ bool pc_firmware_init(struct pc *pc)
 	}
 	return firmware_add_files(&firmware, &pc->files, fw_cfg);
 }
+
+bool pc_firmware_add_modules(struct pc *pc, const struct guest_module *module, char *why, size_t size)
+{
+	for (unsigned i = 0; i < module->nr_modules; i++) {
+		const struct load_image *image = &module->modules[i].image;
+		const char *line = module->modules[i].line;
+		char word[16], name[FW_CFG_NAME + 1] = "";
+
+		if (!text_next_word(&line, word, sizeof(word)) || !text_equal(word, "fw_cfg"))
+			continue;
+		/* One that does not end within the directory's room for it is cut to one that is too long. */
+		if (!text_next_word(&line, name, sizeof(name)) || name[FW_CFG_NAME - 1])
+			text_format(why, size,
+				    "a module +fw_cfg has no name of at most %u characters behind that word, such as "
+				    "opt/file: give it one",
+				    FW_CFG_NAME - 1);
+		else if (!fw_cfg_add_file(&pc->machine.fw_cfg, name, image->data, (uint32_t)image->size))
+			text_format(why, size, "there is no room for %s in fw_cfg: give fewer modules +fw_cfg", name);
+		else
+			continue;
+		return false;
+	}
+	return true;
+}

@@ -83,6 +83,8 @@ struct pc_case {
 	uint64_t timeout, slice;
 	unsigned expect;            /* enum guest_ending */
 	struct load_image firmware; /* instead of an image that is loaded; of size 0: none */
+	const struct load_module *modules;
+	unsigned nr_modules;
 };
 
 /* A setup: no script does anything. */

@@ -123,7 +123,9 @@ struct guest_report pc_play(const struct pc_case *how, const struct pc_op *ops)
 	const struct load_image *firmware = how->firmware.data ? &how->firmware : NULL;
 	struct guest_module module = {.name = "script",
 				      .image = firmware ? firmware->data : image,
-				      .size = firmware ? firmware->size : sizeof(image)};
+				      .size = firmware ? firmware->size : sizeof(image),
+				      .modules = how->modules,
+				      .nr_modules = how->nr_modules};
 	struct guest_services services = {.alloc_pages = alloc_pages,
 					  .free_pages = free_pages,
 					  .print = print,

@@ -125,6 +125,61 @@ static void own_firmware_hears_of_ram_alone(void **context)
 	play(IMAGE, hears_of_ram);
 }
 
+static void has_the_modules(struct pc *pc, unsigned count)
+{
+	const struct fw_cfg *fw_cfg = &pc->machine.fw_cfg;
+	const struct fw_cfg_file *file = &fw_cfg->directory.file[fw_cfg->nr_files - 2];
+
+	(void)count;
+	assert_string_equal(file[0].name, "opt/first");
+	assert_string_equal(file[1].name, "vgaroms/123456789012345678901234567890123456789012345.r");
+	ports_write(&pc->machine.ports, FW_CFG_PORTS, 2, FW_CFG_FIRST_FILE + fw_cfg->nr_files - 1);
+	assert_int_equal(next_number(pc, 4), 'l' | 'a' << 8 | 's' << 16 | 't' << 24);
+}
+
+/* Others are none of its files; a name has 55 characters at most. */
+static void modules_may_be_files(void **context)
+{
+	static const struct load_module modules[] = {
+		{{"one", 3}, "fw_cfg opt/first"},
+		{{"two", 3}, "data opt/second"},
+		{{"last", 4}, "fw_cfg vgaroms/123456789012345678901234567890123456789012345.r"},
+	};
+	struct pc_case how = {.firmware = {image, IMAGE}, .modules = modules, .nr_modules = 3};
+	struct guest_report report;
+
+	(void)context;
+	pc_on_ready = has_the_modules;
+	report = pc_play(&how, look);
+	pc_on_ready = NULL;
+	pc_passes(&report);
+	assert_int_equal(pc_ready, 1);
+}
+
+static void files_that_cannot_be_are_refused(void **context)
+{
+	static const char *const lines[] = {"fw_cfg",
+					    "fw_cfg vgaroms/123456789012345678901234567890123456789012345.rom"};
+	struct load_module modules[LOAD_MOST_MODULES];
+	struct pc_case how = {.firmware = {image, IMAGE}, .modules = modules, .nr_modules = 1};
+	struct guest_report report;
+
+	(void)context;
+	for (unsigned i = 0; i < 2; i++) {
+		modules[0] = (struct load_module){{"x", 1}, lines[i]};
+		report = pc_play(&how, look);
+		assert_false(report.passed);
+		assert_non_null(strstr(report.reason, "no name of at most 55 characters"));
+	}
+	for (unsigned i = 0; i < LOAD_MOST_MODULES; i++)
+		modules[i] = (struct load_module){{"x", 1}, "fw_cfg opt/file"};
+	how.nr_modules = LOAD_MOST_MODULES;
+	report = pc_play(&how, look);
+	assert_false(report.passed);
+	assert_non_null(strstr(report.reason, "no room for opt/file in fw_cfg"));
+	assert_int_equal(pc_ready, 0);
+}
+
 static void other_sizes_are_refused(void **context)
 {
 	static const size_t sizes[] = {1, 1000, 64 * KIB - 1, 64 * KIB + 4096};
@@ -194,6 +249,8 @@ int main(void)
 		cmocka_unit_test_setup(own_firmware_lies_where_processors_begin, start),
 		cmocka_unit_test_setup(own_firmware_may_be_small, start),
 		cmocka_unit_test_setup(own_firmware_hears_of_ram_alone, start),
+		cmocka_unit_test_setup(modules_may_be_files, start),
+		cmocka_unit_test_setup(files_that_cannot_be_are_refused, start),
 		cmocka_unit_test_setup(other_sizes_are_refused, start),
 		cmocka_unit_test_setup(adapters_places_are_ones, start),
 		cmocka_unit_test_setup(time_begins_with_the_guest, start),
