@@ -25,8 +25,8 @@
 
 #include <cmocka.h>
 
-enum { HOST_CPUS = 2, MAIN_CPU = HOST_CPUS, FIRST_POSTER, POSTERS = 3, LEAST_ROUNDS = 500 };
-enum { FIRST_VECTOR = 0x41, APART = 0x3e, KICK = 0xf0, SECONDS_UNTIL_LOST = 20, STEPS = 24 };
+enum { HOST_CPUS = 2, MAIN_CPU = HOST_CPUS, FIRST_POSTER, POSTERS = 3, LEAST_ROUNDS = 1000 };
+enum { FIRST_VECTOR = 0x41, APART = 0x3e, KICK = 0xf0, SECONDS_UNTIL_LOST = 60, STEPS = 24 };
 
 _Thread_local struct mock_cpu mock_cpu;
 
@@ -47,7 +47,7 @@ static _Atomic unsigned taken[POSTERS];
 
 /* What the vCPU has done, and how often that has to be. */
 static _Atomic unsigned nr_processed, nr_collected, nr_sleeps, nr_moves, nr_left;
-enum { LEAST_SEEN = 20 };
+enum { LEAST_SEEN = 5 };
 
 static bool all_was_seen(void)
 {
@@ -147,6 +147,7 @@ static void run_guest(void)
 	bool is_kicked = false;
 	int vector;
 
+	sched_yield();
 	for (unsigned i = thread_random(STEPS); i && !is_kicked; i--) {
 		is_kicked = atomic_exchange(&kicked[hosted_cpu], false);
 		if (atomic_exchange(&notified[hosted_cpu], false)) {
@@ -155,7 +156,6 @@ static void run_guest(void)
 		}
 		while ((vector = virtual_cpu_deliver(&cpu)) != VIRTUAL_NO_VECTOR)
 			handle(&cpu, vector);
-		sched_yield();
 	}
 	vmcs_write(VMCS_GUEST_INTERRUPT_STATUS, (uint64_t)cpu.svi << 8 | cpu.rvi);
 	if (is_kicked)
@@ -289,21 +289,21 @@ static void *host_cpu(void *context)
 static void *post(void *context)
 {
 	unsigned number = (unsigned)(uintptr_t)context;
-	time_t until = time(NULL) + SECONDS_UNTIL_LOST;
 
 	hosted_cpu = FIRST_POSTER + number;
 	for (unsigned i = 1; i <= LEAST_ROUNDS || !all_was_seen(); i++) {
+		time_t until;
+
 		sent[number] = i;
 		tl_vcpu_post(guest, vector_of(number));
 		if (atomic_load(&asleep))
 			atomic_store(&woken, true);
 		if (thread_random(64) == 0)
 			tl_vcpu_kick(guest);
+		until = time(NULL) + SECONDS_UNTIL_LOST;
 		/* acquire: it was looked at. */
 		while (atomic_load_explicit(&taken[number], memory_order_acquire) != i) {
 			sched_yield();
-			if (i % 64 == 0)
-				until = time(NULL) + SECONDS_UNTIL_LOST;
 			if (time(NULL) > until)
 				lose("an interrupt is lost");
 		}
