@@ -61,7 +61,7 @@ unit_part_src := tests/unit/pc_guest.c tests/unit/pc_host.c
 unit_lib_src := $(filter-out $(unit_src) $(unit_part_src),$(sort $(wildcard tests/unit/*.c)))
 # vmx/ is hosted on a CPU that is an array: there tests/unit/mock/vmx/asm.h stands in the place of vmx/asm.h.
 hosted_src := $(sort $(wildcard vmx/*.c mmio/*.c mmu/*.c guest/*.c guest/devices/*.c guest/pc/*.c guest/monitor/*.c boot/acpi.c boot/multiboot*.c boot/cmdline.c boot/cmdline_words.c boot/print.c \
-	boot/refuse.c boot/guest_list.c boot/framebuffer.c boot/pci.c boot/input.c boot/keyboard.c)) $(B)/font.c
+	boot/refuse.c boot/guest_list.c boot/framebuffer.c boot/pci.c boot/input.c boot/keyboard.c boot/tsc_rate.c)) $(B)/font.c
 hosted = $(addprefix $(B)/hosted/,$(1:.c=.o))
 unit_libs_test_decode_zydis := -lZydis
 unit_libs_test_stress := -Wl,--wrap=vm_unlock

@@ -4,15 +4,19 @@
 #include <stdbool.h>
 
 #include "boot/cpu.h"
+#include "boot/tsc_rate.h"
 
 enum { PIT_CHANNEL2 = 0x42, PIT_COMMAND = 0x43, PIT_CHANNEL2_ONE_SHOT = 0xB0 /* both bytes, mode 0 */ };
 enum { PORT_B = 0x61, PORT_B_GATE2 = 1, PORT_B_SPEAKER = 2, PORT_B_OUT2 = 0x20 };
-enum { PIT_HZ = 1193182, MEASURES_PER_SECOND = 100, POLLS_MAX = 10000000 };
+enum { PIT_HZ = 1193182, MEASURES_PER_SECOND = 100 };
+enum { LEAF_TSC_RATIO = 0x15, LEAF_FREQUENCIES = 0x16 };
 
 enum { MSR_TSC_ADJUST = 0x3B, LEAF_EXTENDED_FEATURES = 7, FEATURE_TSC_ADJUST = 1 << 1 /* EBX */ };
 
 /* Of a TSC whose frequency is unknown: a delay is rather too long than too short. */
 #define FASTEST_HZ 5000000000ull
+/* Longer no TSC counts while it is measured. */
+#define MEASURE_MOST (2 * FASTEST_HZ / MEASURES_PER_SECOND)
 
 uint64_t tsc_read(void)
 {
@@ -22,6 +26,7 @@ uint64_t tsc_read(void)
 	return (uint64_t)high << 32 | low;
 }
 
+/* 0: there is no PIT, or its clock stands still, as platforms of Intel's since about 2017 have it to save power. */
 static uint64_t measure(void)
 {
 	const uint16_t count = PIT_HZ / MEASURES_PER_SECOND;
@@ -38,12 +43,12 @@ static uint64_t measure(void)
 	 */
 	if (io_read8(PORT_B) & PORT_B_OUT2)
 		return 0;
-	for (unsigned i = 0; i < POLLS_MAX && !done; i++)
+	while (!done && tsc_read() - start < MEASURE_MOST)
 		done = io_read8(PORT_B) & PORT_B_OUT2;
 	return done ? (tsc_read() - start) * MEASURES_PER_SECOND : 0;
 }
 
-uint64_t tsc_hz(void)
+uint64_t tsc_measured_hz(void)
 {
 	static uint64_t hz;
 	static bool measured;
@@ -52,6 +57,23 @@ uint64_t tsc_hz(void)
 		hz = measure();
 	measured = true;
 	return hz;
+}
+
+static struct cpuid leaf_or_none(uint32_t leaf)
+{
+	return cpu_id(0).eax >= leaf ? cpu_id(leaf) : (struct cpuid){0};
+}
+
+uint64_t tsc_said_hz(void)
+{
+	return tsc_rate_of(leaf_or_none(LEAF_TSC_RATIO), leaf_or_none(LEAF_FREQUENCIES));
+}
+
+/* What is measured comes first: CPUID of an emulated CPU says the rate of the model's, at which its TSC does not count.
+ */
+uint64_t tsc_hz(void)
+{
+	return tsc_measured_hz() ? tsc_measured_hz() : tsc_said_hz();
 }
 
 void tsc_delay(unsigned microseconds)

@@ -6,8 +6,12 @@
 
 uint64_t tsc_read(void);
 
-/* Ticks of the TSC in a second, measured for 10 ms against the PIT by the first call; 0 where no PIT answers. Context:
- * the first CPU. */
+/*
+ * Ticks of the TSC in a second: as measured for 10 ms against the PIT by the first call, 0 where no PIT answers; as
+ * CPUID says, 0 where it does not; and the first of the two that is known, or 0. Context: the first CPU.
+ */
+uint64_t tsc_measured_hz(void);
+uint64_t tsc_said_hz(void);
 uint64_t tsc_hz(void);
 
 /* Waits at least so long. Context: the first CPU. */
