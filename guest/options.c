@@ -127,6 +127,10 @@ static const char *options_word(const char *word, struct guest_options *options)
 		options->has_virtio_console = true;
 		return NULL;
 	}
+	if (text_equal(word, "exits")) {
+		options->exits = true;
+		return NULL;
+	}
 	if (text_equal(word, "shake")) {
 		options->shake = true;
 		return NULL;

@@ -32,6 +32,7 @@ struct guest_options {
 	bool is_firmware;              /* firmware: the image is firmware, which the PC starts by itself */
 	bool has_test_devices;         /* testdev: the PC has QEMU's pc-testdev and pci-testdev */
 	bool has_virtio_console;       /* virtio-console: the PC has one beside COM1 */
+	bool exits;                    /* exits: a PC's exits by reason are printed when it has ended */
 	bool shake;                    /* shake: a PC's ranges are moved, added and made stale all the time */
 	unsigned expect;               /* expect=: enum guest_ending; of a PC it is that it turns itself off */
 	bool exact;                    /* exact: no access is split, fresh + stale must be what the devices counted */

@@ -342,6 +342,8 @@ static void run(struct pc *pc, const struct guest_module *module, const struct g
 	pc_show_screen(pc);
 	report->ticks = pc_host_ticks() - report->began;
 	traced_end(pc->services, false);
+	if (options->exits)
+		pc_show_exits(pc);
 	tl_stats(pc->vm, &report->stats);
 	report->accesses = report->stats.fresh + report->stats.stale;
 	pc_destroy(pc);

@@ -184,6 +184,8 @@ void pc_show_line(struct pc_line *line);
 void pc_show_end(struct pc *pc);
 /* Shows the rows of its screen that are new. Context: host, the first CPU. */
 void pc_show_screen(struct pc *pc);
+/* Prints all vCPUs' exits by reason. Context: host, once the guest has ended. */
+void pc_show_exits(const struct pc *pc);
 void pc_put(void *context, uint8_t byte); /* the context is a line */
 /* Gives the guest what was typed. Context: host, the first CPU. */
 void pc_type(struct pc *pc);

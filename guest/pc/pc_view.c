@@ -59,6 +59,23 @@ void pc_show_screen(struct pc *pc)
 	vga_text_show(&pc->machine.vga, show_row, pc);
 }
 
+void pc_show_exits(const struct pc *pc)
+{
+	uint64_t all = 0, reason[TL_NR_EXIT_REASONS] = {0};
+	struct tl_vcpu_exits exits;
+
+	for (unsigned i = 0; i < pc->nr_vcpus; i++) {
+		tl_vcpu_exits(pc->vcpu[i].vcpu, &exits);
+		all += exits.all;
+		for (unsigned j = 0; j < TL_NR_EXIT_REASONS; j++)
+			reason[j] += exits.reason[j];
+	}
+	pc->services->print("exits: %lu all\n", all);
+	for (unsigned i = 0; i < TL_NR_EXIT_REASONS; i++)
+		if (reason[i])
+			pc->services->print("exits: %lu %s\n", reason[i], tl_exit_reason_name(i));
+}
+
 void pc_type(struct pc *pc)
 {
 	if (!pc->services->read_typed)

@@ -81,6 +81,7 @@ extern unsigned pc_idles; /* how often a CPU has halted until a time */
 struct pc_case {
 	unsigned vcpus, cpus;
 	uint64_t timeout, slice;
+	bool exits;                 /* the word */
 	unsigned expect;            /* enum guest_ending */
 	struct load_image firmware; /* instead of an image that is loaded; of size 0: none */
 	const struct load_module *modules;

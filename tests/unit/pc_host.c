@@ -117,6 +117,13 @@ static int read_typed(void)
 	return *pc_typed ? *pc_typed++ : -1;
 }
 
+/* Those of each vCPU. */
+void tl_vcpu_exits(const struct tl_vcpu *vcpu, struct tl_vcpu_exits *exits)
+{
+	(void)vcpu;
+	*exits = (struct tl_vcpu_exits){.all = 5, .reason = {[1] = 2, [12] = 3}};
+}
+
 struct guest_report pc_play(const struct pc_case *how, const struct pc_op *ops)
 {
 	static const uint8_t image[16];
@@ -146,6 +153,7 @@ struct guest_report pc_play(const struct pc_case *how, const struct pc_op *ops)
 					.expect = how->expect,
 					.vcpus = how->vcpus ? how->vcpus : 1,
 					.slice = how->slice,
+					.exits = how->exits,
 					.command_line = ""};
 	struct guest_report report = {0};
 	size_t out;

@@ -42,6 +42,9 @@ static void reads_options(void **context)
 	assert_false(options.is_firmware);
 	assert_true(options_parse("firmware pc", &options, why, sizeof(why)));
 	assert_true(options.is_pc && options.is_firmware);
+	assert_false(options.exits);
+	assert_true(options_parse("pc exits", &options, why, sizeof(why)));
+	assert_true(options.exits);
 	assert_true(options_parse("vcpus=64 roam slice=500", &options, why, sizeof(why)));
 	assert_false(options.is_pc || options.is_firmware || options.has_test_devices || options.has_virtio_console);
 	assert_int_equal(options.vcpus, 64);

@@ -217,6 +217,20 @@ static void what_it_wrote_is_seen_before_the_line_ends(void **context)
 	assert_string_equal(pc_printed, "#>\n");
 }
 
+static void its_exits_are_told_if_that_is_wanted(void **context)
+{
+	static const struct pc_op ops[] = {{OP_OUT, PC_EXIT, 0}};
+	struct guest_report report;
+
+	(void)context;
+	report = pc_play(&(struct pc_case){.vcpus = 1}, ops);
+	pc_passes(&report);
+	assert_string_equal(pc_printed, "");
+	report = pc_play(&(struct pc_case){.vcpus = 2, .slice = 100000, .exits = true}, ops);
+	pc_passes(&report);
+	assert_string_equal(pc_printed, "exits: 10 all\nexits: 4 external interrupt\nexits: 6 HLT\n");
+}
+
 #define TEST(name) cmocka_unit_test_setup(name, pc_scripts_start)
 
 int main(void)
@@ -230,6 +244,7 @@ int main(void)
 		TEST(a_device_ends_what_computes),
 		TEST(what_is_typed_reaches_the_serial_port),
 		TEST(looks_are_made_with_the_ticks),
+		TEST(its_exits_are_told_if_that_is_wanted),
 		TEST(what_it_wrote_is_seen_before_the_line_ends),
 	};
 

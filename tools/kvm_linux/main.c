@@ -241,6 +241,7 @@ static void run(void)
 
 int main(int argc, char **argv)
 {
+	static const char *const statistics[] = {"irq_exits", "io_exits", "halt_exits", "irq_window_exits", "pf_taken"};
 	struct sigaction action = {.sa_handler = on_alarm};
 	struct load_image disk;
 	uint64_t entered;
@@ -259,6 +260,8 @@ int main(int argc, char **argv)
 	run();
 	printf("kvm-linux: entered after %lu ticks, %lu exits of KVM's, of them served here %lu of ports, %lu of "
 	       "MMIO\n",
-	       entered, vm_exits(), io_exits, mmio_exits);
+	       entered, vm_exits("exits"), io_exits, mmio_exits);
+	for (unsigned i = 0; i < sizeof(statistics) / sizeof(statistics[0]); i++)
+		printf("kvm-linux: exits: %lu %s\n", vm_exits(statistics[i]), statistics[i]);
 	return status;
 }

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 enum { CPUID_ENTRIES = 100, LARGE_PAGE = 2 << 20, PIC_PINS = 8, IO_APIC_PINS = 24, IO_APIC_TIMER_PIN = 2 };
+enum { KVM_NAME_MOST = 48 /* of a statistic */ };
 enum { LEAF_FEATURES = 1, ECX_TSC_DEADLINE = 1 << 24, MSR_TSC = 0x10 };
 #define ECX_HYPERVISOR (1u << 31)
 
@@ -247,7 +248,7 @@ static void read_at(int fd, void *to, size_t size, uint64_t at)
 }
 
 /* KVM's binary statistics: Linux' Documentation/virt/kvm/api.rst, 4.133. */
-uint64_t vm_exits(void)
+uint64_t vm_exits(const char *statistic)
 {
 	int fd = vm_call(the_vm.vcpu, KVM_GET_STATS_FD, NULL, "KVM_GET_STATS_FD");
 	struct kvm_stats_header header;
@@ -257,11 +258,11 @@ uint64_t vm_exits(void)
 	for (uint32_t i = 0; i < header.num_desc; i++) {
 		uint64_t at = header.desc_offset + i * (sizeof(struct kvm_stats_desc) + header.name_size);
 		struct kvm_stats_desc desc;
-		char name[sizeof("exits")];
+		char name[KVM_NAME_MOST] = "";
 
 		read_at(fd, &desc, sizeof(desc), at);
-		read_at(fd, name, sizeof(name), at + sizeof(desc));
-		if (memcmp(name, "exits", sizeof(name)) == 0)
+		read_at(fd, name, header.name_size < sizeof(name) ? header.name_size : sizeof(name), at + sizeof(desc));
+		if (strncmp(name, statistic, sizeof(name)) == 0)
 			read_at(fd, &exits, sizeof(exits), header.data_offset + desc.offset);
 	}
 	close(fd);

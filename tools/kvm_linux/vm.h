@@ -50,7 +50,7 @@ void vm_set_line(unsigned gsi, bool level);
 /* Runs the guest until KVM wants something served, or somebody has set run->immediate_exit: false. */
 bool vm_run(void);
 
-/* How many exits the vCPU had, by KVM's own count. */
-uint64_t vm_exits(void);
+/* How many exits the vCPU had, by KVM's own count: all are its "exits". */
+uint64_t vm_exits(const char *statistic);
 
 #endif
