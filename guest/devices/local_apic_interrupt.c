@@ -49,11 +49,9 @@ uint32_t local_apic_priority(const struct local_apic *apic)
 	return service >= 0 && (uint32_t)service >> 4 > task >> 4 ? (uint32_t)service & 0xf0 : task;
 }
 
-/* The vector that the processor would get; -1: none. */
-static inline int local_apic_deliverable(const struct local_apic *apic)
+/* The vector, if the processor would get it; -1: it would not. */
+static inline int deliverable(const struct local_apic *apic, int vector)
 {
-	int vector = local_apic_requested(apic);
-
 	return vector >= 0 && (uint32_t)vector >> 4 > local_apic_priority(apic) >> 4 && local_apic_enabled(apic)
 		       ? vector
 		       : -1;
@@ -71,12 +69,13 @@ bool local_apic_external(const struct local_apic *apic)
 
 bool local_apic_pending(const struct local_apic *apic)
 {
-	return local_apic_deliverable(apic) >= 0 || local_apic_external(apic);
+	return deliverable(apic, local_apic_requested(apic)) >= 0 || local_apic_external(apic);
 }
 
 int local_apic_acknowledge(struct local_apic *apic)
 {
-	int vector = local_apic_deliverable(apic);
+	/* What is posted is requested when it is looked for, and taken when it has been collected (rule 15). */
+	int vector = deliverable(apic, apic->registers ? local_apic_page_collected(apic) : local_apic_requested(apic));
 
 	if (vector < 0)
 		return local_apic_external(apic) ? apic->bus->acknowledge(apic->bus->context) : -1;

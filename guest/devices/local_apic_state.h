@@ -72,12 +72,13 @@ void local_apic_end_of_interrupt(struct local_apic *apic);
 
 /*
  * Where the CPU delivers interrupts (local_apic_virtual.c): all requests of 32 vectors, collected or not; whether one
- * may be posted, which tells nobody of its trigger mode (docs/rules.md, rule 18); the highest that is requested, or in
- * service; -1: none.
+ * may be posted, which tells nobody of its trigger mode (docs/rules.md, rule 18); the highest that is requested,
+ * collected by then, or in service; -1: none.
  */
 uint32_t local_apic_page_requests(const struct local_apic *apic, unsigned part);
 bool local_apic_can_post(const struct local_apic *apic, uint8_t vector, bool level, bool was_level);
 int local_apic_page_requested(const struct local_apic *apic);
+int local_apic_page_collected(struct local_apic *apic);
 int local_apic_page_in_service(const struct local_apic *apic);
 void local_apic_page_acknowledge(struct local_apic *apic, uint8_t vector);
 void local_apic_page_end(struct local_apic *apic, uint8_t vector);

@@ -47,15 +47,26 @@ int local_apic_page_requested(const struct local_apic *apic)
 	return -1;
 }
 
-int local_apic_page_in_service(const struct local_apic *apic)
+static int highest_of(const struct local_apic *apic, enum local_apic_register set)
 {
 	for (int i = SET_WORDS - 1; i >= 0; i--) {
-		uint32_t word = apic_word(apic_register(apic, REGISTER_ISR + (unsigned)i));
+		uint32_t word = apic_word(apic_register(apic, set + (unsigned)i));
 
 		if (word)
 			return i * WORD_BITS + 31 - __builtin_clz(word);
 	}
 	return -1;
+}
+
+int local_apic_page_collected(struct local_apic *apic)
+{
+	local_apic_collect(apic);
+	return highest_of(apic, REGISTER_IRR);
+}
+
+int local_apic_page_in_service(const struct local_apic *apic)
+{
+	return highest_of(apic, REGISTER_ISR);
 }
 
 static _Atomic uint32_t *word_of(const struct local_apic *apic, enum local_apic_register set, uint8_t vector)
@@ -73,7 +84,6 @@ void local_apic_page_acknowledge(struct local_apic *apic, uint8_t vector)
 	_Atomic uint32_t *requests = word_of(apic, REGISTER_IRR, vector),
 			 *service = word_of(apic, REGISTER_ISR, vector);
 
-	local_apic_collect(apic);
 	apic_set_word(requests, apic_word(requests) & ~bit_of(vector));
 	apic_set_word(service, apic_word(service) | bit_of(vector));
 }

@@ -205,6 +205,23 @@ static void what_is_posted_is_pending(void **context)
 	assert_int_equal(apic_get(POSTED, IRR + 0x99 / 32 * 16), 0);
 }
 
+/* Who posts is between its two steps (rule 14): what is taken then is not to be collected once more. */
+static void what_is_not_collected_is_not_taken(void **context)
+{
+	struct local_apic *apic = &apics[POSTED];
+
+	(void)context;
+	served_leave_guest();
+	served_descriptor.requests[0x99 / 64] |= 1ull << 0x99 % 64;
+	assert_true(local_apic_pending(apic));
+	assert_int_equal(local_apic_acknowledge(apic), -1);
+	served_descriptor.control |= 1;
+	assert_int_equal(local_apic_acknowledge(apic), 0x99);
+	apic_put(POSTED, EOI, 0);
+	assert_false(local_apic_pending(apic));
+	assert_int_equal(local_apic_acknowledge(apic), -1);
+}
+
 static void a_reset_empties_the_page(void **context)
 {
 	(void)context;
@@ -276,6 +293,7 @@ int main(void)
 		cmocka_unit_test_setup(what_is_sent_waits_to_be_collected, served_start),
 		cmocka_unit_test_setup(an_edge_is_posted_and_a_level_is_not, served_start),
 		cmocka_unit_test_setup(what_is_posted_is_pending, served_start),
+		cmocka_unit_test_setup(what_is_not_collected_is_not_taken, served_start),
 		cmocka_unit_test_setup(a_reset_empties_the_page, served_start),
 		cmocka_unit_test_setup(what_is_held_back, served_start),
 		cmocka_unit_test_setup(a_shadowed_tpr_is_told_of, served_start),
