@@ -152,6 +152,9 @@ static void choose_registers(struct seed *seed)
 	gpr[RSI] = base + seed->source;
 	gpr[RSP] = base + seed->stack;
 	gpr[RBP] = gpr[RSP] + lib_random_below(NEAR);
+	/* What ENTER copies lies there. */
+	if (traits & ROW_ENDS && seed->round == 0)
+		gpr[RBP] &= ~3ull;
 	for (unsigned i = 0; i < 16 && mode->code_bits != 64; i++)
 		gpr[i] = i < R8 ? (uint32_t)gpr[i] : 0;
 	/* Code of 16 bits does not look at these. */
