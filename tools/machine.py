@@ -9,6 +9,7 @@ import shlex
 import subprocess
 import time
 
+import complaint
 import frames
 import kvm_vmx
 import nested.linux
@@ -26,17 +27,9 @@ DEFAULT_MODEL = "corei7_haswell_4770"
 RESULT_LINE = re.compile(r"trapline: (?:(\d+) guests? passed, (\d+) failed|selftest: (\d+) checks ok, (\d+) failed, \d+ not here)")
 REFUSAL_LINE = re.compile(r"trapline: (cannot run|panic): .+")
 
-# The image asks Bochs to end by writing to its shutdown port, which Bochs logs as a panic.
-BOCHS_SHUTDOWN = "Shutdown port: shutdown requested"
-BOCHS_PANIC = re.compile(r"p\[(\w+) *\] >>PANIC<< (.*)")
-BOCHS_LAST_WORDS = re.compile(r"exiting with the following message:\n\[.*?\] (.*)")
 # Two that start in the same moment may take the same port for the display, and the one that is late gives up.
 BOCHS_DISPLAY_RACE = "RFB could not bind any port"
 BOCHS_ATTEMPTS = 5
-BOCHS_TRIPLE_FAULT = "3rd (13) exception with no resolution"
-
-# The image ends QEMU through isa-debug-exit (boot/halt.c), which makes 2 * (16 + status) + 1 of its own status.
-QEMU_IMAGE_ENDED = tuple(2 * (16 + status) + 1 for status in (PASSED, FAILED, NOT_RUN))
 
 # At its error level Bochs logs a line for every EPT misconfiguration, which is what this project makes by the million:
 # 50 MB a run, and most of its time. They are for the checks of a VM entry that failed.
@@ -223,15 +216,17 @@ def has_last_line(text):
     return text.endswith(b"\n") and bool(lines) and bool(RESULT_LINE.match(lines[-1]) or REFUSAL_LINE.match(lines[-1]))
 
 
-def follow(process, path, timeout, show, at_end=None):
+def follow(process, path, timeout, show, at_end=None, who=None):
     """Passes the growing file `path` on to show() until the process ends. Returns (its text, whether it ended).
 
-    at_end() is called once when the image has printed its last line."""
+    at_end() is called once when the image has printed its last line. `who`: the typist that writes the file."""
     deadline = time.monotonic() + timeout
     text = b""
     while True:
         # Asked before reading, so that what was written last is not missed.
         ended = process.poll() is not None
+        if ended and who:
+            who.drain()
         if os.path.exists(path):
             with open(path, "rb") as file:
                 file.seek(len(text))
@@ -271,71 +266,22 @@ def follow_screen(process, folder, timeout):
     return "\n".join([*rows, ""]), process.poll() is not None
 
 
-def read(path):
-    try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            return file.read()
-    except OSError:
-        return ""
-
-
-def qemu_complaint(code, said):
-    """Of QEMU's exit status and its last message, which may be a mere warning."""
-    if code in QEMU_IMAGE_ENDED:
-        return ""
-    # -no-reboot makes a reset end QEMU.
-    if code == 0:
-        return "QEMU ended by a reset of the machine, most likely a triple fault"
-    return f"QEMU ended with status {code}" + (f" ({said})" if said else "")
-
-
-def bochs_complaint(settings, folder, code):
-    panics = BOCHS_PANIC.findall(read(folder + "/bochs.log"))
-    if not panics:
-        message = BOCHS_LAST_WORDS.search(read(folder + "/emulator.txt"))
-        what = message[1] if message else f"exit status {code}"
-        if "cpu directive malformed" in what:
-            what = f"it has no CPU model {settings.model}, or not {settings.cpus} CPUs of it (`bochs-bin --help cpu` lists them)"
-        return "Bochs did not start: " + what
-    device, message = panics[-1]
-    if message == BOCHS_SHUTDOWN:
-        return ""
-    if BOCHS_TRIPLE_FAULT in message:
-        return "triple fault"
-    return f"Bochs stopped at [{device}] {message}"
-
-
-def emulator_complaint(settings, folder, code):
-    """Why the emulator ended without a result of the image, in one sentence; "" if it was asked to end."""
-    if settings.backend == "bochs":
-        return bochs_complaint(settings, folder, code)
-    if settings.backend == "kvm-in-bochs":
-        status, said = nested.linux.job_status(folder)
-        if status is None:
-            return f"Linux in Bochs did not come to QEMU's end ({bochs_complaint(settings, folder, code)}): {said}"
-        return qemu_complaint(status, said)
-    if settings.screen and code == 0:
-        return ""  # it was told to end once its picture was taken
-    messages = read(folder + "/emulator.txt").strip().splitlines()
-    return qemu_complaint(code, messages[-1] if messages else "")
-
-
-def judge(console, complaint):
+def judge(console, wrong):
     """(status, reason) of a run that ended by itself."""
     lines = [line.strip() for line in console.strip().splitlines()]
     last = lines[-1] if lines else ""
     match = RESULT_LINE.fullmatch(last)
-    if match and not complaint:
+    if match and not wrong:
         passed, failed = (int(number) for number in match.groups() if number)
         if failed:
             return FAILED, last
         return (PASSED, last) if passed else (NOT_RUN, "trapline: cannot run: no guest was run")
-    if REFUSAL_LINE.fullmatch(last) and not complaint:
+    if REFUSAL_LINE.fullmatch(last) and not wrong:
         return NOT_RUN, last
     for line in reversed(lines):
         if REFUSAL_LINE.fullmatch(line):
             return NOT_RUN, line
-    what = complaint or "the machine ended"
+    what = wrong or "the machine ended"
     return NOT_RUN, f"trapline: cannot run: {what}; " + (f'the console ends with "{last}"' if last else "no console")
 
 
@@ -380,7 +326,7 @@ def run_once(boot, settings, folder, show):
             console, ended = follow_screen(process, folder, settings.timeout)
         else:
             picture = (lambda: leave_picture(folder)) if settings.screen else None
-            console, ended = follow(process, folder + "/serial.txt", settings.timeout, show, picture)
+            console, ended = follow(process, folder + "/serial.txt", settings.timeout, show, picture, who)
     finally:
         if process.poll() is None:
             stop(process)
@@ -391,7 +337,7 @@ def run_once(boot, settings, folder, show):
     if os.path.exists(folder + "/payload.img"):
         os.remove(folder + "/payload.img")  # what Linux is booted from: 110 MiB a run
     if ended:
-        status, reason = judge(console, emulator_complaint(settings, folder, process.returncode))
+        status, reason = judge(console, complaint.of_emulator(settings, folder, process.returncode))
     else:
         status = NOT_RUN
         reason = f"trapline: cannot run: no end after {settings.timeout:g} s; TIMEOUT= sets another limit"

@@ -71,7 +71,8 @@ def end_or_screen(settings):
 def arguments(boot, settings, place=os.path.abspath, typist_at=""):
     """`boot` is an ISO or a Kernel; place() says where QEMU finds a file of this machine. COM1 leads to the socket `typist_at`, if
     there is one, and what it prints is in serial.txt all the same."""
-    serial = ["-serial", "tcp:" + typist_at] if typist_at else SERIAL[settings.serial]
+    # Without a delay: what waits to be sent is lost if QEMU ends with keys that the image has not read.
+    serial = ["-serial", f"tcp:{typist_at},nodelay=on"] if typist_at else SERIAL[settings.serial]
     accelerator, cpu = ACCELERATORS[settings.backend]
     firmware = FIRMWARE[settings.firmware]
     return [

@@ -14,6 +14,7 @@ AT_ONCE = 8
 # A key is four bytes with its Shift, and the keyboard's controller keeps 16, too.
 AT_ONCE_ON_KEYBOARD = 4
 ECHO_SECONDS = 20.0
+DRAIN_SECONDS, ACCEPT_SECONDS = 20.0, 1.0
 ON_SCREEN, ON_KEYBOARD = "@screen ", "@keyboard "
 
 
@@ -86,6 +87,12 @@ class Typist:
         with self.arrived:
             self.ended = True
             self.arrived.notify_all()
+
+    def drain(self):
+        """Once the emulator has ended: waits until all that it has written is in the file."""
+        with self.arrived:
+            # One that could not start has never come to the socket.
+            self.arrived.wait_for(lambda: self.ended, DRAIN_SECONDS if self.line else ACCEPT_SECONDS)
 
     def type(self, keys):
         """Without a wait for anything."""
