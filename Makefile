@@ -74,7 +74,7 @@ tsan_tests := $(patsubst tests/unit/%.c,$(B)/tsan/unit/%,$(tsan_src))
 # The fuzz targets: fuzz_NAME.c is one; the other files of tests/fuzz/ belong to all of them. See tools/fuzz.
 fuzz_targets := $(sort $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c)))
 fuzz_lib_src := $(filter-out tests/fuzz/fuzz_%.c tests/fuzz/replay.c,$(sort $(wildcard tests/fuzz/*.c))) \
-	$(addprefix tests/unit/,hosted.c range_access.c guest_memory.c guest_walk_model.c decode_strings.c decode_zydis.c) $(hosted_src)
+	$(addprefix tests/unit/,hosted.c exit_addresses.c range_access.c guest_memory.c guest_walk_model.c decode_strings.c decode_zydis.c) $(hosted_src)
 fuzz_libs_zydis := -lZydis -lcmocka
 libfuzzer := $(addprefix $(B)/fuzz/,$(fuzz_targets))
 replayers := $(addprefix $(B)/replay/,$(fuzz_targets))

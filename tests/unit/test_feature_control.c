@@ -28,26 +28,6 @@ enum vcpu_action vmx_run(struct tl_vcpu *vcpu)
 	return VCPU_FAILED;
 }
 
-void vmx_exit_entry(void)
-{
-}
-
-void vmx_exit_traced(void)
-{
-}
-
-void vmx_exit_guarded(void)
-{
-}
-
-void vmx_exit_traced_guarded(void)
-{
-}
-
-void vmx_exit_once(void)
-{
-}
-
 static uint64_t read_msr(uint32_t msr)
 {
 	return msr == MSR_IA32_FEATURE_CONTROL ? feature_control : 0;

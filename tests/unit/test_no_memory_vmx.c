@@ -54,26 +54,6 @@ enum vcpu_action vmx_run(struct tl_vcpu *vcpu)
 	return exit_leave(vcpu, TL_EXIT_HLT);
 }
 
-void vmx_exit_entry(void)
-{
-}
-
-void vmx_exit_traced(void)
-{
-}
-
-void vmx_exit_guarded(void)
-{
-}
-
-void vmx_exit_traced_guarded(void)
-{
-}
-
-void vmx_exit_once(void)
-{
-}
-
 /* A CPU on which every control may have either value. */
 static uint64_t read_msr(uint32_t msr)
 {

@@ -188,26 +188,6 @@ enum vcpu_action vmx_run(struct tl_vcpu *vcpu)
 	return action;
 }
 
-void vmx_exit_entry(void)
-{
-}
-
-void vmx_exit_traced(void)
-{
-}
-
-void vmx_exit_guarded(void)
-{
-}
-
-void vmx_exit_traced_guarded(void)
-{
-}
-
-void vmx_exit_once(void)
-{
-}
-
 /* ---- The embedder ------------------------------------------------------------------------------------------------ */
 
 static bool pending(struct tl_vcpu *vcpu)

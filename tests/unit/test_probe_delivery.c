@@ -80,26 +80,6 @@ enum vcpu_action vmx_run(struct tl_vcpu *vcpu)
 	return VCPU_LEAVE;
 }
 
-void vmx_exit_entry(void)
-{
-}
-
-void vmx_exit_traced(void)
-{
-}
-
-void vmx_exit_guarded(void)
-{
-}
-
-void vmx_exit_traced_guarded(void)
-{
-}
-
-void vmx_exit_once(void)
-{
-}
-
 static int start(void **state)
 {
 	(void)state;

@@ -44,31 +44,6 @@ enum vcpu_action vmx_run(struct tl_vcpu *vcpu)
 	return VCPU_FAILED;
 }
 
-void vmx_exit_entry(void)
-{
-	fail_msg("HOST_RIP is reached");
-}
-
-void vmx_exit_traced(void)
-{
-	fail_msg("HOST_RIP is reached");
-}
-
-void vmx_exit_guarded(void)
-{
-	fail_msg("HOST_RIP is reached");
-}
-
-void vmx_exit_traced_guarded(void)
-{
-	fail_msg("HOST_RIP is reached");
-}
-
-void vmx_exit_once(void)
-{
-	fail_msg("HOST_RIP is reached");
-}
-
 static enum tl_status device(struct tl_mmio *access)
 {
 	assert_true(device_log.count < DEVICE_ACCESSES);

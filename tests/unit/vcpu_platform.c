@@ -33,26 +33,6 @@ enum vcpu_action vmx_run(struct tl_vcpu *vcpu)
 	return exit_leave(vcpu, reason);
 }
 
-void vmx_exit_entry(void)
-{
-}
-
-void vmx_exit_traced(void)
-{
-}
-
-void vmx_exit_guarded(void)
-{
-}
-
-void vmx_exit_traced_guarded(void)
-{
-}
-
-void vmx_exit_once(void)
-{
-}
-
 enum tl_exit_reason guest_call(struct platform_vcpu *vcpu, uint64_t number, uint64_t argument0, uint64_t argument1)
 {
 	vcpu->exit.vmcall = (struct tl_exit_vmcall){.number = number, .argument = {argument0, argument1}};
