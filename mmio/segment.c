@@ -8,19 +8,6 @@
 #define CR0_PE    BIT(0)
 #define RFLAGS_VM BIT(17)
 
-/* Access rights, as in a VMCS. SDM vol. 3, 25.4.1. */
-#define RIGHTS_ACCESSED   BIT(0)
-#define RIGHTS_WRITABLE   BIT(1) /* of code: readable */
-#define RIGHTS_CONFORMING BIT(2)
-#define RIGHTS_CODE       BIT(3)
-#define RIGHTS_NO_SYSTEM  BIT(4)
-#define RIGHTS_PRESENT    BIT(7)
-#define RIGHTS_BIG        BIT(14)
-#define RIGHTS_LONG       BIT(13)
-#define RIGHTS_GRANULAR   BIT(15)
-#define RIGHTS_UNUSABLE   BIT(16)
-#define RIGHTS_DPL(r)     ((unsigned)((r) >> 5 & 3))
-
 bool segment_is_flat_mode(const struct mmio_cpu *cpu)
 {
 	return !(cpu->paging.cr0 & CR0_PE) || cpu->rflags & RFLAGS_VM;
@@ -109,6 +96,17 @@ enum mmio_progress segment_descriptor(struct mmio_operation *op, const struct mm
 	return progress;
 }
 
+enum mmio_progress segment_find(struct mmio_operation *op, const struct mmio_cpu *cpu,
+				const struct mmio_environment *env, uint16_t selector, unsigned vector,
+				struct descriptor *descriptor)
+{
+	enum mmio_progress progress = segment_descriptor(op, cpu, env, selector, 8, descriptor);
+
+	if (progress == MMIO_FAULT && op->fault.vector == SEGMENT_VECTOR_GP)
+		op->fault.vector = (uint8_t)vector;
+	return progress;
+}
+
 enum mmio_progress segment_fault(struct mmio_operation *op, unsigned vector, uint16_t selector)
 {
 	/* The error code is the selector without its RPL. SDM vol. 3, 6.13. */
@@ -159,7 +157,18 @@ enum mmio_progress descriptor_mark(struct mmio_operation *op, const struct mmio_
 	return MMIO_DONE;
 }
 
-/* Whether the rights allow ES, DS, FS, GS, or SS (whose faults differ), to be loaded. SDM vol. 2, MOV. */
+/* Whether the descriptor is code that a far JMP or CALL reaches without a change of privilege. SDM vol. 3, 5.8.1. */
+static bool is_reachable_code(const struct mmio_cpu *cpu, uint16_t selector, uint32_t rights)
+{
+	unsigned rpl = selector & 3, dpl = RIGHTS_DPL(rights), cpl = cpu->paging.cpl;
+
+	if (rights & RIGHTS_LONG && rights & RIGHTS_BIG && cpu->paging.efer & SEGMENT_EFER_LMA)
+		return false;
+	return rights & RIGHTS_CONFORMING ? dpl <= cpl : rpl <= cpl && dpl == cpl;
+}
+
+/* Whether the rights allow a segment register to be loaded; CS at its selector's RPL. SDM vol. 2, MOV; vol. 3, 5.8.1.
+ */
 static bool loads_into(const struct mmio_cpu *cpu, enum tl_segment_name name, uint16_t selector, uint32_t rights)
 {
 	unsigned rpl = selector & 3, dpl = RIGHTS_DPL(rights), cpl = cpu->paging.cpl;
@@ -167,6 +176,8 @@ static bool loads_into(const struct mmio_cpu *cpu, enum tl_segment_name name, ui
 
 	if (!(rights & RIGHTS_NO_SYSTEM))
 		return false;
+	if (name == TL_CS)
+		return code && is_reachable_code(cpu, selector, rights);
 	if (name == TL_SS)
 		return rpl == cpl && dpl == cpl && !code && rights & RIGHTS_WRITABLE;
 	if (code && !(rights & RIGHTS_WRITABLE))
@@ -187,27 +198,19 @@ static enum mmio_progress load_null(struct mmio_operation *op, struct mmio_cpu *
 	return MMIO_DONE;
 }
 
-enum mmio_progress segment_load(struct mmio_operation *op, struct mmio_cpu *cpu, const struct mmio_environment *env,
-				enum tl_segment_name name, uint16_t selector)
+enum mmio_progress segment_load_described(struct mmio_operation *op, struct mmio_cpu *cpu,
+					  const struct mmio_environment *env, enum tl_segment_name name,
+					  uint16_t selector, unsigned vector)
 {
 	struct descriptor descriptor;
-	enum mmio_progress progress;
+	enum mmio_progress progress = segment_find(op, cpu, env, selector, vector, &descriptor);
 	uint32_t rights;
 
-	cpu->changed |= CPU_SEGMENTS;
-	if (segment_is_flat_mode(cpu)) {
-		cpu->segment[name].selector = selector;
-		cpu->segment[name].base = (uint64_t)selector << 4;
-		return MMIO_DONE;
-	}
-	if (!(selector & ~3u))
-		return load_null(op, cpu, name, selector);
-	progress = segment_descriptor(op, cpu, env, selector, 8, &descriptor);
 	if (progress != MMIO_DONE)
 		return progress;
 	rights = descriptor_rights(&descriptor);
 	if (!loads_into(cpu, name, selector, rights))
-		return segment_fault(op, SEGMENT_VECTOR_GP, selector);
+		return segment_fault(op, vector, selector);
 	if (!(rights & RIGHTS_PRESENT))
 		return segment_fault(op, name == TL_SS ? SEGMENT_VECTOR_SS : SEGMENT_VECTOR_NP, selector);
 	progress = descriptor_mark(op, cpu, env, &descriptor, RIGHTS_ACCESSED);
@@ -216,14 +219,18 @@ enum mmio_progress segment_load(struct mmio_operation *op, struct mmio_cpu *cpu,
 	return progress;
 }
 
-/* Whether the descriptor is code that a far JMP or CALL reaches without a change of privilege. SDM vol. 3, 5.8.1. */
-static bool is_reachable_code(const struct mmio_cpu *cpu, uint16_t selector, uint32_t rights)
+enum mmio_progress segment_load(struct mmio_operation *op, struct mmio_cpu *cpu, const struct mmio_environment *env,
+				enum tl_segment_name name, uint16_t selector)
 {
-	unsigned rpl = selector & 3, dpl = RIGHTS_DPL(rights), cpl = cpu->paging.cpl;
-
-	if (rights & RIGHTS_LONG && rights & RIGHTS_BIG && cpu->paging.efer & SEGMENT_EFER_LMA)
-		return false;
-	return rights & RIGHTS_CONFORMING ? dpl <= cpl : rpl <= cpl && dpl == cpl;
+	cpu->changed |= CPU_SEGMENTS;
+	if (segment_is_flat_mode(cpu)) {
+		cpu->segment[name].selector = selector;
+		cpu->segment[name].base = (uint64_t)selector << 4;
+		return MMIO_DONE;
+	}
+	if (!(selector & ~3u))
+		return load_null(op, cpu, name, selector);
+	return segment_load_described(op, cpu, env, name, selector, SEGMENT_VECTOR_GP);
 }
 
 enum mmio_progress segment_find_code(struct mmio_operation *op, const struct mmio_cpu *cpu,

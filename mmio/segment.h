@@ -10,6 +10,20 @@ enum { SELECTOR_TABLE = 4 /* the LDT */ };
 
 #define SEGMENT_EFER_LMA BIT(10)
 
+/* Access rights, as in a VMCS. SDM vol. 3, 25.4.1. */
+#define RIGHTS_ACCESSED   BIT(0)
+#define RIGHTS_WRITABLE   BIT(1) /* of code: readable; of a task-state segment: busy */
+#define RIGHTS_CONFORMING BIT(2)
+#define RIGHTS_CODE       BIT(3)
+#define RIGHTS_NO_SYSTEM  BIT(4)
+#define RIGHTS_PRESENT    BIT(7)
+#define RIGHTS_LONG       BIT(13)
+#define RIGHTS_BIG        BIT(14)
+#define RIGHTS_GRANULAR   BIT(15)
+#define RIGHTS_UNUSABLE   BIT(16)
+#define RIGHTS_DPL(r)     ((unsigned)((r) >> 5 & 3))
+#define RIGHTS_BUSY       RIGHTS_WRITABLE
+
 /* One as it was read, and where it stands. */
 struct descriptor {
 	uint64_t low, high;
@@ -30,6 +44,11 @@ enum mmio_progress segment_fault(struct mmio_operation *op, unsigned vector, uin
 enum mmio_progress segment_descriptor(struct mmio_operation *op, const struct mmio_cpu *cpu,
 				      const struct mmio_environment *env, uint16_t selector, unsigned size,
 				      struct descriptor *descriptor);
+
+/* The same of 8 bytes, for one whose selector is to blame by `vector`, #GP or a task switch's #TS. */
+enum mmio_progress segment_find(struct mmio_operation *op, const struct mmio_cpu *cpu,
+				const struct mmio_environment *env, uint16_t selector, unsigned vector,
+				struct descriptor *descriptor);
 
 /*
  * Where the byte at `offset` of a descriptor, or of anything that the CPU finds through one, is in guest memory, and
@@ -56,6 +75,14 @@ enum mmio_progress descriptor_mark(struct mmio_operation *op, const struct mmio_
  */
 enum mmio_progress segment_load(struct mmio_operation *op, struct mmio_cpu *cpu, const struct mmio_environment *env,
 				enum tl_segment_name name, uint16_t selector);
+
+/*
+ * The same of a selector that is not null, in protected mode: as those do by #GP, or with #TS as a task switch does,
+ * which loads CS, too, at the RPL of its selector.
+ */
+enum mmio_progress segment_load_described(struct mmio_operation *op, struct mmio_cpu *cpu,
+					  const struct mmio_environment *env, enum tl_segment_name name,
+					  uint16_t selector, unsigned vector);
 
 /* A code segment that a far JMP or CALL goes to. */
 struct segment_code {

@@ -5,16 +5,10 @@
 #include "mmio/stack_row.h"
 #include "mmio/translate.h"
 
-#define CR0_LMSW         BITS(3, 0)
-#define CR0_PE           BIT(0)
-#define CR4_UMIP         BIT(11)
-#define RFLAGS_ZF        BIT(6)
-#define RIGHTS_CODE      BIT(3)
-#define RIGHTS_NO_SYSTEM BIT(4)
-#define RIGHTS_PRESENT   BIT(7)
-#define RIGHTS_UNUSABLE  BIT(16)
-#define RIGHTS_DPL(r)    ((unsigned)((r) >> 5 & 3))
-#define TYPE_BUSY        2 /* of a task-state segment */
+#define CR0_LMSW  BITS(3, 0)
+#define CR0_PE    BIT(0)
+#define CR4_UMIP  BIT(11)
+#define RFLAGS_ZF BIT(6)
 
 enum { TYPE_TSS_16 = 1, TYPE_LDT = 2, TYPE_TSS = 9, VECTOR_UD = 6 };
 
@@ -154,8 +148,8 @@ static enum mmio_progress load_system(struct mmio_operation *op, struct mmio_cpu
 	if (!cpu_is_canonical(cpu, new.base) || descriptor.high >> 40 & 31)
 		return segment_fault(op, SEGMENT_VECTOR_GP, selector);
 	if (task) {
-		progress = descriptor_mark(op, cpu, env, &descriptor, TYPE_BUSY);
-		new.access |= TYPE_BUSY;
+		progress = descriptor_mark(op, cpu, env, &descriptor, RIGHTS_BUSY);
+		new.access |= RIGHTS_BUSY;
 	}
 	*segment = new;
 	return progress;

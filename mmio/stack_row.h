@@ -7,9 +7,7 @@
 #define MMIO_STACK_ROW_H
 
 #include "mmio/emulate.h"
-#include "mmio/unit.h"
-
-#define STACK_SEGMENT_BIG BIT(14)
+#include "mmio/segment.h"
 
 /* Items, from the lowest offset on: as they stand unless the pointer wraps. */
 struct stack_row {
@@ -22,7 +20,7 @@ static inline unsigned stack_size(const struct mmio_cpu *cpu)
 {
 	if (cpu->code_bits == 64)
 		return 8;
-	return cpu->segment[TL_SS].access & STACK_SEGMENT_BIG ? 4 : 2;
+	return cpu->segment[TL_SS].access & RIGHTS_BIG ? 4 : 2;
 }
 
 static inline void stack_set(struct mmio_cpu *cpu, unsigned reg, uint64_t value)

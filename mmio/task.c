@@ -16,10 +16,8 @@ enum { VECTOR_TS = 10, LINK = 0, CR3 = 0x1c, TRAP = 0x64, MOST_RACES = 1000 };
 #define RFLAGS_NT     BIT(14)
 #define RFLAGS_OF_TSS 0x3f7fd7ull /* what there is; a task may begin in virtual-8086 mode */
 
-#define TYPE_BUSY      BIT(1)
-#define TYPE_WIDE      BIT(3)
-#define TYPE_OF_TSS    0x15u /* what all of them have: bits 4, 2 and 0 are 0, 0 and 1 */
-#define RIGHTS_PRESENT BIT(7)
+#define TYPE_WIDE   BIT(3)
+#define TYPE_OF_TSS 0x15u /* what all of them have: bits 4, 2 and 0 are 0, 0 and 1 */
 
 /* Where a TSS holds what. SDM vol. 3, 8.2.1 and 8.6. */
 struct layout {
@@ -109,9 +107,9 @@ static void set_busy(const struct mmio_environment *env, const struct window *ri
 	dirty_write(range, rights->gpa[0], 1);
 	/* relaxed: a bit, by which nothing else is reached. */
 	if (busy)
-		(void)__atomic_fetch_or(rights->host[0], (uint8_t)TYPE_BUSY, __ATOMIC_RELAXED);
+		(void)__atomic_fetch_or(rights->host[0], (uint8_t)RIGHTS_BUSY, __ATOMIC_RELAXED);
 	else
-		(void)__atomic_fetch_and(rights->host[0], (uint8_t)~TYPE_BUSY, __ATOMIC_RELAXED);
+		(void)__atomic_fetch_and(rights->host[0], (uint8_t)~RIGHTS_BUSY, __ATOMIC_RELAXED);
 }
 
 static const struct layout *layout_of(uint32_t rights)
@@ -131,13 +129,11 @@ static enum mmio_progress find_new(struct mmio_operation *op, const struct mmio_
 
 	if (task->selector & SELECTOR_TABLE || !(task->selector & ~3u))
 		return segment_fault(op, vector, task->selector);
-	progress = segment_descriptor(op, cpu, env, task->selector, 8, &passage->new);
-	if (progress == MMIO_FAULT && op->fault.vector == SEGMENT_VECTOR_GP)
-		op->fault.vector = (uint8_t)vector;
+	progress = segment_find(op, cpu, env, task->selector, vector, &passage->new);
 	if (progress != MMIO_DONE)
 		return progress;
 	descriptor_unpack(&passage->new, task->selector, &segment);
-	if ((segment.access & TYPE_OF_TSS) != 1 || !(segment.access & TYPE_BUSY) == returns)
+	if ((segment.access & TYPE_OF_TSS) != 1 || !(segment.access & RIGHTS_BUSY) == returns)
 		return segment_fault(op, vector, task->selector);
 	if (!(segment.access & RIGHTS_PRESENT))
 		return segment_fault(op, SEGMENT_VECTOR_NP, task->selector);
@@ -211,18 +207,21 @@ static enum mmio_progress load_cr3(struct mmio_operation *op, struct mmio_cpu *c
 				   uint32_t cr3)
 {
 	struct guest_paging *paging = &cpu->paging;
-	uint64_t reserved = 0x1e6 | ~(BIT(paging->maxphyaddr) - 1), pdpte[4];
+	uint64_t pdpte[4];
 
 	for (unsigned i = 0; paging->cr4 & CR4_PAE && i < 4; i++) {
 		const uint8_t *host = map_host(env->map, (cr3 & ~31ull) + 8 * i);
 
-		pdpte[i] = host ? memory_load(host, 8) : reserved | 1;
-		if (pdpte[i] & 1 && pdpte[i] & reserved)
+		if (!host)
 			return mmio_raise_error(op, SEGMENT_VECTOR_GP, 0);
+		pdpte[i] = memory_load(host, 8);
+	}
+	if (paging->cr4 & CR4_PAE) {
+		if (!guest_pdptes_are_valid(pdpte, paging->maxphyaddr))
+			return mmio_raise_error(op, SEGMENT_VECTOR_GP, 0);
+		__builtin_memcpy(paging->pdpte, pdpte, sizeof(pdpte));
 	}
 	paging->cr3 = cr3;
-	if (paging->cr4 & CR4_PAE)
-		__builtin_memcpy(paging->pdpte, pdpte, sizeof(pdpte));
 	return MMIO_DONE;
 }
 
@@ -233,7 +232,7 @@ static void commit(struct mmio_cpu *cpu, const struct passage *passage, const st
 	uint64_t rflags = (image->flags & RFLAGS_OF_TSS) | RFLAGS_FIXED;
 
 	descriptor_unpack(&passage->new, task->selector, &cpu->segment[TL_TR]);
-	cpu->segment[TL_TR].access |= TYPE_BUSY;
+	cpu->segment[TL_TR].access |= RIGHTS_BUSY;
 	cpu->rip = image->ip;
 	cpu->rflags = rflags | (task->source == TASK_CALL || task->source == TASK_GATE ? RFLAGS_NT : 0);
 	for (unsigned i = 0; i < 8; i++)

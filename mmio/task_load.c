@@ -4,16 +4,7 @@
 
 enum { VECTOR_TS = 10, TYPE_LDT = 2 };
 
-#define RFLAGS_VM         BIT(17)
-#define RIGHTS_ACCESSED   BIT(0)
-#define RIGHTS_WRITABLE   BIT(1) /* of code: readable */
-#define RIGHTS_CONFORMING BIT(2)
-#define RIGHTS_CODE       BIT(3)
-#define RIGHTS_NO_SYSTEM  BIT(4)
-#define RIGHTS_PRESENT    BIT(7)
-#define RIGHTS_BIG        BIT(14)
-#define RIGHTS_UNUSABLE   BIT(16)
-#define RIGHTS_DPL(r)     ((unsigned)((r) >> 5 & 3))
+#define RFLAGS_VM BIT(17)
 /* Data of a program, and code. */
 #define RIGHTS_V86       0xf3u
 #define RIGHTS_SOME_CODE 0x9bu
@@ -40,17 +31,6 @@ void task_clear_segments(struct mmio_cpu *cpu, const uint16_t selector[])
 	cpu->segment[TL_CS].access = RIGHTS_SOME_CODE | cpl << 5;
 }
 
-/* A descriptor, of which a selector beyond its table is #TS here. */
-static enum mmio_progress find(struct mmio_operation *op, const struct mmio_cpu *cpu,
-			       const struct mmio_environment *env, uint16_t selector, struct descriptor *descriptor)
-{
-	enum mmio_progress progress = segment_descriptor(op, cpu, env, selector, 8, descriptor);
-
-	if (progress == MMIO_FAULT && op->fault.vector == SEGMENT_VECTOR_GP)
-		op->fault.vector = VECTOR_TS;
-	return progress;
-}
-
 static enum mmio_progress load_ldt(struct mmio_operation *op, struct mmio_cpu *cpu, const struct mmio_environment *env,
 				   uint16_t selector)
 {
@@ -62,7 +42,7 @@ static enum mmio_progress load_ldt(struct mmio_operation *op, struct mmio_cpu *c
 		return segment_fault(op, VECTOR_TS, selector);
 	if (!(selector & ~3u))
 		return MMIO_DONE;
-	progress = find(op, cpu, env, selector, &descriptor);
+	progress = segment_find(op, cpu, env, selector, VECTOR_TS, &descriptor);
 	if (progress != MMIO_DONE)
 		return progress;
 	if ((descriptor_rights(&descriptor) & 31) != TYPE_LDT || !(descriptor_rights(&descriptor) & RIGHTS_PRESENT))
@@ -71,56 +51,14 @@ static enum mmio_progress load_ldt(struct mmio_operation *op, struct mmio_cpu *c
 	return MMIO_DONE;
 }
 
-static bool is_data_for(uint32_t rights, unsigned cpl, unsigned rpl)
-{
-	if (!(rights & RIGHTS_NO_SYSTEM) || (rights & RIGHTS_CODE && !(rights & RIGHTS_WRITABLE)))
-		return false;
-	if (rights & RIGHTS_CODE && rights & RIGHTS_CONFORMING)
-		return true;
-	return RIGHTS_DPL(rights) >= cpl && RIGHTS_DPL(rights) >= rpl;
-}
-
-static bool is_stack_for(uint32_t rights, unsigned cpl, unsigned rpl)
-{
-	return rights & RIGHTS_NO_SYSTEM && !(rights & RIGHTS_CODE) && rights & RIGHTS_WRITABLE &&
-	       RIGHTS_DPL(rights) == cpl && rpl == cpl;
-}
-
-static bool is_code_for(uint32_t rights, unsigned cpl)
-{
-	if (!(rights & RIGHTS_NO_SYSTEM) || !(rights & RIGHTS_CODE))
-		return false;
-	return rights & RIGHTS_CONFORMING ? RIGHTS_DPL(rights) <= cpl : RIGHTS_DPL(rights) == cpl;
-}
-
 static enum mmio_progress load(struct mmio_operation *op, struct mmio_cpu *cpu, const struct mmio_environment *env,
 			       enum tl_segment_name name)
 {
 	uint16_t selector = cpu->segment[name].selector;
-	unsigned cpl = cpu->paging.cpl, rpl = selector & 3;
-	struct descriptor descriptor;
-	enum mmio_progress progress;
-	uint32_t rights;
-	bool fits;
 
-	if (!(selector & ~3u))
-		return name == TL_SS || name == TL_CS ? segment_fault(op, VECTOR_TS, selector) : MMIO_DONE;
-	progress = find(op, cpu, env, selector, &descriptor);
-	if (progress != MMIO_DONE)
-		return progress;
-	rights = descriptor_rights(&descriptor);
-	if (name == TL_CS)
-		fits = is_code_for(rights, cpl);
-	else
-		fits = name == TL_SS ? is_stack_for(rights, cpl, rpl) : is_data_for(rights, cpl, rpl);
-	if (!fits)
-		return segment_fault(op, VECTOR_TS, selector);
-	if (!(rights & RIGHTS_PRESENT))
-		return segment_fault(op, name == TL_SS ? SEGMENT_VECTOR_SS : SEGMENT_VECTOR_NP, selector);
-	progress = descriptor_mark(op, cpu, env, &descriptor, RIGHTS_ACCESSED);
-	if (progress == MMIO_DONE)
-		descriptor_unpack(&descriptor, selector, &cpu->segment[name]);
-	return progress;
+	if (selector & ~3u)
+		return segment_load_described(op, cpu, env, name, selector, VECTOR_TS);
+	return name == TL_SS || name == TL_CS ? segment_fault(op, VECTOR_TS, selector) : MMIO_DONE;
 }
 
 enum mmio_progress task_load_segments(struct mmio_operation *op, struct mmio_cpu *cpu,

@@ -59,6 +59,18 @@ struct guest_walk {
 enum guest_walk_status guest_walk(const struct map *map, const struct guest_paging *paging, gva_t linear,
 				  unsigned access, struct guest_walk *walk);
 
+/* Whether the CPU loads them with CR3, and does not raise #GP(0): a present one has no reserved bit. SDM vol. 3, 4.4.1.
+ */
+static inline bool guest_pdptes_are_valid(const uint64_t pdpte[4], unsigned maxphyaddr)
+{
+	const uint64_t reserved = BITS(2, 1) | BITS(8, 5) | ~(BIT(maxphyaddr) - 1);
+	bool valid = true;
+
+	for (unsigned i = 0; i < 4; i++)
+		valid &= !(pdpte[i] & BIT(0)) || !(pdpte[i] & reserved);
+	return valid;
+}
+
 /* Whether the words a walk rests on still hold what they did. */
 static inline bool guest_walk_holds(const struct guest_walk *walk)
 {

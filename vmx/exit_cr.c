@@ -122,14 +122,11 @@ static bool is_pae(uint64_t cr0, uint64_t cr4, uint64_t efer)
 /* MOV to CR0, CR3 or CR4 loads the PDPTEs; here in place of the CPU. False: they are not what PAE allows (#GP). */
 static bool load_pdptes(struct tl_vcpu *vcpu, uint64_t cr3)
 {
-	uint64_t reserved = 0x1e6 | ~(BIT(vmx_capability.physical_bits) - 1);
 	uint64_t pdpte[4];
 
-	if (!tl_mem_read(vcpu->vm, cr3 & 0xffffffe0, pdpte, sizeof(pdpte)))
+	if (!tl_mem_read(vcpu->vm, cr3 & 0xffffffe0, pdpte, sizeof(pdpte)) ||
+	    !guest_pdptes_are_valid(pdpte, vmx_capability.physical_bits))
 		return false;
-	for (unsigned i = 0; i < 4; i++)
-		if (pdpte[i] & 1 && pdpte[i] & reserved)
-			return false;
 	for (unsigned i = 0; i < 4; i++)
 		vmcs_write(VMCS_GUEST_PDPTE(i), pdpte[i]);
 	return true;
