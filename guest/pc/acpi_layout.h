@@ -49,8 +49,8 @@ void acpi_lay_out(const struct firmware *firmware, uint8_t *bytes, struct acpi_l
 void acpi_place(struct acpi_layout *layout, uint32_t address);
 
 /*
- * The script of QEMU's linker and loader (hw/acpi/bios-linker-loader.c of QEMU): has firmware
- * allocate both parts, from the files of these names, and place them. Returns its size, at most ACPI_SCRIPT_ROOM.
+ * The script of QEMU's linker and loader (hw/acpi/bios-linker-loader.c of QEMU): has firmware allocate both parts, from
+ * the files of these names, and place them. Returns its size, at most ACPI_SCRIPT_ROOM.
  */
 enum { ACPI_ORDER_SIZE = 128, ACPI_SCRIPT_ROOM = (2 + ACPI_MOST_POINTERS + ACPI_MOST_SUMS) * ACPI_ORDER_SIZE };
 #define ACPI_ROOT_FILE   "etc/acpi/rsdp"

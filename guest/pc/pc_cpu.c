@@ -91,14 +91,19 @@ static void wake(struct pc_vcpu *vcpu)
 	vcpu->pc->services->wake_cpu(vcpu->cpu);
 }
 
+static void wake_if_asleep(struct pc_vcpu *vcpu)
+{
+	/* seq_cst: after the request; pairs with set_asleep(), after which its CPU looks for requests once more. */
+	if (atomic_load_explicit(&vcpu->asleep, memory_order_seq_cst))
+		wake(vcpu);
+}
+
 static void interrupt(struct local_apic *apic)
 {
 	struct pc_vcpu *to = of_apic(apic);
 
 	tl_vcpu_interrupt(to->vcpu);
-	/* seq_cst: after the request; pairs with set_asleep(), after which its CPU looks for requests once more. */
-	if (atomic_load_explicit(&to->asleep, memory_order_seq_cst))
-		wake(to);
+	wake_if_asleep(to);
 }
 
 /* Rule 17: it is woken whoever has posted before. */
@@ -107,9 +112,7 @@ static void post(struct local_apic *apic, uint8_t vector)
 	struct pc_vcpu *to = of_apic(apic);
 
 	tl_vcpu_post(to->vcpu, vector);
-	/* seq_cst: after the request, against what set_asleep() stores before the last look. */
-	if (atomic_load_explicit(&to->asleep, memory_order_seq_cst))
-		wake(to);
+	wake_if_asleep(to);
 }
 
 /* What a processor takes of `event`, in what it does and was asked for already. SDM vol. 3, 9.4.4 and 10.4.1. */
