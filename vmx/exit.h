@@ -113,6 +113,18 @@ COLD enum vcpu_action exit_raise_software(struct tl_vcpu *vcpu, unsigned type, u
 COLD enum vcpu_action exit_raise_error(struct tl_vcpu *vcpu, unsigned vector, uint32_t error_code);
 COLD enum vcpu_action exit_page_fault(struct tl_vcpu *vcpu, gva_t linear, uint32_t error_code);
 
+/* What an instruction that is emulated in this exit, by the map of this exit, can reach. */
+static inline struct mmio_environment vcpu_environment(struct tl_vcpu *vcpu, const struct map *map)
+{
+	return (struct mmio_environment){.map = map,
+					 .vm = vcpu->vm,
+					 .vcpu = vcpu,
+					 .reader = &vcpu->reader,
+					 .access = &vcpu->access,
+					 .port = &vcpu->io,
+					 .stats = &vcpu->reader.stats};
+}
+
 /* nesting.c: an exception of an instruction that was emulated. */
 COLD enum vcpu_action exit_raise_fault(struct tl_vcpu *vcpu, const struct mmio_fault *fault);
 

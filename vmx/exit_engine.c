@@ -88,13 +88,7 @@ static enum vcpu_action leave(struct tl_vcpu *vcpu, enum vcpu_pending pending, e
 static enum vcpu_action run(struct tl_vcpu *vcpu, const struct map *map, uint64_t cs_access)
 {
 	struct mmio_operation *op = &vcpu->operation;
-	const struct mmio_environment env = {.map = map,
-					     .vm = vcpu->vm,
-					     .vcpu = vcpu,
-					     .reader = &vcpu->reader,
-					     .access = &vcpu->access,
-					     .port = &vcpu->io,
-					     .stats = &vcpu->reader.stats};
+	const struct mmio_environment env = vcpu_environment(vcpu, map);
 	enum mmio_progress progress;
 	struct mmio_cpu cpu;
 

@@ -209,7 +209,7 @@ static bool msr_read_xss(struct tl_vcpu *vcpu, uint32_t msr, uint64_t *value)
 {
 	(void)vcpu;
 	(void)msr;
-	*value = extended_state_xss();
+	*value = GUEST_XSS;
 	return vmx_controls.xsaves;
 }
 
@@ -217,7 +217,7 @@ static bool msr_write_xss(struct tl_vcpu *vcpu, uint32_t msr, uint64_t value)
 {
 	(void)vcpu;
 	(void)msr;
-	return vmx_controls.xsaves && value == extended_state_xss();
+	return vmx_controls.xsaves && value == GUEST_XSS;
 }
 
 /* ---- Those that pass, where there are no MSR bitmaps ------------------------------------------------------------- */

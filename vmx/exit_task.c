@@ -113,13 +113,7 @@ enum vcpu_action exit_task_switch(struct tl_vcpu *vcpu)
 	struct task_switch task = describe(vmcs_read(VMCS_EXIT_QUALIFICATION), event);
 	/* acquire: what the map points to was written before it was published (rule 2). */
 	const struct map *map = atomic_load_explicit(&vcpu->vm->map, memory_order_acquire);
-	const struct mmio_environment env = {.map = map,
-					     .vm = vcpu->vm,
-					     .vcpu = vcpu,
-					     .reader = &vcpu->reader,
-					     .access = &vcpu->access,
-					     .port = &vcpu->io,
-					     .stats = &vcpu->reader.stats};
+	const struct mmio_environment env = vcpu_environment(vcpu, map);
 	enum mmio_progress progress;
 	struct mmio_cpu cpu;
 

@@ -80,15 +80,6 @@ static void save_registers(struct tl_vcpu *vcpu)
 	xsave(vcpu->fpu, vmx_capability.xcr0);
 }
 
-/*
- * With IA32_XSS a guest has XSAVES and no component of it: each is more than registers that XSAVES saves (PT, CET, HDC,
- * UINTR, LBR, HWP, PASID have MSRs that decide about the host as well).
- */
-uint64_t extended_state_xss(void)
-{
-	return 0;
-}
-
 static void load_registers(struct tl_vcpu *vcpu)
 {
 	if (!vmx_capability.xsave) {
@@ -118,7 +109,7 @@ static void restore(struct tl_vcpu *vcpu)
 {
 	load_registers(vcpu);
 	if (vmx_controls.xsaves)
-		wrmsr(MSR_IA32_XSS, extended_state_xss());
+		wrmsr(MSR_IA32_XSS, GUEST_XSS);
 	wrmsr(MSR_IA32_STAR, vcpu->msr_star);
 	wrmsr(MSR_IA32_LSTAR, vcpu->msr_lstar);
 	wrmsr(MSR_IA32_CSTAR, vcpu->msr_cstar);

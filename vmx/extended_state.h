@@ -14,8 +14,11 @@ void extended_state_enable(void);
  */
 uint64_t extended_state_components(void);
 
-/* The components of IA32_XSS that a guest has, where it has XSAVES; what the MSR is while a vCPU is loaded. */
-uint64_t extended_state_xss(void);
+/*
+ * IA32_XSS while a vCPU is loaded, where guests have XSAVES: no component of it, since each is more than registers that
+ * XSAVES saves (PT, CET, HDC, UINTR, LBR, HWP, PASID have MSRs that decide about the host as well).
+ */
+#define GUEST_XSS UINT64_C(0)
 
 /* The rules of XSETBV for what the guest may have (SDM vol. 1, 13.3). */
 bool extended_state_is_xcr0(uint64_t value);

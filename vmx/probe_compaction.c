@@ -49,10 +49,8 @@ static bool is_right(uint8_t *area)
 	for (unsigned i = 0; i < XSAVE_EXTENDED + AVX_BYTES; i++)
 		area[i] = 0;
 	xsavec(area, AVX);
-	if (!is_all(area + XSAVE_HEADER_RESERVED, XSAVE_EXTENDED - XSAVE_HEADER_RESERVED, 0) ||
-	    !is_all(area + XSAVE_EXTENDED, AVX_BYTES, PATTERN))
-		return false;
-	return true;
+	return is_all(area + XSAVE_HEADER_RESERVED, XSAVE_EXTENDED - XSAVE_HEADER_RESERVED, 0) &&
+	       is_all(area + XSAVE_EXTENDED, AVX_BYTES, PATTERN);
 }
 
 enum tl_status probe_compaction(void)
