@@ -3,7 +3,8 @@
 ; memory is moved, the keyboard controller, the screen, QEMU's test device; and a virtio device whose driver is right, and
 ; then is not. A flat image for 1 MiB in protected mode. The exit code of a failure is the number of its step.
 
-%define EXIT_PORT   0xf4
+%include "guest/stubs/step.inc"
+
 %define DEBUG_PORT  0x402
 %define FW_CFG      0x510
 %define FW_CFG_DMA  0x514
@@ -45,14 +46,6 @@
 bits 32
 org 0x100000
 
-; A step of the test; and that its operand has this value.
-%macro step 1
-	mov ebp, %1
-%endmacro
-%macro expect 2
-	cmp %1, %2
-	jne fail
-%endmacro
 %macro write 2				; a port and a dword
 	mov edx, %1
 	mov eax, %2
@@ -186,13 +179,7 @@ start:
 	call begin
 	expect dword [edi + STATUS], 15
 
-	xor ebp, ebp
-fail:
-	mov eax, ebp
-	mov edx, EXIT_PORT
-	out dx, eax
-	cli
-	hlt
+	end_of_steps
 
 ; Takes the device into use, with its descriptors at EAX.
 begin:

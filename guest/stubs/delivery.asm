@@ -3,7 +3,8 @@
 ; its delivery meets EPT violations; NMIs that come together, and in a handler; the order of what waits; a timer whose mode
 ; is changed. A flat image for 1 MiB in protected mode. The exit code of a failure is the number of its step.
 
-%define EXIT_PORT   0xf4
+%include "guest/stubs/step.inc"
+
 %define FLUSH_PORT  0xe4		; the test device's
 %define PIC_MASKS   0xff
 
@@ -34,13 +35,6 @@
 bits 32
 org 0x100000
 
-%macro step 1
-	mov ebp, %1
-%endmacro
-%macro expect 2
-	cmp %1, %2
-	jne fail
-%endmacro
 ; From here on nothing of the memory above 1 MiB is translated.
 %macro flush 0
 	mov eax, IDT_AT
@@ -185,13 +179,7 @@ start:
 	cmp eax, 500000
 	jbe .again
 
-	xor ebp, ebp
-fail:
-	mov eax, ebp
-	mov edx, EXIT_PORT
-	out dx, eax
-	cli
-	hlt
+	end_of_steps
 
 ; EAX handles vector ECX.
 set_gate:

@@ -3,7 +3,8 @@
 ; sees it served and has acknowledged the interrupt. The disk is whatever module the guest has, 64 KiB at least. A flat
 ; image for 1 MiB in long mode of a PC; the exit code of a failure is the number of its step.
 
-%define EXIT_PORT   0xf4
+%include "guest/stubs/step.inc"
+
 %define DEBUG_PORT  0x402
 
 %define DISK        0xfeb00000
@@ -31,9 +32,8 @@ default abs
 org 0x100000
 
 %macro expect 3				; number of the step, operand, value
-	mov ebp, %1
-	cmp %2, %3
-	jne fail
+	step %1
+	expect %2, %3
 %endmacro
 %macro descriptor 5			; number, address, size, flags, next
 	mov dword [DESCRIPTORS + 16 * %1], %2
@@ -87,13 +87,7 @@ start:
 	expect 5, dword [BUFFER], 0x464c457f
 	call sort
 	call report
-	xor ebp, ebp
-fail:
-	mov eax, ebp
-	mov edx, EXIT_PORT
-	out dx, eax
-	cli
-	hlt
+	end_of_steps
 
 ; The request that makes EDX of them; its ticks in EAX.
 read:

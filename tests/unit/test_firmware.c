@@ -2,6 +2,7 @@
 /* The tables that a PC's firmware leaves, read as a kernel reads them, and by ACPI's own compiler. */
 #include "guest/pc/acpi_spec.h"
 #include "guest/pc/firmware.h"
+#include "tests/unit/firmware_pc.h"
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -18,15 +19,7 @@ static struct firmware pc;
 static int setup(void **context)
 {
 	(void)context;
-	pc = (struct firmware){.nr_cpus = 4,
-			       .local_apic = 0xfee00000,
-			       .io_apic = 0xfec00000,
-			       .hpet = 0xfed00000,
-			       .hpet_id = 0x8086a201,
-			       .power = 0x600,
-			       .has_pci = true,
-			       .nr_virtio = 2,
-			       .virtio = {{0xfeb00000, 16}, {0xfeb01000, 17}}};
+	pc = firmware_pc;
 	memset(rom, 0xee, sizeof(rom));
 	return 0;
 }

@@ -5,6 +5,7 @@
  */
 #include "guest/pc/firmware_files.h"
 
+#include "tests/unit/firmware_pc.h"
 #include "tests/unit/virtio_driver.h"
 #include "tests/unit/vm_fixture.h"
 
@@ -27,16 +28,8 @@ static uint32_t high, f_segment;
 static int start(void **context)
 {
 	virtio_guest_start(context);
-	pc = (struct firmware){.nr_cpus = 4,
-			       .local_apic = 0xfee00000,
-			       .io_apic = 0xfec00000,
-			       .hpet = 0xfed00000,
-			       .hpet_id = 0x8086a201,
-			       .power = 0x600,
-			       .has_pci = true,
-			       .nr_virtio = 2,
-			       .virtio = {{0xfeb00000, 16}, {0xfeb01000, 17}},
-			       .boot_disk = 0xfeb00000};
+	pc = firmware_pc;
+	pc.boot_disk = pc.virtio[0].address;
 	memset(&files, 0, sizeof(files));
 	memset(loaded, 0, sizeof(loaded));
 	nr_loaded = 0;
